@@ -1,0 +1,56 @@
+"""Publishing: every act writes one event in the transaction that does it.
+
+The store is the audit stream, which lives a layer above; it registers itself here as the sink at start-up, so that
+the core can publish its own acts without knowing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from django.db.models import Model
+
+    from fundops.core.models import User
+
+
+class EventSink(Protocol):
+    def __call__(
+        self,
+        kind: str,
+        *,
+        actor: User | None,
+        obj: Model | None,
+        payload: Mapping[str, Any],
+        topics: Sequence[str],
+    ) -> UUID: ...
+
+
+_sink: EventSink | None = None
+
+
+def install_sink(sink: EventSink) -> None:
+    """Called once, by the application that stores the events."""
+    global _sink  # noqa: PLW0603 - a process has one event store
+    _sink = sink
+
+
+def publish(
+    kind: str,
+    *,
+    actor: User | None,
+    payload: Mapping[str, Any],
+    obj: Model | None = None,
+    topics: Sequence[str] = (),
+) -> UUID:
+    """Records one act, to be called inside the transaction that performs it; returns the event's id.
+
+    ``kind`` reads ``app.subject.verb_past`` ("trading.cohort.launched"); ``actor`` None means the system itself;
+    ``payload`` is JSON (Decimals become strings, times ISO 8601); ``topics`` are the live topics to push it to.
+    Raises TransactionRequiredError outside a transaction.
+    """
+    if _sink is None:
+        raise RuntimeError("No event store is installed: is 'compliance' among the installed apps?")
+    return _sink(kind, actor=actor, obj=obj, payload=payload, topics=topics)

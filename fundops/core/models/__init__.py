@@ -1,0 +1,5 @@
+"""People and their accounts."""
+
+from fundops.core.models.user import User
+
+__all__ = ["User"]
