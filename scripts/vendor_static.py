@@ -65,23 +65,7 @@ PACKAGES = (TABLER, ALPINE, ECHARTS, ICONS)
 #: The icons in use, a name a line; `{% icon "name" %}` finds them in the sprite.
 ICON_NAMES = (Path(__file__).parent / "icons.txt").read_text().split()
 
-MIT = """MIT License
-
-Copyright (c) {holders}
-
-Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
-documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
-rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
-persons to whom the Software is furnished to do so, subject to the following conditions:
-
-The above copyright notice and this permission notice shall be included in all copies or substantial portions of the
-Software.
-
-THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
-WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
-COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
-OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
-"""
+MIT = (Path(__file__).parent / "mit.txt").read_text()
 #: Packages whose tarball names its licence (MIT) but does not carry the text.
 LICENCES = {
     "tabler/LICENSE": "2018-2026 The Tabler Authors and codecalm.net",
@@ -103,9 +87,7 @@ def fetch(package: Package, folder: Path) -> tarfile.TarFile:
     tarball = folder / entry["filename"]
     digest = hashlib.sha256(tarball.read_bytes()).hexdigest()
     if digest != package.sha256:
-        sys.exit(
-            f"{package.name} {package.version}: sha256 is {digest}, pinned is {package.sha256}; refused."
-        )
+        sys.exit(f"{package.name} {package.version}: sha256 is {digest}, not {package.sha256}; refused.")
     return tarfile.open(tarball)
 
 
