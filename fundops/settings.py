@@ -8,10 +8,10 @@ from typing import Any
 import dj_database_url
 from csp.constants import NONCE, NONE, SELF
 
-from fundops.core.env import load_env
+from fundops.core.env import load_env_or_exit
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-ENV = load_env()
+ENV = load_env_or_exit()
 
 PRODUCTION = ENV.fundops_env == "production"
 DEMO = ENV.fundops_env == "demo"
@@ -105,7 +105,7 @@ DATABASE_OWNER = _database(_owner_url) if _owner_url else None
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Redis: broker, cache, channel layer ----------------------------------------------------------------------
-REDIS_URL = ENV.redis_url or ""
+REDIS_URL = ENV.redis_url.get_secret_value() if ENV.redis_url else ""
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.redis.RedisCache",

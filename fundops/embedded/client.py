@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import select
+import shutil
 import socket
 import subprocess
 import sys
@@ -97,6 +98,15 @@ def stop_services(*, state_dir: Path | None = None) -> bool:
     with layout.supervisor_lock.open("a+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # held by the supervisor to its very end
     return answer is not None
+
+
+def destroy_services(*, state_dir: Path) -> None:
+    """Stops the pair and deletes everything it kept: for throwaway pairs only."""
+    release_services(state_dir=state_dir)
+    stop_services(state_dir=state_dir)
+    layout = prepare_layout(state_dir)
+    for folder in (layout.run, layout.home, state_dir):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _ask(layout: Layout, wish: str) -> tuple[socket.socket, dict[str, Any]] | None:

@@ -189,7 +189,7 @@ def _create_service_account() -> None:
     useradd = shutil.which("useradd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if useradd is None:
         raise EmbeddedError(
-            f"PostgreSQL must not run as root, and no 'useradd' is here to create the account {SERVICE_ACCOUNT}. "
+            f"PostgreSQL must not run as root and 'useradd', to make {SERVICE_ACCOUNT}, is missing. "
             "Create it yourself, run as another user, or set DATABASE_URL and REDIS_URL."
         )
     done = subprocess.run(  # noqa: S603
