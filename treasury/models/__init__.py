@@ -1,0 +1,20 @@
+"""What the fund owns and owes: assets, funds, the tree of books, and the journal they are derived from."""
+
+from treasury.models.assets import Asset, AssetKind
+from treasury.models.books import AccountKind, Book, BookKind, LedgerAccount
+from treasury.models.funds import Fund
+from treasury.models.journal import EntryKind, JournalEntry, JournalLine, PostingBatch
+
+__all__ = [
+    "AccountKind",
+    "Asset",
+    "AssetKind",
+    "Book",
+    "BookKind",
+    "EntryKind",
+    "Fund",
+    "JournalEntry",
+    "JournalLine",
+    "LedgerAccount",
+    "PostingBatch",
+]
