@@ -5,3 +5,11 @@ class ComplianceConfig(AppConfig):
     name = "compliance"
     verbose_name = "Compliance"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from compliance.actions.record_event import record_event  # noqa: PLC0415 - needs the app registry
+        from compliance.topics import register_topics  # noqa: PLC0415
+        from fundops.core.events import install_sink  # noqa: PLC0415
+
+        install_sink(record_event)
+        register_topics()
