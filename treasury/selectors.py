@@ -40,8 +40,8 @@ def balances(
 ) -> list[Balance]:
     """Sums of lines that are not zero.
 
-    ``as_of`` keeps entries with a value date up to that day; ``as_known`` those booked up to an instant, or up to
-    a posting_seq (which freezes the answer for good).
+    ``as_of`` keeps entries with a value date up to that day; ``as_known`` those booked up to an instant, or
+    up to a posting_seq (which freezes the answer for good).
     """
     raise NotImplementedError
 

@@ -3,7 +3,7 @@
 from treasury.models.assets import Asset, AssetKind
 from treasury.models.books import AccountKind, Book, BookKind, LedgerAccount
 from treasury.models.funds import Fund
-from treasury.models.journal import EntryKind, JournalEntry, JournalLine, PostingBatch
+from treasury.models.journal import EntryKind, JournalEntry, JournalLine, PostingBatch, PostingCheck
 
 __all__ = [
     "AccountKind",
@@ -17,4 +17,5 @@ __all__ = [
     "JournalLine",
     "LedgerAccount",
     "PostingBatch",
+    "PostingCheck",
 ]

@@ -43,7 +43,7 @@ EQUITY_KINDS = (AccountKind.CASH, AccountKind.POSITION)
 
 class BookQuerySet(models.QuerySet["Book"]):
     def for_user(self, user: User | AnonymousUser) -> BookQuerySet:
-        """The books this user may see: all by role; else granted ones, with all below, and those of granted funds."""
+        """All of them by role; else those granted, all below them, and those of granted funds."""
         if not user.is_authenticated:
             return self.none()
         if user.has_perm("treasury.view_book"):
@@ -64,7 +64,7 @@ class BookQuerySet(models.QuerySet["Book"]):
 class Book(models.Model):
     """A node of ``Fund -> strategy -> deployment or cohort -> agent``.
 
-    Place and code never change and nothing is deleted (the database refuses it); a book is opened and closed once.
+    Place and code never change and nothing is deleted (the database sees to it); a book closes once.
     """
 
     fund = models.ForeignKey(Fund, on_delete=models.PROTECT, related_name="books")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from django.contrib.auth.models import AnonymousUser
+from django.contrib.postgres.functions import TransactionNow
 from django.db import models
 from django.db.models import Func, Q
-from django.db.models.functions import Now
 
 from fundops.core.money import LEDGER_PLACES
 from treasury.models.assets import Asset
@@ -34,7 +34,7 @@ class EntryKind(models.TextChoices):
 class CurrentTransactionId(Func):
     """The id of the running transaction as a bigint: what seals an entry."""
 
-    template = "(pg_current_xact_id()::text::bigint)"
+    template = "CAST(CAST(pg_current_xact_id() AS text) AS bigint)"
     output_field = models.BigIntegerField()
 
 
@@ -52,15 +52,15 @@ class JournalEntryQuerySet(models.QuerySet["JournalEntry"]):
 class JournalEntry(models.Model):
     """One movement of value. Its lines sum to zero in every asset, and neither it nor they ever change.
 
-    ``value_date`` is when it counts, ``booked_at`` when the books learned of it; ``posting_seq`` numbers the entries
-    of a fund without a gap in the order they were committed. ``created_xid`` and ``recorded_at`` name the transaction
-    that made it: lines are accepted from no other.
+    ``value_date`` is when it counts, ``booked_at`` when the books learned of it; ``posting_seq`` numbers the
+    entries of a fund without a gap in the order they were committed. ``created_xid`` and ``recorded_at`` name
+    the transaction that made it: lines are accepted from no other.
     """
 
     append_only = True
 
-    # References are checked set-wise by statement triggers, not row by row by foreign keys, and their targets cannot
-    # be deleted (treasury/sql): that is the difference between a bulk posting and a slow one.
+    # References are checked set-wise by statement triggers, not row by row by foreign keys, and their targets
+    # cannot be deleted (treasury/sql): that is the difference between a bulk posting and a slow one.
     fund = models.ForeignKey(
         Fund, on_delete=models.PROTECT, related_name="entries", db_constraint=False, db_index=False
     )
@@ -81,7 +81,7 @@ class JournalEntry(models.Model):
         db_constraint=False,
         db_index=False,
     )
-    recorded_at = models.DateTimeField(db_default=Now(), editable=False)
+    recorded_at = models.DateTimeField(db_default=TransactionNow(), editable=False)
     created_xid = models.BigIntegerField(db_default=CurrentTransactionId(), editable=False)
 
     objects = JournalEntryQuerySet.as_manager()
@@ -184,3 +184,19 @@ class PostingBatch(models.Model):
 
     def __str__(self) -> str:
         return f"batch {self.first_seq} to {self.last_seq}"
+
+
+class PostingCheck(models.Model):
+    """Entries to be checked when their transaction commits; written by triggers, gone when checked."""
+
+    append_only = True
+
+    fund = models.ForeignKey(
+        Fund, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
+    )
+    first_seq = models.BigIntegerField()
+    last_seq = models.BigIntegerField()
+    balance = models.BooleanField()
+
+    def __str__(self) -> str:
+        return f"check of {self.first_seq} to {self.last_seq}"
