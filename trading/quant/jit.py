@@ -1,0 +1,86 @@
+"""How every numerical kernel here is compiled: cached on disk, without the GIL, with IEEE division.
+
+Two facts of numba shape this file. Its on-disk cache looks only at the file of the compiled function, so a changed
+indicator would leave stale machine code in every strategy that inlined it: the cache therefore lives in a folder named
+after the content of all kernel sources. And a row view such as ``states[k]`` inside a hot loop costs two atomic
+reference counts (ten nanoseconds and more): :func:`row` makes the same view without owning it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numba import carray, config, njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: Array positions are unsigned in hot code: a signed one costs a test for negative (from-the-end) indexing each time.
+u = np.uint64
+
+
+def kernel_digest() -> str:
+    """The content of every kernel and strategy source as a short hex digest; part of each cache key."""
+    root = Path(__file__).resolve().parent.parent
+    digest = hashlib.sha256()
+    for folder in (root / "quant", root / "strategies"):
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(path.relative_to(root).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _place_cache() -> None:
+    base = os.environ.get("NUMBA_CACHE_DIR")
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = (Path(base) if base else home / "fundops" / "numba") / kernel_digest()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return  # numba falls back to __pycache__ beside the source
+    config.CACHE_DIR = str(folder)
+
+
+_place_cache()
+
+
+def kernel(function: F) -> F:
+    """Compile a small step for inlining into a larger kernel. The plain function stays at ``.py_func``.
+
+    Division follows IEEE 754 (x/0 is inf or NaN, never an exception) and the result depends on nothing but the
+    arguments: no fastmath, no threads.
+    """
+    return cast(F, njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function))
+
+
+def plain(function: F) -> F:
+    """Compile a helper that is rarely called and better stays out of line, or a whole loop."""
+    return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def _row_pointer(_typing: Any, array: Any, index: Any) -> Any:
+    signature = types.CPointer(array.dtype)(array, index)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        view = context.make_array(sig.args[0])(context, builder, args[0])
+        stride = cgutils.unpack_tuple(builder, view.strides)[0]
+        start = builder.bitcast(view.data, cgutils.voidptr_t)
+        return builder.bitcast(builder.gep(start, [builder.mul(args[1], stride)]), view.data.type)
+
+    return signature, codegen
+
+
+@njit(error_model="numpy", forceinline=True, nogil=True)
+def row(matrix: Any, index: int) -> Any:
+    """Inside a kernel only: ``matrix[index]`` of a C-contiguous 2-D array as a view that is not reference counted.
+
+    The caller keeps ``matrix`` alive as long as the view is used. No bounds check.
+    """
+    return carray(_row_pointer(matrix, index), (matrix.shape[1],))
