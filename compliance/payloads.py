@@ -24,7 +24,9 @@ def encode_payload(payload: Mapping[str, Any]) -> str:
     types) and for more than 256 KiB.
     """
     try:
-        text = json.dumps(dict(payload), default=_plain, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(
+            dict(payload), default=_plain, allow_nan=False, ensure_ascii=False, separators=(",", ":")
+        )
         size = len(text.encode())
     except (TypeError, ValueError) as error:
         raise EventPayloadError(f"This payload is no JSON: {error}") from error

@@ -3,7 +3,6 @@ from pathlib import Path
 import compliance.models.audit
 import django.contrib.postgres.fields
 import django.db.models.deletion
-import django.db.models.functions.comparison
 from django.conf import settings
 from django.db import migrations, models
 
@@ -61,7 +60,7 @@ class Migration(migrations.Migration):
                 ('object_label', models.CharField(blank=True, max_length=200)),
                 ('payload', models.JSONField(default=dict)),
                 ('topics', django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=120), blank=True, default=list, size=None)),
-                ('created_xid', models.BigIntegerField(db_default=django.db.models.functions.comparison.Cast(compliance.models.audit.CurrentTransaction(), models.BigIntegerField()), editable=False, help_text='The transaction that wrote the event; set by the database.')),
+                ('created_xid', models.BigIntegerField(db_default=compliance.models.audit.CurrentTransaction(), editable=False, help_text='The transaction that wrote the event; set by the database.')),
                 ('actor', models.ForeignKey(db_index=False, help_text='Empty: the system itself.', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
@@ -89,7 +88,7 @@ class Migration(migrations.Migration):
                 ('sealed_seq', models.BigIntegerField(default=0)),
                 ('sealed_hash', models.CharField(max_length=64)),
                 ('snapshot', models.TextField(help_text='pg_snapshot of the last complete sealing pass.')),
-                ('cluster', models.CharField(help_text='The database cluster the snapshot belongs to.', max_length=40)),
+                ('cluster', models.CharField(help_text='The cluster and database the snapshot belongs to.', max_length=100)),
             ],
             options={
                 'default_permissions': ('view',),

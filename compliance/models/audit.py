@@ -10,7 +10,6 @@ from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models.functions import Cast
 
 from fundops.core.models import User
 
@@ -26,9 +25,9 @@ class UuidV7(models.Func):
 class CurrentTransaction(models.Func):
     """The 64-bit id of the running transaction, which never wraps."""
 
-    function = "pg_current_xact_id"
+    template = "(pg_current_xact_id()::text::bigint)"
     arity = 0
-    output_field = models.TextField()
+    output_field = models.BigIntegerField()
 
 
 class AuditEvent(models.Model):
@@ -47,14 +46,16 @@ class AuditEvent(models.Model):
         db_index=False,  # audit_event_actor_at serves it
         help_text="Empty: the system itself.",
     )
-    actor_label = models.CharField(max_length=200, help_text="Who it was, as they were called at that moment.")
+    actor_label = models.CharField(
+        max_length=200, help_text="Who it was, as they were called at that moment."
+    )
     object_type = models.CharField(max_length=100, blank=True)
     object_id = models.CharField(max_length=100, blank=True)
     object_label = models.CharField(max_length=200, blank=True)
     payload = models.JSONField(default=dict)
     topics = ArrayField(models.CharField(max_length=120), default=list, blank=True)
     created_xid = models.BigIntegerField(
-        db_default=Cast(CurrentTransaction(), models.BigIntegerField()),
+        db_default=CurrentTransaction(),
         editable=False,
         help_text="The transaction that wrote the event; set by the database.",
     )

@@ -35,7 +35,7 @@ class RelayState(models.Model):
     sealed_seq = models.BigIntegerField(default=0)
     sealed_hash = models.CharField(max_length=64)
     snapshot = models.TextField(help_text="pg_snapshot of the last complete sealing pass.")
-    cluster = models.CharField(max_length=40, help_text="The database cluster the snapshot belongs to.")
+    cluster = models.CharField(max_length=100, help_text="The cluster and database the snapshot belongs to.")
 
     class Meta:
         default_permissions = ("view",)
