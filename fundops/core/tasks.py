@@ -5,10 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from celery import Task
+from celery import current_app
 from django.db import transaction
 
 
-def enqueue_on_commit(task: Task[Any, Any], *ids: Any) -> None:
-    """Queues ``task(*ids)`` once the current transaction commits; with none open, at once."""
-    transaction.on_commit(partial(task.delay, *ids))
+def enqueue_on_commit(task_name: str, *ids: Any) -> None:
+    """Queues the task of that name once the current transaction commits; with none open, at once.
+
+    By name, because tasks import actions and not the other way round.
+    """
+    transaction.on_commit(partial(current_app.send_task, task_name, args=ids))

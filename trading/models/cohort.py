@@ -8,21 +8,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.urls import reverse
 from simple_history.models import HistoricalRecords
 
 from fundops.core import clock
-from fundops.core.permissions import granted
-
-if TYPE_CHECKING:
-    from fundops.core.models import User
+from fundops.core.permissions import AnyUser, for_user
 
 INTERVAL_MINUTES = {"1m": 1, "3m": 3, "5m": 5, "15m": 15, "30m": 30, "1h": 60}
 
@@ -56,9 +53,9 @@ class GenomeSource(models.TextChoices):
 
 
 class CohortQuerySet(models.QuerySet["Cohort"]):
-    def for_user(self, user: User) -> CohortQuerySet:
-        """The cohorts ``user`` may read: all of them with the permission, else those of Funds shared with them."""
-        return granted(self, user, "trading.view_cohort", through="fund")
+    def for_user(self, user: AnyUser) -> CohortQuerySet:
+        """The cohorts ``user`` may read: all by role, or those granted one by one."""
+        return for_user(self, user, "trading.view_cohort")  # type: ignore[return-value]
 
 
 def _fraction(default: str, low: str, high: str, help_text: str) -> models.DecimalField[Any, Any]:
@@ -88,7 +85,7 @@ class Cohort(models.Model):
         decimal_places=2,
         default=Decimal(1000),
         validators=[MinValueValidator(Decimal(50))],
-        help_text="Shared by all agents, in the fund's base asset; at least 50.",
+        help_text="Shared by all agents, in the quote currency of its markets; at least 50.",
     )
     allocation = models.CharField(max_length=16, choices=Allocation.choices, default=Allocation.EQUAL)
 
@@ -118,6 +115,7 @@ class Cohort(models.Model):
         help_text="Forward only: simulated seconds for each real second; 1 follows the market.",
     )
     seed = models.PositiveBigIntegerField(default=0, help_text="The same seed gives the same cohort.")
+    quote = models.CharField(max_length=12, editable=False, help_text="The one currency its markets are quoted in.")
     synthetic = models.BooleanField(default=False, editable=False)
     launched_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True, editable=False
@@ -193,8 +191,8 @@ class CohortRun(models.Model):
 
     cohort = models.OneToOneField(Cohort, on_delete=models.PROTECT, related_name="run")
     next_bar_ms = models.BigIntegerField(help_text="Opening time of the first bar not yet traded, epoch ms.")
+    last_closes = models.JSONField(default=dict, help_text="Last close by symbol: what positions are marked at.")
     engine_state = models.BinaryField(null=True, help_text="The engine's fixed-size state after the last bar.")
-    marks_prices = models.JSONField(default=dict, help_text="Last close by symbol.")
     fills_done = models.PositiveBigIntegerField(default=0)
     rejections_done = models.PositiveBigIntegerField(default=0)
     provenance = models.JSONField(
@@ -234,7 +232,7 @@ class CohortAgent(models.Model):
 
 
 class DayMeasures(models.Model):
-    """What a day measures of an agent and of the parent wallet alike. Money in the fund's base asset.
+    """What a day measures of an agent and of the parent wallet alike. Money in the cohort's quote currency.
 
     The hourly arrays have one slot for every UTC hour of the day, oldest first, null where the hour has not ended.
     """
@@ -249,7 +247,7 @@ class DayMeasures(models.Model):
     realised = models.DecimalField(max_digits=38, decimal_places=18)
     unrealised = models.DecimalField(max_digits=38, decimal_places=18)
     variance = models.FloatField(null=True, help_text="Of the day's hourly returns, ddof 1; null below two hours.")
-    drawdown_frac = models.FloatField(help_text="Deepest fall of the day from the running peak of equity.")
+    drawdown_frac = models.FloatField(help_text="Deepest fall since the start from the running peak of equity, at bar resolution.")
     utilisation_frac = models.FloatField(help_text="Mean gross exposure over capital at the hours' ends.")
     leverage_breaches = models.PositiveIntegerField()
     trades = models.PositiveIntegerField()
@@ -334,13 +332,13 @@ class CohortFill(models.Model):
         return f"fill {self.number} of cohort {self.cohort_id}"
 
     @property
-    def ledger_key(self) -> str:
-        """The idempotency key of the journal entry that books this fill."""
-        return fill_key(self.cohort_id, self.number)
+    def source_id(self) -> str:
+        """The source that the journal entry of this fill names."""
+        return fill_source_id(self.cohort_id, self.number)
 
 
-def fill_key(cohort_id: int, number: int) -> str:
-    return f"cohort:{cohort_id}:fill:{number}"
+def fill_source_id(cohort_id: int, number: int) -> str:
+    return f"{cohort_id}:{number}"
 
 
 class CohortRejection(models.Model):
@@ -355,7 +353,7 @@ class CohortRejection(models.Model):
     symbol = models.CharField(max_length=32)
     reason = models.CharField(max_length=24)
     wanted = models.DecimalField(max_digits=38, decimal_places=18, help_text="Signed quantity asked for.")
-    granted = models.DecimalField(max_digits=38, decimal_places=18, help_text="Signed quantity allowed.")
+    permitted = models.DecimalField(max_digits=38, decimal_places=18, help_text="Signed quantity allowed.")
 
     class Meta:
         ordering = ("cohort", "number")
@@ -375,6 +373,7 @@ class CohortAlert(models.Model):
         LEVERAGE_BREACH = "leverage_breach", "Agent leverage breach"
         UTILISATION = "utilisation", "Bankroll utilisation"
         LIQUIDATION = "liquidation", "Agent liquidated"
+        BANKRUPT = "bankrupt", "Agent without equity"
 
     cohort = models.ForeignKey(Cohort, on_delete=models.PROTECT, related_name="alerts")
     agent = models.ForeignKey(CohortAgent, on_delete=models.PROTECT, related_name="alerts", null=True)

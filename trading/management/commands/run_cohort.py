@@ -1,0 +1,188 @@
+"""`manage.py run_cohort`: launch a cohort and see it through, in this process."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from fundops.core.errors import FundopsError
+from fundops.core.models import User
+from trading.actions.cohort import launch_cohort
+from trading.actions.cohort_drive import drive_cohort
+from trading.actions.cohort_run import Progress as Stretch
+from trading.errors import CohortSpecError
+from trading.models.cohort import INTERVAL_MINUTES, Allocation, Cohort, CohortMode, CohortStatus, GenomeSource
+from trading.selectors.cohort import default_fund, latest_window, leaderboard
+from treasury.models import Fund
+
+
+class Command(BaseCommand):
+    help = "Runs a cohort of paper agents on a shared bankroll and prints its days."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--agents", type=int, default=30, help="1 to 10,000 (default 30)")
+        parser.add_argument("--bankroll", type=Decimal, default=Decimal(1000), help="shared, at least 50 (default 1000)")
+        parser.add_argument("--venue", help="default: the venue with the most candles")
+        parser.add_argument("--symbols", help="comma separated; default: every symbol that covers the window")
+        parser.add_argument("--interval", choices=list(INTERVAL_MINUTES), default="1m")
+        parser.add_argument("--start", type=date.fromisoformat, help="first day, UTC; default: the last days at hand")
+        parser.add_argument("--days", type=int, default=3)
+        parser.add_argument("--allocation", choices=Allocation.values, default=Allocation.EQUAL)
+        parser.add_argument("--genomes", choices=GenomeSource.values, default=GenomeSource.PROFILES)
+        parser.add_argument("--profiles", help="comma separated; default: all")
+        parser.add_argument("--parents", help="cohort ids, comma separated, for --genomes best")
+        parser.add_argument("--costs", default="binance", help="cost profile")
+        parser.add_argument("--gross", type=Decimal, default=Decimal(1), help="gross exposure ceiling")
+        parser.add_argument("--net", type=Decimal, default=Decimal(1), help="net exposure ceiling")
+        parser.add_argument("--leverage", type=Decimal, default=Decimal(1), help="leverage ceiling of an agent")
+        parser.add_argument("--market-cap", type=Decimal, default=Decimal("0.5"), help="ceiling for one market")
+        parser.add_argument("--seed", type=int, default=0)
+        parser.add_argument("--name", default="")
+        parser.add_argument("--fund", help="fund code; default: the first fund")
+        parser.add_argument("--user", help="who launches; default: the first portfolio manager")
+        parser.add_argument("--forward", type=float, metavar="SPEED", help="forward at this speed, left to the workers")
+        parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            self._run(options)
+        except CohortSpecError as refused:
+            raise CommandError(
+                "\n".join(f"{field}: {text}" for field, texts in refused.fields.items() for text in texts)
+            ) from refused
+        except FundopsError as refused:
+            raise CommandError(refused.message) from refused
+
+    def _run(self, options: dict[str, Any]) -> None:
+        forward = options["forward"]
+        cohort = _cohort(options)
+        parents = Cohort.objects.filter(pk__in=_names(options["parents"]))
+        launch_cohort(cohort=cohort, actor=_actor(options["user"]), parents=list(parents), queued=forward is not None)
+        if forward is not None:
+            self.stdout.write(f"Cohort {cohort.pk} launched; the workers drive it.")
+            return
+        console = Console(stderr=True)
+        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=console, disable=options["json"]) as bar:
+            task = bar.add_task(str(cohort), total=cohort.end_ms - cohort.start_ms)
+
+            def report(moved: Cohort, stretch: Stretch) -> None:
+                bar.update(task, completed=stretch.next_bar_ms - moved.start_ms)
+
+            cohort = drive_cohort(cohort_id=cohort.pk, report=report)
+        if cohort.status != CohortStatus.COMPLETED:
+            raise CommandError(f"Cohort {cohort.pk} {cohort.get_status_display().lower()}: {cohort.failure}")
+        if options["json"]:
+            self.stdout.write(json.dumps(_summary(cohort), indent=2))
+        else:
+            _print(cohort, Console(file=self.stdout))  # type: ignore[arg-type]
+
+
+def _names(text: str | None) -> list[str]:
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
+
+
+def _cohort(options: dict[str, Any]) -> Cohort:
+    fund = Fund.objects.get(code=options["fund"]) if options["fund"] else default_fund()
+    if fund is None:
+        raise CommandError("There is no fund yet: open one first (manage.py demo opens one).")
+    window = latest_window(interval=options["interval"], days=options["days"], venue=options["venue"])
+    venue = options["venue"] or (window.venue if window else "")
+    forward = options["forward"]
+    return Cohort(
+        fund=fund,
+        name=options["name"],
+        mode=CohortMode.REPLAY if forward is None else CohortMode.FORWARD,
+        speed=forward or 1.0,
+        agent_count=options["agents"],
+        bankroll=options["bankroll"],
+        allocation=options["allocation"],
+        venue=venue,
+        symbols=_names(options["symbols"]) or (list(window.symbols) if window else []),
+        interval=options["interval"],
+        start=options["start"] or (window.start if window else None),
+        days=options["days"],
+        genome_source=options["genomes"],
+        profiles=_names(options["profiles"]),
+        cost_profile=options["costs"],
+        gross_ceiling=options["gross"],
+        net_ceiling=options["net"],
+        leverage_ceiling=options["leverage"],
+        market_cap_frac=options["market_cap"],
+        seed=options["seed"],
+    )
+
+
+def _actor(username: str | None) -> User:
+    people = User.objects.filter(username=username) if username else User.objects.filter(groups__name="Portfolio manager")
+    actor = people.order_by("pk").first()
+    if actor is None:
+        raise CommandError(f"No account '{username}'." if username else "No portfolio manager to launch it: give --user.")
+    return actor
+
+
+def _summary(cohort: Cohort) -> dict[str, Any]:
+    return {
+        "id": cohort.pk,
+        "name": cohort.name,
+        "synthetic": cohort.synthetic,
+        "days": [
+            {
+                "day": day.day,
+                "date": day.date.isoformat(),
+                "equity": str(day.equity),
+                "roi_frac": day.roi_frac,
+                "drawdown_frac": day.drawdown_frac,
+                "trades": day.trades,
+                "fees": str(day.fees),
+                "largest_difference": str(day.largest_difference),
+            }
+            for day in cohort.cohort_days.order_by("day")
+        ],
+        "leaders": [
+            {"agent": row.agent.number, "profile": row.agent.profile, "roi_frac": row.roi_frac}
+            for row in leaderboard(cohort, day=cohort.days)[:10]
+        ],
+    }
+
+
+def _print(cohort: Cohort, console: Console) -> None:
+    label = " (synthetic data)" if cohort.synthetic else ""
+    days = Table(title=f"{cohort}{label}: {cohort.agent_count} agents on {cohort.bankroll} {cohort.quote}")
+    for heading in ("Day", "Equity", "Return", "Drawdown", "Utilisation", "Trades", "Rejected", "Fees", "Books differ by"):
+        days.add_column(heading, justify="right")
+    for day in cohort.cohort_days.order_by("day"):
+        days.add_row(
+            f"{day.day} ({day.date:%d %b})",
+            f"{day.equity:,.2f}",
+            f"{day.roi_frac:+.2%}",
+            f"{day.drawdown_frac:.2%}",
+            f"{day.utilisation_frac:.0%}",
+            f"{day.trades:,}",
+            f"{day.rejections:,}",
+            f"{day.fees:,.2f}",
+            f"{day.largest_difference:.8f}",
+        )
+    console.print(days)
+    leaders = Table(title=f"Leaders of day {cohort.days}")
+    for heading in ("Rank", "Agent", "Profile", "Market", "Return", "P(Sharpe > 0)", "n"):
+        leaders.add_column(heading, justify="right")
+    for row in leaderboard(cohort, day=cohort.days)[:10]:
+        leaders.add_row(
+            str(row.rank),
+            str(row.agent.number),
+            row.agent.profile or row.agent.family,
+            row.agent.symbol or "all",
+            f"{row.roi_frac:+.2%}",
+            "-" if row.confidence is None else f"{row.confidence:.0%}",
+            str(row.sample_size),
+        )
+    console.print(leaders)

@@ -1,0 +1,83 @@
+"""What one day of a cohort measures, from the engine's hourly marks. Pure: arrays in, arrays out.
+
+A subject is an agent or the parent wallet; all tables have shape (n_hours, n_subjects) and hold values at the ends of
+UTC hours. Counters and money are cumulative since the cohort started, as the engine keeps them; a day is the
+difference of two such states.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from trading.quant.metrics import probabilistic_sharpe
+
+Float64 = npt.NDArray[np.float64]
+
+HOURS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class HourlyDay:
+    """One day of hour-end values for all subjects, NaN where the hour has not ended.
+
+    ``opening`` (n_subjects,) is the equity the day started with, ``equity`` and ``utilisation`` (24, n_subjects).
+    """
+
+    opening: Float64
+    equity: Float64
+    utilisation: Float64
+
+    @property
+    def roi(self) -> Float64:
+        """Simple returns hour over hour, (24, n_subjects); NaN where either end is missing or was not positive."""
+        before = np.vstack([self.opening[None, :], self.equity[:-1]])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(before > 0, self.equity / before - 1.0, np.nan)
+
+    @property
+    def variance(self) -> Float64:
+        """Variance of the day's hourly returns, ddof 1, (n_subjects,); NaN below two returns."""
+        return _nan_variance(self.roi)
+
+    @property
+    def mean_utilisation(self) -> Float64:
+        """Mean over the hours that ended, (n_subjects,); 0 before the first one ends."""
+        ended = np.isfinite(self.utilisation)
+        count = ended.sum(axis=0)
+        total = np.where(ended, self.utilisation, 0.0).sum(axis=0)
+        return np.divide(total, count, out=np.zeros_like(total), where=count > 0)
+
+
+def _nan_variance(values: Float64) -> Float64:
+    known = np.isfinite(values)
+    n = known.sum(axis=0)
+    filled = np.where(known, values, 0.0)
+    mean = np.divide(filled.sum(axis=0), n, out=np.zeros(n.shape), where=n > 0)
+    squares = np.where(known, (values - mean) ** 2, 0.0).sum(axis=0)
+    return np.divide(squares, n - 1, out=np.full(n.shape, np.nan), where=n > 1)
+
+
+def confidence(hourly_returns: Float64) -> tuple[Float64, npt.NDArray[np.int64]]:
+    """Probability that each subject's true Sharpe ratio is above zero, and the number of returns behind it.
+
+    hourly_returns : ndarray of shape (n, n_subjects), all hours since the start, NaN where missing. A subject that never
+    moved has no ratio: NaN. Source: Bailey and Lopez de Prado, The Sharpe ratio efficient frontier (2012), eq. 3 to 4.
+    """
+    n_subjects = hourly_returns.shape[1]
+    odds = np.full(n_subjects, np.nan)
+    sizes = np.isfinite(hourly_returns).sum(axis=0).astype(np.int64)
+    for j in range(n_subjects):
+        returns = hourly_returns[:, j]
+        odds[j] = probabilistic_sharpe(returns[np.isfinite(returns)])
+    return odds, sizes
+
+
+def rank(roi: Float64) -> npt.NDArray[np.int64]:
+    """1 for the best return, ties by position; NaN last. (n,) -> (n,)."""
+    order = np.argsort(np.where(np.isnan(roi), np.inf, -roi), kind="stable")
+    ranks = np.empty(len(roi), dtype=np.int64)
+    ranks[order] = np.arange(1, len(roi) + 1)
+    return ranks

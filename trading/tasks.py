@@ -1,0 +1,26 @@
+"""Celery's entry points of trading: ids only, idempotent, each calls one action."""
+
+from __future__ import annotations
+
+from celery import shared_task
+from django.db import OperationalError
+
+from trading.actions.cohort_drive import drive_cohort as drive
+from trading.models.cohort import LIVE_STATUSES, Cohort
+
+
+@shared_task(name="trading.tasks.drive_cohort", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=8)
+def drive_cohort(cohort_id: int) -> None:
+    """Takes one cohort as far as it can go now."""
+    drive(cohort_id=cohort_id)
+
+
+@shared_task(name="trading.tasks.drive_live_cohorts", ignore_result=True, expires=5)
+def drive_live_cohorts() -> None:
+    """Beat's tick: every cohort that is still live goes on, whoever drove it before.
+
+    It moves forward cohorts bar by bar, and it is what resumes a cohort whose worker was killed: driving one that
+    another worker holds does nothing.
+    """
+    for cohort_id in Cohort.objects.filter(status__in=LIVE_STATUSES).values_list("pk", flat=True):
+        drive_cohort.apply_async((cohort_id,), expires=30)
