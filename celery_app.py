@@ -6,11 +6,12 @@ from pathlib import Path
 
 from celery import Celery
 
+import fundops.core.celery_signals  # noqa: F401 - logs, heartbeats and counts of every Celery process
 from fundops.core.boot import boot
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fundops.settings")
-if Path(sys.argv[0]).name == "celery":
-    boot()  # the process' own entry point; everybody else has called it before
+if "celery" in Path(sys.argv[0]).parts[-2:]:  # `celery` or `python -m celery`: the process' own entry point
+    boot()
 
 app = Celery("fundops")
 # Celery's current application is a matter of the thread; the default holds in all of them.

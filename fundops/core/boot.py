@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fundops.core.env import Env, load_env_or_exit
+from fundops.core.logging import configure_logging
 from fundops.embedded import EmbeddedError, ensure_services
 from fundops.embedded.client import provide_urls
 from fundops.embedded.layout import write_private
@@ -26,6 +27,7 @@ def boot(*, services: bool = True) -> Env:
     With ``services`` the process' environment names a database and a Redis afterwards. Harmless to repeat.
     """
     env = load_env_or_exit()
+    configure_logging(env)
     if env.production:
         return env
     if "SECRET_KEY" not in os.environ and _is_default(env, "secret_key"):
@@ -36,7 +38,9 @@ def boot(*, services: bool = True) -> Env:
         except EmbeddedError as error:
             sys.stderr.write(f"{error}\n")
             raise SystemExit(2) from None
-    return load_env_or_exit()
+    env = load_env_or_exit()
+    configure_logging(env)  # once more: now the secrets made here are known and masked too
+    return env
 
 
 def _is_default(env: Env, name: str) -> bool:

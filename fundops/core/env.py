@@ -25,6 +25,8 @@ PROJECT_ROOT: Final = Path(__file__).resolve().parents[2]
 #: Good enough for tools that only read the settings (lints, type checks); no server ever starts with it.
 PLACEHOLDER_KEY: Final = "placeholder-for-tools-that-serve-nobody-and-sign-nothing-at-all"
 SECRET_KEY_MIN: Final = 50
+#: How often beat asks a worker to stamp its heartbeat.
+BEAT_EVERY_S: Final = 10.0
 #: The prefix of the product's own variables; one of them that the schema does not know is a typing mistake.
 PREFIX: Final = "FUNDOPS_"
 #: Variables that are no settings: set by the product itself, or for its tests and its Makefile.
