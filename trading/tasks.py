@@ -9,7 +9,9 @@ from trading.actions.cohort_drive import drive_cohort as drive
 from trading.models.cohort import LIVE_STATUSES, Cohort
 
 
-@shared_task(name="trading.tasks.drive_cohort", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=8)
+@shared_task(
+    name="trading.tasks.drive_cohort", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=8
+)
 def drive_cohort(cohort_id: int) -> None:
     """Takes one cohort as far as it can go now."""
     drive(cohort_id=cohort_id)

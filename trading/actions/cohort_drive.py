@@ -10,7 +10,14 @@ from django.db import OperationalError, connection
 from fundops.core import clock
 from fundops.core.errors import FundopsError
 from trading.actions.cohort import end_cohort
-from trading.actions.cohort_run import DAY_MS, Progress, advance_cohort, load_cohort, market_for, prepare_cohort
+from trading.actions.cohort_run import (
+    DAY_MS,
+    Progress,
+    advance_cohort,
+    load_cohort,
+    market_for,
+    prepare_cohort,
+)
 from trading.cohorts.catalog import open_catalog, series_or_none
 from trading.models.cohort import Cohort, CohortMode, CohortRun, CohortStatus
 
@@ -51,7 +58,9 @@ def drive_cohort(*, cohort_id: int, report: Report | None = None) -> Cohort:
         except FundopsError as refused:
             end_cohort(cohort_id=cohort_id, status=CohortStatus.FAILED, failure=refused.message)
         except Exception as broken:
-            end_cohort(cohort_id=cohort_id, status=CohortStatus.FAILED, failure=f"{type(broken).__name__}: {broken}")
+            end_cohort(
+                cohort_id=cohort_id, status=CohortStatus.FAILED, failure=f"{type(broken).__name__}: {broken}"
+            )
             raise
     return Cohort.objects.get(pk=cohort_id)
 

@@ -27,7 +27,15 @@ from trading.cohorts.population import choose_members, draws
 from trading.cohorts.setup import DAY_MS, Setup, engine_setup, market_of, volatility_before
 from trading.errors import BooksDisagreeError
 from trading.marketdata.loader import CandleFrame, load_candles
-from trading.models.cohort import Cohort, CohortAgent, CohortAlert, CohortDay, CohortMode, CohortRun, CohortStatus
+from trading.models.cohort import (
+    Cohort,
+    CohortAgent,
+    CohortAlert,
+    CohortDay,
+    CohortMode,
+    CohortRun,
+    CohortStatus,
+)
 from trading.models.instruments import Instrument
 from trading.quant import engine
 from trading.strategies.profiles import load_profiles
@@ -83,7 +91,12 @@ def prepare_cohort(*, cohort_id: int) -> Cohort:
     opened_on = clock.from_ms(first_bar).date()
     actor = cohort.launched_by
     cohort.book = open_book(
-        parent=root, code=f"cohort-{cohort.pk}", name=str(cohort), kind=BookKind.COHORT, opened_on=opened_on, actor=actor
+        parent=root,
+        code=f"cohort-{cohort.pk}",
+        name=str(cohort),
+        kind=BookKind.COHORT,
+        opened_on=opened_on,
+        actor=actor,
     )
     cohort.save(update_fields=["book"])
     opened = open_books(
@@ -139,7 +152,12 @@ def _lookback(cohort: Cohort, first_bar_ms: int) -> CandleFrame:
     """The week before the first bar: what is known of the markets at launch. The first day itself where there is none."""
     catalog = open_catalog()
     frame = load_candles(
-        catalog, cohort.venue, cohort.symbols, cohort.interval, first_bar_ms - LOOKBACK_DAYS * DAY_MS, first_bar_ms
+        catalog,
+        cohort.venue,
+        cohort.symbols,
+        cohort.interval,
+        first_bar_ms - LOOKBACK_DAYS * DAY_MS,
+        first_bar_ms,
     )
     if np.isfinite(frame.close).any(axis=0).all():
         return frame
@@ -197,7 +215,9 @@ def load_cohort(cohort_id: int) -> Loaded:
     """A prepared cohort with everything its stretches need."""
     cohort = Cohort.objects.select_related("run", "book", "fund").get(pk=cohort_id)
     agents = list(cohort.agents.order_by("number"))
-    by_symbol = {i.symbol: i for i in Instrument.objects.filter(venue=cohort.venue, symbol__in=cohort.symbols)}
+    by_symbol = {
+        i.symbol: i for i in Instrument.objects.filter(venue=cohort.venue, symbol__in=cohort.symbols)
+    }
     instruments = [by_symbol[symbol] for symbol in cohort.symbols]
     accounts: dict[AccountKind, dict[int, int]] = {kind: {} for kind in AccountKind}
     for pk, book_id, kind in LedgerAccount.objects.filter(book__cohort_agent__cohort=cohort).values_list(
@@ -294,12 +314,16 @@ def _record(
     )
 
 
-def prove_books(loaded: Loaded, rows: Sequence[days.AgentDay], parent: CohortDay, closes: dict[str, float]) -> None:
+def prove_books(
+    loaded: Loaded, rows: Sequence[days.AgentDay], parent: CohortDay, closes: dict[str, float]
+) -> None:
     """Holds the engine's equity against the ledger's, agent by agent, and notes the result on the parent's day.
 
     Raises BooksDisagreeError, naming the worst agent, when any differs by half a cent or more.
     """
-    prices = {i.position_asset_id: to_decimal(closes[i.symbol]) for i in loaded.instruments if i.symbol in closes}
+    prices = {
+        i.position_asset_id: to_decimal(closes[i.symbol]) for i in loaded.instruments if i.symbol in closes
+    }
     prices[loaded.accounts.quote_asset] = Decimal(1)
     equity = dict.fromkeys((agent.book_id for agent in loaded.agents), Decimal(0))
     for balance in balances(books=list(equity), by=(By.BOOK, By.KIND)):
@@ -319,5 +343,7 @@ def prove_books(loaded: Loaded, rows: Sequence[days.AgentDay], parent: CohortDay
 def market_for(loaded: Loaded, start_ms: int, end_ms: int) -> engine.Market:
     """The cohort's market over bars opening in [start_ms, end_ms)."""
     catalog = open_catalog()
-    frame = load_candles(catalog, loaded.cohort.venue, loaded.cohort.symbols, loaded.cohort.interval, start_ms, end_ms)
+    frame = load_candles(
+        catalog, loaded.cohort.venue, loaded.cohort.symbols, loaded.cohort.interval, start_ms, end_ms
+    )
     return market_of(frame, catalog)

@@ -55,12 +55,18 @@ def score(
 
     hourly = _hours(today_agents, slots, marks["equity"], marks["gross"] / draws, past_agents.equity)
     parent_hourly = _hours(
-        [today_parent], slots, parent_marks["equity"][:, None], parent_marks["utilisation"][:, None], past_parent.equity
+        [today_parent],
+        slots,
+        parent_marks["equity"][:, None],
+        parent_marks["utilisation"][:, None],
+        past_parent.equity,
     )
     odds, sizes = confidence(np.vstack([past_agents.hourly_roi, hourly.roi]))
     parent_odds, parent_sizes = confidence(np.vstack([past_parent.hourly_roi, parent_hourly.roi]))
     roi = final["equity"] / hourly.opening - 1.0
-    fall = np.vstack([marks["peak_equity"] - marks["equity"], (final["peak_equity"] - final["equity"])[None, :]])
+    fall = np.vstack(
+        [marks["peak_equity"] - marks["equity"], (final["peak_equity"] - final["equity"])[None, :]]
+    )
     against = np.append(parent_marks["equity"], parent_final["equity"])[:, None]
     parent_fall = np.max(np.where(against > 0, fall / against, 0.0), axis=0, initial=0.0)
     leverage = run.breaches[run.breaches["kind"] == BreachKind.AGENT_LEVERAGE]
@@ -104,7 +110,11 @@ def score(
 def save(rows: Sequence[AgentDay], parent: CohortDay) -> None:
     """Writes the rows over what the day held."""
     AgentDay.objects.bulk_create(
-        rows, update_conflicts=True, unique_fields=["agent", "day"], update_fields=_changing(AgentDay), batch_size=2_000
+        rows,
+        update_conflicts=True,
+        unique_fields=["agent", "day"],
+        update_fields=_changing(AgentDay),
+        batch_size=2_000,
     )
     CohortDay.objects.bulk_create(
         [parent], update_conflicts=True, unique_fields=["cohort", "day"], update_fields=_changing(CohortDay)
@@ -155,7 +165,9 @@ def _hours(
     return HourlyDay(opening=np.array([float(x) for x in opening]), **table)
 
 
-def _agent_rows(cohort: Cohort, agents: Sequence[CohortAgent], day: int) -> tuple[_Past, list[AgentDay | None]]:
+def _agent_rows(
+    cohort: Cohort, agents: Sequence[CohortAgent], day: int
+) -> tuple[_Past, list[AgentDay | None]]:
     position = {agent.pk: j for j, agent in enumerate(agents)}
     n = len(agents)
     earlier: list[list[AgentDay]] = [[] for _ in agents]
@@ -182,7 +194,9 @@ def _fold(earlier: Sequence[Sequence[AgentDay | CohortDay]], capital: Sequence[D
         for d, row in enumerate(rows):
             roi[d * HOURS : (d + 1) * HOURS, j] = np.array(row.hourly_roi, dtype=np.float64)
     return _Past(
-        sums={name: [sum((getattr(r, name) for r in rows), Decimal(0)) for rows in earlier] for name in _MONEY}
+        sums={
+            name: [sum((getattr(r, name) for r in rows), Decimal(0)) for rows in earlier] for name in _MONEY
+        }
         | {name: [sum(getattr(r, name) for r in rows) for rows in earlier] for name in _COUNTS},
         equity=[rows[-1].equity if rows else capital[j] for j, rows in enumerate(earlier)],
         hourly_roi=roi,

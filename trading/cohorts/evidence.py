@@ -31,9 +31,22 @@ def write_fills(cohort: Cohort, agents: Sequence[CohortAgent], run: Run, *, firs
     """Stores the fills, numbered on from ``first_number``."""
     keys = [agent.pk for agent in agents]
     symbols = cohort.symbols
-    fields = (
-        "cohort number agent at symbol side quantity price reference_price fee spread_cost impact_cost realised reason"
-    ).split()
+    fields = [
+        "cohort",
+        "number",
+        "agent",
+        "at",
+        "symbol",
+        "side",
+        "quantity",
+        "price",
+        "reference_price",
+        "fee",
+        "spread_cost",
+        "impact_cost",
+        "realised",
+        "reason",
+    ]
     return copy_rows(
         CohortFill,
         fields,

@@ -42,7 +42,8 @@ def choose_members(
     chosen = [profiles[name] for name in (cohort.profiles or sorted(profiles))]
     return [
         Member(
-            genome_from_profile(profile, families[profile.family], rng=rng, symbols=cohort.symbols), profile.name
+            genome_from_profile(profile, families[profile.family], rng=rng, symbols=cohort.symbols),
+            profile.name,
         )
         for i in range(cohort.agent_count)
         for profile in [chosen[i % len(chosen)]]
@@ -67,7 +68,9 @@ def _best(cohort: Cohort, families: Mapping[str, StrategyFamily]) -> list[Member
             continue
         members.setdefault(row.agent.genome_hash, Member(genome, row.agent.profile))
     if not members:
-        raise CohortSpecError({"parents": ["None of these cohorts has a scored genome for the chosen markets."]})
+        raise CohortSpecError(
+            {"parents": ["None of these cohorts has a scored genome for the chosen markets."]}
+        )
     best = list(members.values())
     return list(islice(_over_markets(best, cohort.symbols), cohort.agent_count))
 
@@ -100,4 +103,3 @@ def draws(cohort: Cohort, members: Sequence[Member], volatility: Mapping[str, fl
     if min(parts) <= 0:
         raise CohortSpecError({"bankroll": [f"{cohort.bankroll} is too little for {len(members)} agents."]})
     return parts
-

@@ -51,7 +51,9 @@ def whole_units(values: npt.NDArray[np.float64]) -> Int64:
     scaled = values * UNIT
     units = np.rint(scaled)
     if np.any(np.abs(scaled - units) > np.maximum(1e-6, np.abs(scaled) * 2.0**-51)):
-        raise InexactQuantityError("A traded quantity has more than eight decimals; give the market a coarser lot.")
+        raise InexactQuantityError(
+            "A traded quantity has more than eight decimals; give the market a coarser lot."
+        )
     return units.astype(np.int64)
 
 
@@ -89,7 +91,9 @@ def entry_batch(run: Run, ids: AccountMap, *, cohort_id: int, first_fill: int, k
     order = order[amounts[order] != 0]
     return EntryBatch(
         value_dates=_dates(np.concatenate([fills["ts_ms"], funding["ts_ms"]])),
-        kinds=[EntryKind.LIQUIDATION if r == FillReason.LIQUIDATION else EntryKind.FILL for r in fills["reason"]]
+        kinds=[
+            EntryKind.LIQUIDATION if r == FillReason.LIQUIDATION else EntryKind.FILL for r in fills["reason"]
+        ]
         + [EntryKind.FUNDING] * len(funding),
         line_entries=entries[order],
         account_ids=accounts[order],

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from trading.marketdata.catalog import Catalog
-from trading.marketdata.loader import CandleFrame, load_candles
+from trading.marketdata.loader import CandleFrame
 from trading.models.cohort import Cohort, CohortAgent
 from trading.models.instruments import Instrument, InstrumentKind
 from trading.quant import engine

@@ -29,11 +29,15 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--agents", type=int, default=30, help="1 to 10,000 (default 30)")
-        parser.add_argument("--bankroll", type=Decimal, default=Decimal(1000), help="shared, at least 50 (default 1000)")
+        parser.add_argument(
+            "--bankroll", type=Decimal, default=Decimal(1000), help="shared, at least 50 (default 1000)"
+        )
         parser.add_argument("--venue", help="default: the venue with the most candles")
         parser.add_argument("--symbols", help="comma separated; default: every symbol that covers the window")
         parser.add_argument("--interval", choices=list(INTERVAL_MINUTES), default="1m")
-        parser.add_argument("--start", type=date.fromisoformat, help="first day, UTC; default: the last days at hand")
+        parser.add_argument(
+            "--start", type=date.fromisoformat, help="first day, UTC; default: the last days at hand"
+        )
         parser.add_argument("--days", type=int, default=3)
         parser.add_argument("--allocation", choices=Allocation.values, default=Allocation.EQUAL)
         parser.add_argument("--genomes", choices=GenomeSource.values, default=GenomeSource.PROFILES)
@@ -42,13 +46,19 @@ class Command(BaseCommand):
         parser.add_argument("--costs", default="binance", help="cost profile")
         parser.add_argument("--gross", type=Decimal, default=Decimal(1), help="gross exposure ceiling")
         parser.add_argument("--net", type=Decimal, default=Decimal(1), help="net exposure ceiling")
-        parser.add_argument("--leverage", type=Decimal, default=Decimal(1), help="leverage ceiling of an agent")
-        parser.add_argument("--market-cap", type=Decimal, default=Decimal("0.5"), help="ceiling for one market")
+        parser.add_argument(
+            "--leverage", type=Decimal, default=Decimal(1), help="leverage ceiling of an agent"
+        )
+        parser.add_argument(
+            "--market-cap", type=Decimal, default=Decimal("0.5"), help="ceiling for one market"
+        )
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument("--name", default="")
         parser.add_argument("--fund", help="fund code; default: the first fund")
         parser.add_argument("--user", help="who launches; default: the first portfolio manager")
-        parser.add_argument("--forward", type=float, metavar="SPEED", help="forward at this speed, left to the workers")
+        parser.add_argument(
+            "--forward", type=float, metavar="SPEED", help="forward at this speed, left to the workers"
+        )
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -65,7 +75,9 @@ class Command(BaseCommand):
         forward = options["forward"]
         cohort = _cohort(options)
         parents = Cohort.objects.filter(pk__in=_names(options["parents"]))
-        launch_cohort(cohort=cohort, actor=_actor(options["user"]), parents=list(parents), queued=forward is not None)
+        launch_cohort(
+            cohort=cohort, actor=_actor(options["user"]), parents=list(parents), queued=forward is not None
+        )
         if forward is not None:
             self.stdout.write(f"Cohort {cohort.pk} launched; the workers drive it.")
             return
@@ -122,10 +134,16 @@ def _cohort(options: dict[str, Any]) -> Cohort:
 
 
 def _actor(username: str | None) -> User:
-    people = User.objects.filter(username=username) if username else User.objects.filter(groups__name="Portfolio manager")
+    people = (
+        User.objects.filter(username=username)
+        if username
+        else User.objects.filter(groups__name="Portfolio manager")
+    )
     actor = people.order_by("pk").first()
     if actor is None:
-        raise CommandError(f"No account '{username}'." if username else "No portfolio manager to launch it: give --user.")
+        raise CommandError(
+            f"No account '{username}'." if username else "No portfolio manager to launch it: give --user."
+        )
     return actor
 
 
@@ -157,7 +175,17 @@ def _summary(cohort: Cohort) -> dict[str, Any]:
 def _print(cohort: Cohort, console: Console) -> None:
     label = " (synthetic data)" if cohort.synthetic else ""
     days = Table(title=f"{cohort}{label}: {cohort.agent_count} agents on {cohort.bankroll} {cohort.quote}")
-    for heading in ("Day", "Equity", "Return", "Drawdown", "Utilisation", "Trades", "Rejected", "Fees", "Books differ by"):
+    for heading in (
+        "Day",
+        "Equity",
+        "Return",
+        "Drawdown",
+        "Utilisation",
+        "Trades",
+        "Rejected",
+        "Fees",
+        "Books differ by",
+    ):
         days.add_column(heading, justify="right")
     for day in cohort.cohort_days.order_by("day"):
         days.add_row(

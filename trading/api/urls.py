@@ -1,0 +1,21 @@
+"""Routes of the trading API, below /api/."""
+
+from __future__ import annotations
+
+from rest_framework.routers import SimpleRouter
+
+from trading.api import views
+
+router = SimpleRouter()
+router.register("cohorts", views.CohortViewSet, basename="api-cohort")
+for _name, _view in (
+    ("days", views.CohortDayViewSet),
+    ("agents", views.AgentViewSet),
+    ("leaderboard", views.AgentDayViewSet),
+    ("trades", views.FillViewSet),
+    ("rejections", views.RejectionViewSet),
+    ("alerts", views.AlertViewSet),
+):
+    router.register(rf"cohorts/(?P<cohort_pk>\d+)/{_name}", _view, basename=f"api-cohort-{_name}")
+
+urlpatterns = router.urls
