@@ -133,7 +133,7 @@ def configure_logging(env: Env, *, stream: TextIO | None = None) -> None:
 
 @contextmanager
 def log_context(**fields: object) -> Iterator[None]:
-    """Binds ``request_id``, ``event_id``, ``user_id``, ``task_id`` or ``task`` to every event logged inside."""
+    """Binds fields of the context (``request_id`` and its like) to every event logged inside."""
     unknown = set(fields) - CONTEXT
     if unknown:
         raise ValueError(f"Not part of the event schema's context: {', '.join(sorted(unknown))}.")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from celery import current_app
+from celery import current_app, shared_task
 from django.db import transaction
+
+from fundops.core.health import stamp_heartbeat
 
 
 def enqueue_on_commit(task_name: str, *ids: Any) -> None:
@@ -15,3 +17,9 @@ def enqueue_on_commit(task_name: str, *ids: Any) -> None:
     By name, because tasks import actions and not the other way round.
     """
     transaction.on_commit(partial(current_app.send_task, task_name, args=ids))
+
+
+@shared_task(name="core.beat_heartbeat")
+def beat_heartbeat() -> None:
+    """Beat sent it, the broker carried it, a worker ran it: the whole way works."""
+    stamp_heartbeat("beat")
