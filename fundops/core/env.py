@@ -238,7 +238,7 @@ class Problem:
     example: str
 
     def __str__(self) -> str:
-        lines = [f"  {self.name} {self.wrong}"]
+        lines = [f"  {self.name}{'' if self.wrong.startswith('=') else ' '}{self.wrong}"]
         lines += [f"      {label}: {text}" for label, text in self._detail() if text]
         return "\n".join(lines)
 
@@ -279,6 +279,8 @@ def load_env() -> Env:
             problems.append(_problem(name, _complaint(name, detail["msg"], given.get(name))))
     problems += _cross_checks(given, already={problem.name for problem in problems})
     problems += _unknown(file)
+    order = [name.upper() for name in Env.model_fields]
+    problems.sort(key=lambda problem: order.index(problem.name) if problem.name in order else len(order))
     if problems or env is None:
         raise EnvironmentInvalidError(problems, mode=given.get("fundops_env", "development"))
     return env
@@ -392,8 +394,8 @@ def _unknown(file: Path | None) -> list[Problem]:
 def _complaint(name: str, message: str, value: str | None) -> str:
     text = message.removeprefix("Value error, ")
     text = text[:1].lower() + text[1:]
-    shown = "" if value is None or is_secret(name) else f" '{value}'"
-    return f"={shown.strip()} is not valid: {text}" if shown else f"is not valid: {text}"
+    shown = "" if value is None or is_secret(name) else f"='{value}' "
+    return f"{shown}is not valid: {text}"
 
 
 def _problem(name: str, wrong: str) -> Problem:
