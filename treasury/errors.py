@@ -32,6 +32,18 @@ class AmountOutOfRangeError(LedgerError):
     title = "The amount does not fit the ledger's numeric(38, 18)"
 
 
+class TooPreciseError(LedgerError):
+    title = "The amount has more decimals than the ledger keeps"
+
+
+class BatchShapeError(LedgerError):
+    title = "The columns of the batch do not fit together"
+
+
+class UnknownFundError(LedgerError):
+    title = "Unknown fund"
+
+
 class UnknownAssetError(LedgerError):
     title = "Unknown asset"
 
@@ -58,6 +70,11 @@ class BookNotEmptyError(LedgerError):
     title = "The book still holds something"
 
 
+class BookExistsError(LedgerError):
+    status = 409
+    title = "The book exists already"
+
+
 class BookTreeError(LedgerError):
     title = "The book has no such place in the tree"
 
@@ -80,6 +97,11 @@ class DuplicateKeyError(LedgerError):
 class AlreadyReversedError(LedgerError):
     status = 409
     title = "The entry is reversed already"
+
+
+class ReversalOfReversalError(LedgerError):
+    status = 409
+    title = "A reversal is not reversed"
 
 
 class ReversalMismatchError(LedgerError):

@@ -48,12 +48,12 @@ class Source(NamedTuple):
 class EntryBatch:
     """Many entries in columns, for :func:`treasury.actions.ledger.post_entries`.
 
-    ``value_dates``, ``kinds``, ``source_ids`` and ``memos`` have one value an entry (or, where a single value
-    is given, one for all); ``line_entries``, ``account_ids``, ``asset_ids`` and ``amounts`` one value a line.
-    ``line_entries`` says which entry a line belongs to, counted from 0, in ascending order. ``amounts`` is
-    either a sequence of Decimals, or an int64 array in units of ``10**-amount_places``: the way to post what
-    was computed in numpy without making a Decimal a line. ``idempotency_key`` names the whole batch: posting
-    it again does nothing, posting something else under it is refused.
+    ``value_dates``, ``kinds``, ``source_ids`` and ``memos`` have one value an entry (or, where a single
+    value is given, one for all); ``line_entries``, ``account_ids``, ``asset_ids`` and ``amounts`` one
+    value a line. ``line_entries`` says which entry a line belongs to, counted from 0, in ascending order.
+    ``amounts`` is either a sequence of Decimals, or an int64 array in units of ``10**-amount_places``:
+    the way to post what was computed in numpy without making a Decimal a line. ``idempotency_key`` names
+    the whole batch: posting it again does nothing, posting something else under it is refused.
     """
 
     value_dates: date | Sequence[date]
@@ -104,8 +104,9 @@ def fill(
 ) -> list[Line]:
     """A fill, spot or linear perpetual: cash exchanged for the base asset or the contract.
 
-    ``quantity`` is signed (sold is negative), ``quote_amount`` = quantity x price x multiplier, signed alike,
-    rounded by the caller; ``fee`` is what was paid (a rebate is negative), in ``fee_asset_id`` or the quote.
+    ``quantity`` is signed (sold is negative), ``quote_amount`` = quantity x price x multiplier, signed
+    alike, rounded by the caller; ``fee`` is what was paid (a rebate is negative), in ``fee_asset_id`` or
+    the quote.
     """
     lines = [
         Line(book[AccountKind.POSITION], base_asset_id, quantity),

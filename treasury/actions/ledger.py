@@ -1,14 +1,32 @@
-"""Posting: the only writes to the journal."""
+"""Posting: the only writes to the journal.
+
+Each action runs in one transaction (a caller's, if it has one), holds the fund's posting lock until that
+transaction commits, and lets the database check its work before it returns, so that a refusal surfaces
+here, as its own error.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from typing import Any
 
+from django.db import connection, transaction
+
+from fundops.core import clock
+from fundops.core.events import publish
 from fundops.core.models import User
-from treasury.models import EntryKind, Fund, JournalEntry
+from treasury.canonical import CanonicalEntries, canonical_batch, canonical_entry
+from treasury.errors import DuplicateKeyError
+from treasury.models import Book, EntryKind, Fund, JournalEntry, JournalLine, LedgerAccount, PostingBatch
 from treasury.postings import EntryBatch, Line, Source
+from treasury.refusals import refusals
+
+_ENTRY_COLUMNS = "id, fund_id, posting_seq, value_date, booked_at, kind, source_type, source_id, memo"
+_COPY_ENTRIES = f"COPY treasury_journalentry ({_ENTRY_COLUMNS}) FROM STDIN"
+_COPY_LINES = "COPY treasury_journalline (entry_id, account_id, asset_id, amount) FROM STDIN"
+_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +54,272 @@ def post_entry(
     source: Source | None = None,
 ) -> JournalEntry:
     """Posts one entry. Under a key in use: the existing entry if it is the same, else DuplicateKeyError."""
-    raise NotImplementedError
+    form = canonical_entry(value_date=value_date, kind=kind, source=source, memo=memo, lines=lines)
+    with refusals(), transaction.atomic():
+        next_seq, booked_at = _begin_posting(fund)
+        if idempotency_key is not None:
+            existing = JournalEntry.objects.filter(fund=fund, idempotency_key=idempotency_key).first()
+            if existing is not None:
+                if entry_digest(existing) != form.digest():
+                    raise DuplicateKeyError(
+                        f"The key '{idempotency_key}' belongs to entry #{existing.posting_seq}, which is "
+                        "another one. Give each posting a key of its own.",
+                        entry_id=existing.pk,
+                    )
+                return existing
+        entry = _insert_entry(
+            fund=fund,
+            posting_seq=next_seq,
+            value_date=value_date,
+            booked_at=booked_at,
+            kind=kind,
+            memo=memo,
+            source=source or Source("", ""),
+            idempotency_key=idempotency_key,
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO treasury_journalline (entry_id, account_id, asset_id, amount)"
+                " SELECT %s, * FROM unnest(%s::bigint[], %s::bigint[], %s::numeric[])",
+                [
+                    entry.pk,
+                    [line.account_id for line in lines],
+                    [line.asset_id for line in lines],
+                    [line.amount for line in lines],
+                ],
+            )
+        _check_now()
+        _publish_entry("treasury.entry.posted", entry=entry, digest=form.digest(), lines=lines, actor=actor)
+    return entry
+
+
+def reverse_entry(*, entry: JournalEntry, value_date: date, memo: str, actor: User | None) -> JournalEntry:
+    """Posts the exact mirror of ``entry``; at most once, and never of a reversal.
+
+    Raises AlreadyReversedError, ReversalOfReversalError, and ValueDateError before the entry's own value
+    date.
+    """
+    with refusals(), transaction.atomic():
+        next_seq, booked_at = _begin_posting(entry.fund)
+        reversal = _insert_entry(
+            fund=entry.fund,
+            posting_seq=next_seq,
+            value_date=value_date,
+            booked_at=booked_at,
+            kind=EntryKind.REVERSAL,
+            memo=memo,
+            source=Source(entry.source_type, entry.source_id),
+            idempotency_key=None,
+            reverses=entry,
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO treasury_journalline (entry_id, account_id, asset_id, amount)"
+                " SELECT %s, account_id, asset_id, -amount FROM treasury_journalline"
+                " WHERE entry_id = %s ORDER BY id",
+                [reversal.pk, entry.pk],
+            )
+        _check_now()
+        _publish_entry(
+            "treasury.entry.reversed",
+            entry=reversal,
+            digest=entry_digest(reversal),
+            lines=entry_lines(reversal),
+            actor=actor,
+            reverses_seq=entry.posting_seq,
+        )
+    return reversal
 
 
 def post_entries(*, fund: Fund, batch: EntryBatch, actor: User | None) -> PostedBatch:
     """Posts a batch through COPY, all or nothing, with one audit event (counts, digest, sequence range)."""
-    raise NotImplementedError
+    form = canonical_batch(batch)
+    digest = form.digest()
+    with refusals(), transaction.atomic():
+        first_seq, booked_at = _begin_posting(fund)
+        existing = PostingBatch.objects.filter(fund=fund, idempotency_key=batch.idempotency_key).first()
+        if existing is not None:
+            if existing.digest != digest:
+                raise DuplicateKeyError(
+                    f"The key '{batch.idempotency_key}' belongs to the entries #{existing.first_seq} to "
+                    f"#{existing.last_seq}, which are others. Give each batch a key of its own.",
+                    batch_id=existing.pk,
+                )
+            return _posted(existing, replayed=True)
+        _copy_batch(fund=fund, form=form, first_seq=first_seq, booked_at=booked_at)
+        made = PostingBatch.objects.create(
+            fund=fund,
+            first_seq=first_seq,
+            last_seq=first_seq + len(form.heads) - 1,
+            entry_count=len(form.heads),
+            line_count=len(form.amounts),
+            digest=digest,
+            booked_at=booked_at,
+            idempotency_key=batch.idempotency_key,
+        )
+        _check_now()
+        publish(
+            "treasury.batch.posted",
+            actor=actor,
+            obj=made,
+            payload={
+                "fund": fund.code,
+                "first_seq": made.first_seq,
+                "last_seq": made.last_seq,
+                "entries": made.entry_count,
+                "lines": made.line_count,
+                "digest": digest,
+                "idempotency_key": batch.idempotency_key,
+            },
+            topics=_book_topics(Book.objects.filter(fund=fund, parent=None).values_list("pk", flat=True)),
+        )
+    return _posted(made, replayed=False)
 
 
-def reverse_entry(*, entry: JournalEntry, value_date: date, memo: str, actor: User | None) -> JournalEntry:
-    """Posts the exact mirror of ``entry``; at most once, and never of a reversal."""
-    raise NotImplementedError
+def entry_lines(entry: JournalEntry) -> list[Line]:
+    """The lines of a posted entry."""
+    found = JournalLine.objects.filter(entry=entry).order_by("id")
+    return [Line(*row) for row in found.values_list("account_id", "asset_id", "amount")]
+
+
+def entry_digest(entry: JournalEntry) -> str:
+    """The digest of a posted entry in its canonical form, from the books."""
+    return canonical_entry(
+        value_date=entry.value_date,
+        kind=EntryKind(entry.kind),
+        source=Source(entry.source_type, entry.source_id),
+        memo=entry.memo,
+        lines=entry_lines(entry),
+    ).digest()
+
+
+def _begin_posting(fund: Fund) -> tuple[int, datetime]:
+    """Waits for the fund's posting lock; returns the next posting_seq and the booking time."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT next_seq, booking_time FROM treasury_begin_posting(%s, %s)", [fund.pk, clock.now()]
+        )
+        next_seq, booked_at = cursor.fetchone()
+    return next_seq, booked_at
+
+
+def _check_now() -> None:
+    """Lets the checks that wait for the commit run at once, and later ones of this transaction wait again."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS treasury_posting_checked IMMEDIATE")
+        cursor.execute("SET CONSTRAINTS treasury_posting_checked DEFERRED")
+
+
+def _insert_entry(
+    *,
+    fund: Fund,
+    posting_seq: int,
+    value_date: date,
+    booked_at: datetime,
+    kind: EntryKind,
+    memo: str,
+    source: Source,
+    idempotency_key: str | None,
+    reverses: JournalEntry | None = None,
+) -> JournalEntry:
+    entry = JournalEntry(
+        fund=fund,
+        posting_seq=posting_seq,
+        value_date=value_date,
+        booked_at=booked_at,
+        kind=kind,
+        memo=memo,
+        source_type=source.type,
+        source_id=source.id,
+        idempotency_key=idempotency_key,
+        reverses=reverses,
+    )
+    entry.save(force_insert=True)
+    return entry
+
+
+def _copy_batch(*, fund: Fund, form: CanonicalEntries, first_seq: int, booked_at: datetime) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT array_agg(nextval('treasury_journalentry_id_seq')) FROM generate_series(1, %s)",
+            [len(form.heads)],
+        )
+        ids: list[int] = cursor.fetchone()[0]
+        booked = booked_at.isoformat()
+        _copy(
+            cursor,
+            _COPY_ENTRIES,
+            (
+                f"{pk}\t{fund.pk}\t{seq}\t{head.value_date}\t{booked}\t{head.kind}"
+                f"\t{_escaped(head.source_type)}\t{_escaped(head.source_id)}\t{_escaped(head.memo)}\n"
+                for seq, (pk, head) in enumerate(zip(ids, form.heads, strict=True), first_seq)
+            ),
+        )
+        _copy(
+            cursor,
+            _COPY_LINES,
+            (
+                f"{ids[index]}\t{account}\t{asset}\t{amount}e-18\n"
+                for index, account, asset, amount in zip(
+                    form.line_entries.tolist(),
+                    form.account_ids.tolist(),
+                    form.asset_ids.tolist(),
+                    form.amounts,
+                    strict=True,
+                )
+            ),
+        )
+
+
+def _escaped(text: str) -> str:
+    return text.translate(_ESCAPES) if text else text
+
+
+def _copy(cursor: Any, statement: str, rows: Iterable[str]) -> None:
+    with cursor.copy(statement) as copy:
+        copy.write("".join(rows))
+
+
+def _publish_entry(
+    kind: str,
+    *,
+    entry: JournalEntry,
+    digest: str,
+    lines: Sequence[Line],
+    actor: User | None,
+    **more: Any,
+) -> None:
+    accounts = {line.account_id for line in lines}
+    books = LedgerAccount.objects.filter(pk__in=accounts).values_list("book_id", flat=True)
+    publish(
+        kind,
+        actor=actor,
+        obj=entry,
+        payload={
+            "fund": entry.fund.code,
+            "posting_seq": entry.posting_seq,
+            "kind": entry.kind,
+            "value_date": entry.value_date,
+            "source": [entry.source_type, entry.source_id],
+            "lines": len(lines),
+            "digest": digest,
+            **more,
+        },
+        topics=_book_topics(books),
+    )
+
+
+def _book_topics(book_ids: Iterable[int]) -> list[str]:
+    return [f"book:{pk}" for pk in sorted(set(book_ids))]
+
+
+def _posted(batch: PostingBatch, *, replayed: bool) -> PostedBatch:
+    return PostedBatch(
+        batch_id=batch.pk,
+        first_seq=batch.first_seq,
+        last_seq=batch.last_seq,
+        entry_count=batch.entry_count,
+        line_count=batch.line_count,
+        digest=batch.digest,
+        replayed=replayed,
+    )

@@ -52,15 +52,16 @@ class JournalEntryQuerySet(models.QuerySet["JournalEntry"]):
 class JournalEntry(models.Model):
     """One movement of value. Its lines sum to zero in every asset, and neither it nor they ever change.
 
-    ``value_date`` is when it counts, ``booked_at`` when the books learned of it; ``posting_seq`` numbers the
-    entries of a fund without a gap in the order they were committed. ``created_xid`` and ``recorded_at`` name
-    the transaction that made it: lines are accepted from no other.
+    ``value_date`` is when it counts, ``booked_at`` when the books learned of it; ``posting_seq`` numbers
+    the entries of a fund without a gap in the order they were committed. ``created_xid`` and
+    ``recorded_at`` name the transaction that made it: lines are accepted from no other.
     """
 
     append_only = True
 
-    # References are checked set-wise by statement triggers, not row by row by foreign keys, and their targets
-    # cannot be deleted (treasury/sql): that is the difference between a bulk posting and a slow one.
+    # References are checked set-wise by statement triggers, not row by row by foreign keys, and their
+    # targets cannot be deleted (treasury/sql): that is the difference between a bulk posting and a slow
+    # one.
     fund = models.ForeignKey(
         Fund, on_delete=models.PROTECT, related_name="entries", db_constraint=False, db_index=False
     )
