@@ -54,6 +54,7 @@ class Market:
     funding_symbol: Int64 = field(default_factory=_no_ints)
     funding_rate: Float64 = field(default_factory=_no_floats)
     validate: bool = True
+    has_gaps: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -67,6 +68,7 @@ class Market:
         self._check_shapes()
         if self.validate:
             self._check_values()
+        put(self, "has_gaps", bool(np.isnan(self.close).any()))
 
     @property
     def n_bars(self) -> int:
@@ -80,6 +82,16 @@ class Market:
     def end_ms(self) -> int:
         """The close time of the last bar."""
         return int(self.ts_ms[-1]) + self.interval_ms if self.n_bars else 0
+
+    def marks(self, before: Float64) -> Float64:
+        """Closes as (n_symbols, n_bars), a missing one being the last one known; ``before`` holds those before bar 0."""
+        closes: Float64 = self.close.T
+        if not self.has_gaps:
+            return closes
+        present = ~np.isnan(closes)
+        last = np.maximum.accumulate(np.where(present, np.arange(self.n_bars), -1), axis=1)
+        known = np.take_along_axis(closes, np.maximum(last, 0), axis=1)
+        return np.ascontiguousarray(np.where(last >= 0, known, before[:, None]))
 
     def slice(self, start: int, stop: int | None = None) -> Market:
         """Bars ``start:stop`` of this market as views; all funding stamps stay (the engine skips those it has paid)."""

@@ -199,7 +199,7 @@ def agent_parameters(agent: AgentSpec, where: str) -> Float64:
     return values
 
 
-def check_agent(agent: AgentSpec, where: str, symbols: Sequence[str]) -> int:
+def check_agent(agent: AgentSpec, where: str, symbols: Mapping[str, int]) -> int:
     """The agent's symbol index (-1 for PANEL scope) after every other field has been checked."""
     if not 0 < agent.draw <= LARGEST_BANKROLL:
         raise AgentSpecError(f"{where}: the draw is {agent.draw}; it must be a positive amount.")
@@ -215,7 +215,7 @@ def check_agent(agent: AgentSpec, where: str, symbols: Sequence[str]) -> int:
             raise AgentSpecError(f"{where}: {agent.family.key} trades all symbols at once; leave symbol out.")
         return -1
     if isinstance(agent.symbol, str) and agent.symbol in symbols:
-        return list(symbols).index(agent.symbol)
+        return symbols[agent.symbol]
     if isinstance(agent.symbol, (int, np.integer)) and 0 <= agent.symbol < len(symbols):
         return int(agent.symbol)
     raise AgentSpecError(f"{where}: the symbol {agent.symbol!r} is not in this market: {', '.join(symbols)}.")

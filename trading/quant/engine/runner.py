@@ -1,14 +1,29 @@
-"""``run``: a cohort of agents over one stretch of bars; ``sweep``: many parameter sets, each in a wallet of its own."""
+"""``run``: a cohort of agents over one stretch of bars, from a fresh or a saved state."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from trading.quant.engine import layout as lay
 from trading.quant.engine.costs import CostModel
+from trading.quant.engine.errors import EngineStateError, MarketDataError
+from trading.quant.engine.kernel_block import DONE, write_mark
+from trading.quant.engine.compiled import entry
 from trading.quant.engine.market import HOUR_MS, Market
-from trading.quant.engine.results import Run
+from trading.quant.engine.prepared import Prepared, execute_kernel, fresh_state, prepare
+from trading.quant.engine.results import AGENT_MARK, BREACH, FILL, FUNDING, REJECTION, WALLET_MARK, Marks, Run
 from trading.quant.engine.rules import AgentSpec, InstrumentRules, WalletRules
 from trading.quant.engine.state import EngineState
+
+_SIGNALS_HELD = 1 << 19  # signal places of one block; bounds its rows for large cohorts
+_LONGEST_BLOCK = 1024
+_SHORTEST_BLOCK = 64
 
 
 def run(
@@ -48,4 +63,165 @@ def run(
 
     Raises subclasses of EngineError before anything has run.
     """
-    raise NotImplementedError
+    started = time.perf_counter()
+    cohort = prepare(market, agents, instruments, costs, wallet, mark_ms=mark_every_ms)
+    if market.n_bars == 0:
+        raise MarketDataError("The market has no bars.")
+    prepared = time.perf_counter()
+    trader = Pass(market, cohort, state)
+    trader.trade()
+    result = trader.result()
+    finished = time.perf_counter()
+    result.stats.update(
+        agent_bars=market.n_bars * cohort.n_agents,
+        prepare_seconds=prepared - started,
+        simulate_seconds=finished - prepared,
+    )
+    return result
+
+
+@dataclass(slots=True)
+class _Log:
+    """An output table that grows by doubling."""
+
+    rows: npt.NDArray[Any]
+
+    def grow(self, least: int) -> None:
+        bigger = np.zeros(max(2 * self.rows.shape[0], self.rows.shape[0] + least), self.rows.dtype)
+        bigger[: self.rows.shape[0]] = self.rows
+        self.rows = bigger
+
+
+class Pass:
+    """One pass of a prepared cohort over a market: buffers, blocks, and the tables at the end."""
+
+    def __init__(self, market: Market, cohort: Prepared, state: EngineState | None) -> None:
+        if state is None:
+            state = fresh_state(cohort, int(market.ts_ms[0]))
+        elif state.fingerprint != cohort.fingerprint:
+            raise EngineStateError(
+                "The state belongs to other agents, symbols or steps than those given. Use the ones it was made with."
+            )
+        elif state.last_ts_ms >= int(market.ts_ms[0]):
+            raise EngineStateError(
+                f"The state has already traded the bar of {state.last_ts_ms}; the market begins at {market.ts_ms[0]}. "
+                "Give only later bars."
+            )
+        else:
+            state = state.copy()
+        self.market = market
+        self.cohort = cohort
+        self.state = state
+        arrays = state.arrays
+        self.before = arrays["last_close"].copy()
+        self.mark = market.marks(self.before)
+        n_slots, n_agents, n_symbols = cohort.n_slots, cohort.n_agents, market.n_symbols
+        self.rows = int(min(_LONGEST_BLOCK, max(_SHORTEST_BLOCK, _SIGNALS_HELD // n_slots), market.n_bars))
+        words = (n_slots + 63) // 64
+        self.work = np.zeros(n_slots, lay.SLOT_WORK)
+        self.work["exit_bar"] = -1
+        self.cursor = np.zeros(1, lay.CURSOR)
+        self.sig_row = np.zeros((n_slots, self.rows), dtype=np.int32)
+        self.sig_target = np.zeros((n_slots, self.rows))
+        self.sig_count = np.zeros(n_slots, dtype=np.int64)
+        self.wake = np.zeros((self.rows + 2, words), dtype=np.uint64)
+        self.exits = np.zeros((self.rows + 2, words), dtype=np.uint64)
+        tracked = n_symbols + 1 if cohort.n_wallets == 1 else 1
+        self.net_rows = np.zeros((tracked, self.rows))
+        self.net_done = np.zeros(tracked, dtype=np.int64)
+        self.equity_rows = np.zeros(self.rows)
+        self.todo = np.zeros(n_slots, dtype=np.int64)
+        self.leaving = np.zeros(n_slots, dtype=np.int64)
+        keep = bool(cohort.run_rules["keep_log"][0])
+        small = 2 * n_agents + 8 if keep else 2 * n_agents + 4
+        self.fills = _Log(np.zeros(max(256, 4 * n_slots) if keep else 1, FILL))
+        self.rejections = _Log(np.zeros(max(256, 6 * n_slots) if keep else 1, REJECTION))
+        self.breaches = _Log(np.zeros(small, BREACH))
+        self.payments = _Log(np.zeros(max(64, n_slots) if keep else 1, FUNDING))
+        mark_ms = int(cohort.run_rules["mark_ms"][0])
+        first_mark = int(arrays["clock"]["next_mark"][0])
+        n_marks = max(0, (market.end_ms - first_mark) // mark_ms + 1) + 1
+        self.mark_ts = np.zeros(n_marks, dtype=np.int64)
+        self.agent_marks = np.zeros((n_marks, n_agents), AGENT_MARK)
+        self.wallet_marks = np.zeros(n_marks, WALLET_MARK)
+        self.positions = np.zeros((n_marks, n_slots))
+        last = int(arrays["clock"]["last_ts"][0])
+        self.cursor["funding"] = int(np.searchsorted(market.funding_ts_ms, last, side="right"))
+
+    def trade(self) -> None:
+        """All bars, block by block."""
+        market, cohort, arrays = self.market, self.cohort, self.state.arrays
+        execute = execute_kernel()
+        series = (market.open.T, market.high.T, market.low.T)
+        closes, volume = market.close.T, market.volume.T
+        for block in range(0, market.n_bars, self.rows):
+            rows = min(self.rows, market.n_bars - block)
+            for group in cohort.groups:
+                group.signals(
+                    block, rows, *series, closes, volume, group.which, cohort.slot_of, cohort.symbol_of, group.params,
+                    arrays["memory"], cohort.memory_start, arrays["slots"], self.sig_row, self.sig_target,
+                    self.sig_count, self.wake,
+                )  # fmt: skip
+            while (
+                execute(
+                    block, rows, market.ts_ms, *series, volume, self.mark, self.before, market.funding_ts_ms,
+                    market.funding_symbol, market.funding_rate, cohort.tier_volumes, cohort.tier_rates,
+                    cohort.symbol_rules, cohort.slot_rules, cohort.agent_rules, cohort.run_rules, cohort.panel_agents,
+                    arrays["clock"], arrays["slots"], arrays["agents"], arrays["wallets"], arrays["held"],
+                    arrays["volumes"], arrays["fee_now"], self.cursor, self.work, self.sig_row, self.sig_target,
+                    self.sig_count, self.wake, self.exits, self.net_rows, self.net_done, self.equity_rows, self.todo,
+                    self.leaving, self.fills.rows, self.rejections.rows, self.breaches.rows, self.payments.rows,
+                    self.mark_ts, self.agent_marks, self.wallet_marks, self.positions,
+                )
+                != DONE
+            ):  # fmt: skip
+                self._make_room()
+        clock = arrays["clock"]
+        clock["bars"] += market.n_bars
+        clock["last_ts"] = market.ts_ms[-1]
+        arrays["last_close"][:] = self.mark[:, -1]
+
+    def _make_room(self) -> None:
+        n_slots, n_agents = self.cohort.n_slots, self.cohort.n_agents
+        cursor = self.cursor[0]
+        for log, used, least in (
+            (self.fills, cursor["fills"], 3 * n_slots),
+            (self.rejections, cursor["rejections"], 6 * n_slots),
+            (self.breaches, cursor["breaches"], 2 * n_agents + 4),
+            (self.payments, cursor["payments"], n_slots * max(1, self.market.funding_ts_ms.shape[0])),
+        ):
+            if log.rows.shape[0] - int(used) < least:
+                log.grow(min(least, 6 * n_slots) if log is not self.payments else n_slots)
+
+    def result(self) -> Run:
+        """The tables, cut to what was written; breaches sorted by bar and agent (agents are followed ahead one by one)."""
+        cohort, market, cursor = self.cohort, self.market, self.cursor[0]
+        arrays = self.state.arrays
+        breaches = self.breaches.rows[: cursor["breaches"]]
+        breaches = breaches[np.lexsort((breaches["kind"], breaches["agent"], breaches["bar"]))]
+        final = (
+            np.zeros(1, dtype=np.int64),
+            np.zeros((1, cohort.n_agents), AGENT_MARK),
+            np.zeros(1, WALLET_MARK),
+            np.zeros((1, cohort.n_slots)),
+        )
+        entry(write_mark)(
+            0, market.end_ms, market.n_bars, self.mark, self.before, cohort.run_rules[0], cohort.symbol_rules,
+            cohort.slot_rules, cohort.agent_rules, arrays["slots"], arrays["agents"], arrays["wallets"], arrays["held"],
+            *final,
+        )  # fmt: skip
+        slot_agent = cohort.slot_rules["agent"].copy()
+        slot_symbol = cohort.slot_rules["symbol"].copy()
+        n = int(cursor["marks"])
+        return Run(
+            fills=self.fills.rows[: cursor["fills"]],
+            rejections=self.rejections.rows[: cursor["rejections"]],
+            breaches=breaches,
+            funding=self.payments.rows[: cursor["payments"]],
+            marks=Marks(
+                self.mark_ts[:n], self.agent_marks[:n], self.wallet_marks[:n], self.positions[:n], slot_agent, slot_symbol
+            ),
+            final=Marks(*final, slot_agent, slot_symbol),
+            state=self.state,
+            stats={"blocks": -(-market.n_bars // self.rows), "block_rows": self.rows},
+        )

@@ -1,0 +1,156 @@
+"""Machine code that is kept between processes: one generated module per kernel, named by a fingerprint of all it uses.
+
+numba's own cache looks only at the file of the function that is cached: it neither notices an edited helper in
+another module, nor finds anything again when a compiled function is passed as an argument or closed over. Here the fingerprint covers
+the function and everything it reaches (helpers, constants, compile options), and a strategy's step is a global of
+its generated module, so every process after the first loads in milliseconds, user strategies included.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import math
+import os
+import sys
+import tempfile
+import textwrap
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from trading.quant.engine.errors import StrategyStepError
+
+_HEADER = '"""Generated; safe to delete. The name carries a fingerprint of all the code that is compiled in."""\n'
+_loaded: dict[str, Any] = {}
+_lock = threading.Lock()
+
+
+def cache_folder() -> Path:
+    """Where compiled kernels live: NUMBA_CACHE_DIR, else var/kernels of the project, else a folder of the user's."""
+    for candidate in (
+        os.environ.get("NUMBA_CACHE_DIR"),
+        Path(__file__).resolve().parents[3] / "var" / "kernels",
+        Path.home() / ".cache" / "fundops" / "kernels",
+        Path(tempfile.gettempdir()) / f"fundops-kernels-{os.getuid()}",
+    ):
+        if not candidate:
+            continue
+        folder = Path(candidate)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError:
+            continue
+        if os.access(folder, os.W_OK):
+            return folder
+    raise StrategyStepError("No folder for compiled kernels is writable; set NUMBA_CACHE_DIR to one that is.")
+
+
+def is_compiled(function: object) -> bool:
+    """Whether this is a numba function (njit)."""
+    return hasattr(function, "py_func") and hasattr(function, "targetoptions")
+
+
+def fingerprint(roots: Iterable[object]) -> str:
+    """A digest of the bytecode, constants and options of these functions and of everything they call."""
+    digest = hashlib.sha256()
+    seen: set[int] = set()
+
+    def add(value: object, names: tuple[str, ...]) -> None:
+        if isinstance(value, (int, float, complex, str, bytes, bool, type(None), np.generic)):
+            digest.update(f"{type(value).__name__}:{value!r};".encode())
+            return
+        if isinstance(value, ModuleType):
+            digest.update(f"module {value.__name__};".encode())
+            if value.__name__.split(".")[0] not in ("numpy", "math", "numba"):
+                for name in names:
+                    if hasattr(value, name):
+                        add(getattr(value, name), ())
+            return
+        if id(value) in seen:
+            return
+        seen.add(id(value))
+        if isinstance(value, (tuple, list, frozenset)):
+            for item in sorted(value, key=repr) if isinstance(value, frozenset) else value:
+                add(item, ())
+        elif isinstance(value, np.ndarray):
+            digest.update(str(value.dtype).encode() + value.tobytes())
+        elif isinstance(value, CodeType):
+            digest.update(value.co_code)
+            digest.update(repr((value.co_names, value.co_varnames, value.co_argcount)).encode())
+            add(value.co_consts, ())
+        elif is_compiled(value):
+            options = getattr(value, "targetoptions", {})
+            digest.update(repr(sorted((k, repr(v)) for k, v in options.items() if k != "nopython")).encode())
+            add(getattr(value, "py_func", None), ())
+        elif isinstance(value, FunctionType):
+            add(value.__code__, ())
+            for name in value.__code__.co_names:
+                if name in value.__globals__:
+                    digest.update(name.encode())
+                    add(value.__globals__[name], value.__code__.co_names)
+            for cell in value.__closure__ or ():
+                add(cell.cell_contents, value.__code__.co_names)
+        elif hasattr(value, "_defn"):  # an intrinsic: its code generator
+            add(value._defn, ())
+        else:
+            digest.update(f"{type(value).__module__}.{type(value).__qualname__};".encode())
+
+    for root in roots:
+        add(root, ())
+    return digest.hexdigest()
+
+
+def _module(name: str, source: str, bindings: Mapping[str, object]) -> ModuleType:
+    """Write the source once (never touching an existing file: its time stamp is part of numba's key) and run it."""
+    path = cache_folder() / f"{name}.py"
+    if not path.exists():
+        handle, scratch = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(source)
+        os.utime(scratch, (0, 0))
+        Path(scratch).replace(path)
+    specification = importlib.util.spec_from_file_location(name, path)
+    if specification is None or specification.loader is None:
+        raise StrategyStepError(f"{path} cannot be loaded; delete it and try again.")
+    module = importlib.util.module_from_spec(specification)
+    module.__dict__.update(bindings)
+    sys.modules[name] = module  # the cached code looks its module up by name
+    specification.loader.exec_module(module)
+    return module
+
+
+def entry(function: Any) -> Callable[..., Any]:
+    """A compiled function as an entry point whose machine code is kept between processes."""
+    name = function.py_func.__name__
+    arguments = ", ".join(inspect.signature(function.py_func).parameters)
+    source = (
+        f"{_HEADER}from numba import njit\n\n\n"
+        f"@njit(cache=True, nogil=True)\ndef {name}_entry({arguments}):\n    return {name}({arguments})\n"
+    )
+    return _build(name, source, f"{name}_entry", {name: function}, (function,))
+
+
+def instantiate(template: Callable[..., Any], label: str, bindings: Mapping[str, object]) -> Callable[..., Any]:
+    """A copy of the template in which these names are globals, compiled and kept between processes."""
+    body = textwrap.dedent(inspect.getsource(template))
+    source = f"{_HEADER}from numba import njit\n\n\n@njit(cache=True, nogil=True)\n{body}"
+    names: dict[str, object] = {"np": np, "math": math, "Any": Any, "ONE": np.uint64(1), **bindings}
+    return _build(f"{template.__name__}_{label}", source, template.__name__, names, (*bindings.values(),))
+
+
+def _build(
+    label: str, source: str, attribute: str, bindings: Mapping[str, object], roots: tuple[object, ...]
+) -> Callable[..., Any]:
+    key = hashlib.sha256((source + fingerprint(roots)).encode()).hexdigest()[:20]
+    name = f"fundops_{''.join(c if c.isalnum() else '_' for c in label)}_{key}"
+    with _lock:
+        if name not in _loaded:
+            _loaded[name] = getattr(_module(name, source, bindings), attribute)
+        result: Callable[..., Any] = _loaded[name]
+        return result
