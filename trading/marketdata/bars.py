@@ -211,10 +211,15 @@ class RawSeries:
 
     def raw_row(self, i: int) -> Mapping[str, str]:
         if self.raw_of is not None:
-            return self.raw_of(i)
+            return {printable(name): printable(value) for name, value in self.raw_of(i).items()}
         row = {"time_us": str(int(self.ts_us[i]))}
         row.update({name: repr(float(column[i])) for name, column in self.values.items()})
         return row
+
+
+def printable(text: str) -> str:
+    """Text that every store takes: no NUL, no half of a surrogate pair."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 NAT_US = int(np.iinfo(np.int64).min)

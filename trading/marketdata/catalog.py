@@ -11,7 +11,8 @@ again changes nothing; a bar that contradicts a stored one goes to quarantine un
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,6 +34,8 @@ from trading.marketdata.storage import Storage, open_storage
 
 _MAX_TAILS = 16
 
+WriterLock = Callable[[str], AbstractContextManager[None]]
+
 
 @dataclass(slots=True)
 class MergeResult:
@@ -52,12 +55,14 @@ class MergeResult:
 class Catalog:
     """Reads and writes one catalog. Readers need no lock; writers of one series take turns on a local disk."""
 
-    def __init__(self, storage: Storage) -> None:
+    def __init__(self, storage: Storage, *, lock: WriterLock | None = None) -> None:
         self.storage = storage
+        self._lock = lock or storage.lock
 
     @classmethod
-    def open(cls, url: str) -> Catalog:
-        return cls(open_storage(url))
+    def open(cls, url: str, *, lock: WriterLock | None = None) -> Catalog:
+        """``lock`` keeps other writers of a name out; by default the storage's own, which on S3 is none."""
+        return cls(open_storage(url), lock=lock)
 
     @property
     def url(self) -> str:
@@ -167,7 +172,7 @@ class Catalog:
                 f"{'Synthetic' if synthetic else 'Real'} bars cannot be stored as {key}: synthetic bars live under the "
                 "venue 'synthetic', and nothing else does."
             )
-        with self.storage.lock(manifest_path(key)):
+        with self._lock(manifest_path(key)):
             before = self.manifest(key) or Manifest(key, synthetic=synthetic)
             result = MergeResult(before)
             fresh_parts = [
@@ -199,7 +204,7 @@ class Catalog:
 
     def delete(self, key: SeriesKey) -> None:
         """Takes a series out, its quarantine included. The manifest goes first: a crash leaves only orphans."""
-        with self.storage.lock(manifest_path(key)):
+        with self._lock(manifest_path(key)):
             manifest = self.manifest(key)
             self.storage.delete(manifest_path(key))
             self.storage.delete(_quarantine_path(key))
@@ -208,7 +213,7 @@ class Catalog:
 
     def sweep(self, key: SeriesKey) -> int:
         """Deletes part files that a crash left without a manifest naming them; returns how many."""
-        with self.storage.lock(manifest_path(key)):
+        with self._lock(manifest_path(key)):
             manifest = self.manifest(key)
             named = {part.path for part in manifest.parts} if manifest else set()
             orphans = [path for path in self.storage.files(_series_folder(key)) if path not in named]
