@@ -1,9 +1,43 @@
-"""Where every page, interface and probe is found."""
+"""Where every page and interface is found. The probes (/healthz, /readyz, /metrics) are answered by a middleware."""
+
+from importlib.util import find_spec
 
 from django.contrib import admin
-from django.urls import URLPattern, URLResolver, include, path
+from django.urls import URLPattern, URLResolver, include, path, re_path
+
+from fundops.core.api import SchemaView, UnknownPath
+from portal.views.api_docs import api_docs
+
+handler400 = "fundops.core.views.bad_request"
+handler403 = "fundops.core.views.forbidden"
+handler404 = "fundops.core.views.not_found"
+handler429 = "fundops.core.views.too_many"
+handler500 = "fundops.core.views.server_error"
+
+
+def _present(module: str) -> bool:
+    package = module.rpartition(".")[0]
+    return find_spec(package) is not None and find_spec(module) is not None
+
+
+def _api_of(app: str) -> list[URLPattern | URLResolver]:
+    try:
+        return [path("", include(f"{app}.api.urls"))] if _present(f"{app}.api.urls") else []
+    except ImportError:
+        return []
+
+
+_API_APPS = ("compliance", "treasury", "risk", "trading", "reporting")
+api: list[URLPattern | URLResolver] = [
+    path("schema/", SchemaView.as_view(), name="api-schema"),
+    path("docs/", api_docs, name="api-docs"),
+    *(route for app in _API_APPS for route in _api_of(app)),
+    re_path(".*", UnknownPath.as_view()),
+]
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("accounts/", include("allauth.urls")),
+    path("api/", include(api)),
+    path("", include("portal.urls")),
 ]

@@ -21,18 +21,33 @@ class Role(StrEnum):
 
 STAFF_ROLES = frozenset(Role) - {Role.INVESTOR}
 
+#: What each role is for, in the words of the page that shows the matrix.
+ABOUT: dict[Role, str] = {
+    Role.PORTFOLIO_MANAGER: "Launches cohorts, reads leaderboards, proposes promotions and allocations.",
+    Role.RISK_OFFICER: "Limits, guardrails, overrides, kill switch, stress tests; one of the two signatures.",
+    Role.OPERATIONS: "Live loop, venues, treasury, reconciliation, incidents; the other signature.",
+    Role.COMPLIANCE_OFFICER: "Approvals, restricted lists, audit trail, regulatory packs, retention.",
+    Role.CLIENT_RELATIONS: "Investors, dealing, statements, distribution.",
+    Role.INVESTOR: "Sees their own holdings and statements, and nothing of anyone else.",
+    Role.AUDITOR: "Reads everything, changes nothing, verifies the audit chain.",
+    Role.ADMINISTRATOR: "Accounts, roles and settings; no right to trade or to approve, by design.",
+}
+
+#: What everyone who works for the fund may see.
+_STAFF = ("core.view_roles", "core.view_api_docs")
 _TRADING_READ = ("trading.view_*", "treasury.view_*")
 
 MATRIX: dict[Role, tuple[str, ...]] = {
-    Role.PORTFOLIO_MANAGER: (*_TRADING_READ, "trading.launch_cohort", "trading.cancel_cohort"),
-    Role.RISK_OFFICER: (*_TRADING_READ, "risk.view_*", "compliance.view_*"),
-    Role.OPERATIONS: (*_TRADING_READ, "trading.import_candles", "risk.view_*"),
-    Role.COMPLIANCE_OFFICER: (*_TRADING_READ, "compliance.view_*", "core.view_*"),
-    Role.CLIENT_RELATIONS: ("treasury.view_fund", "treasury.view_book"),
+    Role.PORTFOLIO_MANAGER: (*_STAFF, *_TRADING_READ, "trading.launch_cohort", "trading.cancel_cohort"),
+    Role.RISK_OFFICER: (*_STAFF, *_TRADING_READ, "risk.view_*", "compliance.view_*"),
+    Role.OPERATIONS: (*_STAFF, *_TRADING_READ, "trading.import_candles", "risk.view_*"),
+    Role.COMPLIANCE_OFFICER: (*_STAFF, *_TRADING_READ, "compliance.view_*", "core.view_*"),
+    Role.CLIENT_RELATIONS: (*_STAFF, "treasury.view_fund", "treasury.view_book"),
     Role.INVESTOR: (),
     Role.AUDITOR: ("*.view_*",),
     Role.ADMINISTRATOR: (
-        "core.*_user",
+        "core.add_user",
+        "core.change_user",
         "core.view_*",
         "auth.view_group",
         "django_celery_beat.*",

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from django.contrib.auth.models import AbstractUser
+from typing import Any
+
+from django.contrib.auth.models import AbstractUser, Group, UserManager
 from django.db import models
 from simple_history.models import HistoricalRecords
 
 from fundops.core.roles import STAFF_ROLES, Role
+
+
+class AccountManager(UserManager["User"]):
+    """There are no superusers here: `createsuperuser` makes an administrator, who administers and nothing else."""
+
+    use_in_migrations = False
+
+    def create_superuser(
+        self, username: str, email: str | None = None, password: str | None = None, **extra: Any
+    ) -> User:
+        extra.pop("is_superuser", None)
+        extra.pop("is_staff", None)
+        user = self.create_user(username, email, password, **extra)
+        user.groups.add(Group.objects.get_or_create(name=Role.ADMINISTRATOR.value)[0])
+        return user
 
 
 class User(AbstractUser):
@@ -16,10 +33,22 @@ class User(AbstractUser):
     display_name = models.CharField(max_length=120, blank=True)
     time_zone = models.CharField(max_length=64, default="UTC", help_text="IANA zone used for hovering times.")
 
+    objects = AccountManager()
     history = HistoricalRecords(excluded_fields=["password", "last_login"])
 
     class Meta(AbstractUser.Meta):  # type: ignore[name-defined,misc]
         ordering = ("username",)
+        permissions = [
+            ("view_roles", "Can see the roles and what they may do"),
+            ("view_api_docs", "Can read the documentation of the API"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(is_superuser=False),
+                name="no_superusers",
+                violation_error_message="No account may pass over the roles: grant the Administrator role instead.",
+            )
+        ]
 
     def __str__(self) -> str:
         return self.display_name or self.username
@@ -36,4 +65,4 @@ class User(AbstractUser):
     @property
     def is_fund_staff(self) -> bool:
         """True for everyone who works for the fund: a second factor is asked of them."""
-        return self.is_superuser or bool(self.roles & STAFF_ROLES)
+        return bool(self.roles & STAFF_ROLES)

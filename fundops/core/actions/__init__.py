@@ -1,0 +1,1 @@
+"""The core's writes: accounts and their roles."""

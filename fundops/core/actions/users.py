@@ -1,0 +1,152 @@
+"""Accounts and roles: every change names who made it and is an audit event of the same transaction.
+
+``actor`` None is the system itself: the first administrator of an installation, and the demo's cast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from allauth.mfa.models import Authenticator
+from django.contrib.auth.models import Group
+from django.contrib.auth.password_validation import validate_password
+from django.db import transaction
+
+from fundops.core.errors import FundopsError
+from fundops.core.events import publish
+from fundops.core.models import User
+from fundops.core.permissions import require
+from fundops.core.roles import Role
+
+CHANGE_USERS = "core.change_user"
+ADD_USERS = "core.add_user"
+
+
+class OwnRoleError(FundopsError):
+    status = 403
+    title = "Not for your own account"
+
+
+class RolesExcludeEachOtherError(FundopsError):
+    status = 409
+    title = "These roles exclude each other"
+
+
+def create_user(
+    *,
+    username: str,
+    email: str,
+    actor: User | None,
+    password: str | None = None,
+    display_name: str = "",
+    roles: Collection[Role] = (),
+) -> User:
+    """Makes an account with its roles; without a password it can sign in only after a reset.
+
+    Raises PermissionMissingError, RolesExcludeEachOtherError, and ValidationError on a weak password.
+    """
+    if actor is not None:
+        require(actor, ADD_USERS)
+    with transaction.atomic():
+        user = User(username=username, email=email, display_name=display_name)
+        if password is not None:
+            validate_password(password, user)
+        user.set_password(password)
+        user.full_clean(exclude=["password"])
+        user.save()
+        publish(
+            "core.user.created", actor=actor, obj=user, payload={"username": username, "roles": sorted(roles)}
+        )
+        for role in sorted(roles):
+            grant_role(user=user, role=role, actor=actor)
+    return user
+
+
+def grant_role(*, user: User, role: Role, actor: User | None) -> bool:
+    """Gives ``role`` to ``user``; False when it was held already.
+
+    Raises PermissionMissingError, OwnRoleError for one's own account, and RolesExcludeEachOtherError where
+    administering would meet trading, approving or investing in one person.
+    """
+    _may_change_roles(user, actor)
+    with transaction.atomic():
+        locked = User.objects.select_for_update().get(pk=user.pk)
+        held = locked.roles
+        if role in held:
+            return False
+        together = held | {role}
+        if Role.ADMINISTRATOR in together and len(together) > 1:
+            others = ", ".join(sorted(together - {Role.ADMINISTRATOR}))
+            raise RolesExcludeEachOtherError(
+                f"An administrator holds no other role ({others}): revoke one first, or use two accounts.",
+                roles=sorted(together),
+            )
+        locked.groups.add(Group.objects.get(name=role.value))
+        publish(
+            "core.role.granted",
+            actor=actor,
+            obj=locked,
+            payload={"role": role.value, "before": sorted(held), "after": sorted(together)},
+        )
+    return True
+
+
+def revoke_role(*, user: User, role: Role, actor: User | None) -> bool:
+    """Takes ``role`` from ``user``; False when it was not held."""
+    _may_change_roles(user, actor)
+    with transaction.atomic():
+        locked = User.objects.select_for_update().get(pk=user.pk)
+        held = locked.roles
+        if role not in held:
+            return False
+        locked.groups.remove(Group.objects.get(name=role.value))
+        publish(
+            "core.role.revoked",
+            actor=actor,
+            obj=locked,
+            payload={"role": role.value, "before": sorted(held), "after": sorted(held - {role})},
+        )
+    return True
+
+
+def set_roles(*, user: User, roles: Collection[Role], actor: User | None) -> None:
+    """Makes the roles of ``user`` exactly ``roles``: revocations first, all or nothing."""
+    with transaction.atomic():
+        held = user.roles
+        for role in sorted(held - set(roles)):
+            revoke_role(user=user, role=role, actor=actor)
+        for role in sorted(set(roles) - held):
+            grant_role(user=user, role=role, actor=actor)
+
+
+def set_active(*, user: User, active: bool, actor: User | None) -> bool:
+    """Opens or closes an account; a closed one is signed out at its next request."""
+    _may_change_roles(user, actor)
+    with transaction.atomic():
+        locked = User.objects.select_for_update().get(pk=user.pk)
+        if locked.is_active == active:
+            return False
+        locked.is_active = active
+        locked.save(update_fields=["is_active"])
+        kind = "core.user.reopened" if active else "core.user.closed"
+        publish(kind, actor=actor, obj=locked, payload={"username": locked.username})
+    return True
+
+
+def reset_second_factor(*, user: User, actor: User | None) -> int:
+    """Removes every authenticator of ``user`` (a lost phone), so that they enrol anew; returns how many."""
+    _may_change_roles(user, actor)
+    with transaction.atomic():
+        held = Authenticator.objects.filter(user=user)
+        kinds = sorted(held.values_list("type", flat=True))
+        held.delete()
+        publish("core.second_factor.reset", actor=actor, obj=user, payload={"removed": kinds})
+    return len(kinds)
+
+
+def _may_change_roles(user: User, actor: User | None) -> None:
+    if actor is None:
+        return
+    require(actor, CHANGE_USERS)
+    if actor.pk == user.pk:
+        raise OwnRoleError("Another administrator must change your account; nobody does so themselves.")

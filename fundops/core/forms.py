@@ -1,0 +1,28 @@
+"""Forms for accounts, and the name under which failed sign-ins are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.http import HttpRequest
+
+from fundops.core.models import User
+
+
+def lockout_name(request: HttpRequest | None, credentials: Mapping[str, Any] | None = None) -> str | None:
+    """The account a sign-in aims at, whether named by user name or by address, in one spelling.
+
+    Without this a guesser would get a fresh count of tries for every spelling of the same account.
+    """
+    given = dict(credentials or {})
+    name = given.get("username") or given.get("email")
+    if not name and request is not None:
+        name = request.POST.get("login") or request.POST.get("username")
+    if not name:
+        return None
+    name = str(name).strip()[:150]
+    if "@" in name:
+        user = User.objects.filter(email__iexact=name).only("username").first()
+        name = user.username if user is not None else name
+    return name.lower()

@@ -1,0 +1,111 @@
+"""The navigation: what is in it, and who sees it. A new page adds its line here and nowhere else.
+
+An entry is shown to those who may open its page; the page itself checks again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
+
+from fundops.core.models import User
+from fundops.core.permissions import may
+from fundops.core.roles import Role
+
+Audience = Callable[[User], bool]
+
+
+def everyone(user: User) -> bool:
+    return True
+
+
+def fund_staff(user: User) -> bool:
+    return user.is_fund_staff
+
+
+def holding(permission: str) -> Audience:
+    """Those whose roles grant ``permission``."""
+    return lambda user: may(user, permission)
+
+
+def in_role(*roles: Role) -> Audience:
+    return lambda user: user.has_role(*roles)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """``starts`` are further path beginnings that belong to this entry (its detail pages)."""
+
+    label: str
+    url_name: str
+    icon: str
+    audience: Audience
+    starts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Section:
+    title: str
+    entries: tuple[Entry, ...]
+
+
+NAVIGATION: tuple[Section, ...] = (
+    Section("", (Entry("Home", "portal:home", "home", everyone),)),
+    Section("Trading", ()),
+    Section("Books", ()),
+    Section("Control", (Entry("Roles", "portal:roles", "shield-lock", fund_staff),)),
+    Section(
+        "System",
+        (
+            Entry("API", "api-docs", "plug", fund_staff),
+            Entry("Administration", "admin:index", "settings", in_role(Role.ADMINISTRATOR)),
+        ),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Link:
+    """An entry as one reader sees it on one page."""
+
+    label: str
+    href: str
+    icon: str
+    current: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    title: str
+    links: tuple[Link, ...]
+
+
+def navigation_for(user: User, path: str) -> tuple[Group, ...]:
+    """The sections ``user`` sees, without empty ones; the entry of ``path`` is marked as current."""
+    groups = []
+    for section in NAVIGATION:
+        links = tuple(_link(entry, path) for entry in section.entries if entry.audience(user))
+        if links:
+            groups.append(Group(section.title, links))
+    return tuple(groups)
+
+
+def _link(entry: Entry, path: str) -> Link:
+    href = reverse(entry.url_name)
+    here = path == href or (href != "/" and path.startswith(href))
+    return Link(entry.label, href, entry.icon, here or any(path.startswith(start) for start in entry.starts))
+
+
+def shell(request: HttpRequest) -> dict[str, object]:
+    """Context processor: what the page shell shows of its reader and of the installation. Lazy: fragments pay nothing."""
+    user = getattr(request, "user", None)
+    context: dict[str, object] = {"environment": settings.ENV.fundops_env}
+    if isinstance(user, User):
+        context["navigation"] = SimpleLazyObject(lambda: navigation_for(user, request.path))
+        context["role_names"] = SimpleLazyObject(lambda: sorted(role.value for role in user.roles))
+    return context

@@ -1,0 +1,102 @@
+/* The page shell: menu, theme choice, times in the reader's zone, toasts, and what HTMX says when something fails. */
+(function () {
+  "use strict";
+  const body = document.body;
+
+  // --- Menu on small screens, and pop-ups that close by Escape or a click elsewhere --------------------------------
+  const button = document.querySelector("[data-menu-button]");
+  function menu(open) {
+    body.classList.toggle("menu-open", open);
+    button.setAttribute("aria-expanded", String(open));
+    if (open) document.querySelector(".side a").focus();
+  }
+  if (button) button.addEventListener("click", () => menu(!body.classList.contains("menu-open")));
+  document.addEventListener("click", (event) => {
+    if (button && body.classList.contains("menu-open") && !event.target.closest(".side, [data-menu-button]")) menu(false);
+    for (const pop of document.querySelectorAll("details.pop[open]")) if (!pop.contains(event.target)) pop.open = false;
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    if (button && body.classList.contains("menu-open")) { menu(false); button.focus(); }
+    for (const pop of document.querySelectorAll("details.pop[open]")) { pop.open = false; pop.querySelector("summary").focus(); }
+  });
+
+  // --- Theme --------------------------------------------------------------------------------------------------
+  function showTheme() {
+    for (const choice of document.querySelectorAll("[data-theme-choose]"))
+      choice.setAttribute("aria-pressed", String(choice.dataset.themeChoose === window.fundopsTheme.chosen()));
+  }
+  document.addEventListener("click", (event) => {
+    const choice = event.target.closest("[data-theme-choose]");
+    if (!choice) return;
+    window.fundopsTheme.choose(choice.dataset.themeChoose);
+    showTheme();
+  });
+  showTheme();
+
+  // --- Times: UTC on the page, the reader's zone on hover or focus ------------------------------------------------
+  const stated = body.dataset.timeZone;
+  const zone = stated && stated !== "UTC" ? stated : Intl.DateTimeFormat().resolvedOptions().timeZone;
+  function explain(event) {
+    const time = event.target.closest && event.target.closest("time[data-utc]");
+    if (!time || time.title) return;
+    const at = new Date(time.dateTime);
+    time.title = at.toLocaleString("en-GB", { dateStyle: "full", timeStyle: "long", timeZone: zone }) + " (" + zone + ")";
+  }
+  document.addEventListener("pointerover", explain);
+  document.addEventListener("focusin", explain);
+
+  // --- Toasts -------------------------------------------------------------------------------------------------
+  const tray = document.querySelector(".toasts");
+  function toast(text, level) {
+    const item = document.createElement("div");
+    item.className = "toast-item toast-" + (level || "info");
+    item.setAttribute("role", level === "error" ? "alert" : "status");
+    item.appendChild(document.createElement("p")).textContent = text;
+    const close = item.appendChild(document.createElement("button"));
+    close.type = "button";
+    close.setAttribute("aria-label", "Dismiss");
+    close.textContent = "✕";
+    tray.appendChild(item);
+    later(item, level);
+  }
+  // Errors stay until they are dismissed; everything else leaves by itself.
+  function later(item, level) { if (level !== "error") setTimeout(() => item.remove(), 8000); }
+  if (tray) {
+    for (const item of tray.children) later(item, item.classList.contains("toast-error") ? "error" : "info");
+    tray.addEventListener("click", (event) => { if (event.target.closest("button")) event.target.closest(".toast-item").remove(); });
+  }
+  window.fundopsToast = toast;
+  document.addEventListener("toast", (event) => toast(event.detail.text || event.detail.value, event.detail.level));
+
+  // --- HTMX: a refusal says why; the token travels with every request -----------------------------------------------
+  document.addEventListener("htmx:configRequest", (event) => {
+    const token = document.querySelector("meta[name=csrf-token]");
+    if (token) event.detail.headers["X-CSRFToken"] = token.content;
+  });
+  document.addEventListener("htmx:responseError", (event) => {
+    const reply = event.detail.xhr;
+    let text = "The request failed (" + reply.status + ").";
+    if ((reply.getResponseHeader("Content-Type") || "").includes("json")) {
+      try { text = JSON.parse(reply.responseText).detail || text; } catch (_) { /* keep the plain text */ }
+    }
+    if (reply.status === 401) { window.location.reload(); return; }
+    toast(text, "error");
+  });
+  document.addEventListener("htmx:sendError", () => toast("No connection to the server. Try again in a moment.", "error"));
+
+  // Passkeys: a cancelled or failed ceremony says so instead of doing nothing.
+  document.addEventListener("allauth.error", (event) => {
+    event.preventDefault();
+    const cancelled = event.detail.exception && event.detail.exception.name === "NotAllowedError";
+    toast(cancelled ? "The passkey request was cancelled or timed out. Try again." : "The passkey did not work: " + event.detail.exception.message, "error");
+  });
+
+  // Copy buttons: <button data-copy="#id">
+  document.addEventListener("click", (event) => {
+    const copy = event.target.closest("[data-copy]");
+    if (!copy) return;
+    navigator.clipboard.writeText(document.querySelector(copy.dataset.copy).textContent.trim()).then(() => toast("Copied.", "success"));
+  });
+  document.addEventListener("click", (event) => { if (event.target.closest("[data-print]")) window.print(); });
+})();

@@ -1,0 +1,72 @@
+"""The page shell: who sees which entries, and that pages carry what they must."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from fundops.core.roles import Role
+from portal.navigation import NAVIGATION, navigation_for
+from tests.factories import user_with
+
+pytestmark = pytest.mark.django_db
+
+
+def labels(role: Role) -> set[str]:
+    return {link.label for group in navigation_for(user_with(role), "/") for link in group.links}
+
+
+def test_navigation_every_entry_has_a_page() -> None:
+    for section in NAVIGATION:
+        for entry in section.entries:
+            assert reverse(entry.url_name)
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_navigation_of_a_role_leads_only_to_pages_it_may_open(client: Client, role: Role) -> None:
+    user = user_with(role)
+    client.force_login(user)
+    for group in navigation_for(user, "/"):
+        for link in group.links:
+            assert client.get(link.href).status_code == 200, link
+
+
+def test_navigation_of_an_investor_is_home_alone() -> None:
+    assert labels(Role.INVESTOR) == {"Home"}
+
+
+def test_navigation_administration_only_for_administrators() -> None:
+    assert "Administration" in labels(Role.ADMINISTRATOR)
+    for role in set(Role) - {Role.ADMINISTRATOR}:
+        assert "Administration" not in labels(role)
+
+
+def test_home_anonymous_is_sent_to_sign_in(client: Client) -> None:
+    response = client.get("/")
+    assert response.status_code == 302
+    assert response["Location"].startswith(reverse("account_login"))
+
+
+def test_home_of_staff_asks_for_a_second_factor_first(client: Client) -> None:
+    client.force_login(user_with(Role.RISK_OFFICER))
+    page = client.get("/").content.decode()
+    assert "Add a second factor" in page
+    assert 'aria-current="page"' in page
+    assert 'href="#main"' in page
+
+
+def test_home_of_an_investor_shows_nothing_of_the_fund(client: Client) -> None:
+    client.force_login(user_with(Role.INVESTOR))
+    page = client.get("/").content.decode()
+    for word in ("Trading", "Cohort", "Roles", "Administration", "Needs your attention"):
+        assert word not in page
+    assert "No account of yours is open yet" in page
+
+
+def test_pages_carry_no_inline_style_or_handler(client: Client) -> None:
+    client.force_login(user_with(Role.ADMINISTRATOR))
+    for url in ("/", "/roles/", "/api/docs/", reverse("mfa_index"), reverse("account_change_password")):
+        page = client.get(url).content.decode()
+        assert " style=" not in page, url
+        assert " onclick=" not in page, url
