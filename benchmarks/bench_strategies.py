@@ -1,12 +1,15 @@
-"""What a bar costs: nanoseconds per step of every indicator and family, against pandas and a bare dual-SMA loop.
+"""What a bar costs: nanoseconds per step of every indicator and family, against pandas and a bare dual-SMA
+loop.
 
-Run: ``python -m benchmarks.bench_strategies``. One core; the best of several passes; random walks with a fixed seed.
+Run: ``python -m benchmarks.bench_strategies``. One core; the best of several passes; random walks with a
+fixed seed.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -178,10 +181,10 @@ def main() -> None:
     print(f"{'':14}{'ns/bar':>9}{'pandas':>9}{'times faster':>14}")
     for name, (step, size, peer) in indicator_loops().items():
         drive = indicator_driver(step)
-        ours = best_of(lambda d=drive, n=size: d(bars, np.zeros((AGENTS, n)))) / steps * 1e9
+        ours = best_of(partial(drive, bars, np.zeros((AGENTS, size)))) / steps * 1e9
         line = f"{name:14}{ours:9.2f}"
         if peer is not None:
-            theirs = best_of(lambda f=peer: f(frame)) / BARS * 1e9
+            theirs = best_of(partial(peer, frame)) / BARS * 1e9
             line += f"{theirs:9.1f}{theirs / ours:14.1f}"
         print(line)
     params, states = family_states(builtin_families()["sma_crossover@1"])
@@ -194,7 +197,7 @@ def main() -> None:
             continue
         drive = family_driver(family.step)
         params, states = family_states(family)
-        ours = best_of(lambda d=drive, p=params, s=states: d(bars, p, s)) / steps * 1e9
+        ours = best_of(partial(drive, bars, params, states)) / steps * 1e9
         print(f"{family.name:20}{ours:9.2f}{1e3 / ours:10.0f}{ours / bare:8.2f}")
 
 

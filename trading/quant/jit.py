@@ -1,9 +1,10 @@
 """How every numerical kernel here is compiled: cached on disk, without the GIL, with IEEE division.
 
-Two facts of numba shape this file. Its on-disk cache looks only at the file of the compiled function, so a changed
-indicator would leave stale machine code in every strategy that inlined it: the cache therefore lives in a folder named
-after the content of all kernel sources. And a row view such as ``states[k]`` inside a hot loop costs two atomic
-reference counts (ten nanoseconds and more): :func:`row` makes the same view without owning it.
+Two facts of numba shape this file. Its on-disk cache looks only at the file of the compiled function, so a
+changed indicator would leave stale machine code in every strategy that inlined it: the cache therefore
+lives in a folder named after the content of all kernel sources. And a row view such as ``states[k]`` inside
+a hot loop costs two atomic reference counts (ten nanoseconds and more): :func:`row` makes the same view
+without owning it.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numpy as np
-from numba import carray, config, njit, types
+from numba import carray, config, njit, types  # type: ignore[attr-defined, unused-ignore]
 from numba.core import cgutils
 from numba.extending import intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-#: Array positions are unsigned in hot code: a signed one costs a test for negative (from-the-end) indexing each time.
+#: Array positions are unsigned in hot code: a signed one costs a test for negative (from-the-end) indexing
+#: each time.
 u = np.uint64
 
 
@@ -44,7 +46,7 @@ def _place_cache() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
         return  # numba falls back to __pycache__ beside the source
-    config.CACHE_DIR = str(folder)
+    config.CACHE_DIR = str(folder)  # type: ignore[attr-defined, unused-ignore]
 
 
 _place_cache()
@@ -53,8 +55,8 @@ _place_cache()
 def kernel(function: F) -> F:
     """Compile a small step for inlining into a larger kernel. The plain function stays at ``.py_func``.
 
-    Division follows IEEE 754 (x/0 is inf or NaN, never an exception) and the result depends on nothing but the
-    arguments: no fastmath, no threads.
+    Division follows IEEE 754 (x/0 is inf or NaN, never an exception) and the result depends on nothing but
+    the arguments: no fastmath, no threads.
     """
     return cast(F, njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function))
 
@@ -64,22 +66,25 @@ def plain(function: F) -> F:
     return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-def _row_pointer(_typing: Any, array: Any, index: Any) -> Any:
-    signature = types.CPointer(array.dtype)(array, index)
+def _row_pointer_code(_typing: Any, array: Any, index: Any) -> Any:
+    signature = types.CPointer(array.dtype)(array, index)  # type: ignore[no-untyped-call, unused-ignore]
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         view = context.make_array(sig.args[0])(context, builder, args[0])
-        stride = cgutils.unpack_tuple(builder, view.strides)[0]
+        strides: Any = cgutils.unpack_tuple(builder, view.strides)  # type: ignore[no-untyped-call, unused-ignore]
         start = builder.bitcast(view.data, cgutils.voidptr_t)
-        return builder.bitcast(builder.gep(start, [builder.mul(args[1], stride)]), view.data.type)
+        return builder.bitcast(builder.gep(start, [builder.mul(args[1], strides[0])]), view.data.type)
 
     return signature, codegen
 
 
+_row_pointer: Any = intrinsic(_row_pointer_code)
+
+
 @njit(error_model="numpy", forceinline=True, nogil=True)
 def row(matrix: Any, index: int) -> Any:
-    """Inside a kernel only: ``matrix[index]`` of a C-contiguous 2-D array as a view that is not reference counted.
+    """Inside a kernel only: ``matrix[index]`` of a C-contiguous 2-D array as a view that is not reference
+    counted.
 
     The caller keeps ``matrix`` alive as long as the view is used. No bounds check.
     """

@@ -1,4 +1,6 @@
-"""What the author of a strategy needs: one decorator around a step, and a helper to speak only when something changes."""
+"""What the author of a strategy needs: one decorator around a step, and a helper to speak only when
+something changes.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +29,11 @@ def fresh(params: Float64, state: Float64) -> None:
 
 @kernel
 def on_change(target: float, state: Float64, at: int) -> float:
-    """``target`` where it differs from the last one spoken (kept in ``state[at]``, flat at first), else NaN for "hold".
+    """``target`` where it differs from the last one spoken (kept in ``state[at]``, flat at first), else NaN
+    for "hold".
 
-    A strategy that speaks only on a change trades only on a change, and after a stop it waits for its next signal.
+    A strategy that speaks only on a change trades only on a change, and after a stop it waits for its next
+    signal.
     """
     if target != target or target == state[u(at)]:
         return np.nan

@@ -49,8 +49,9 @@ class Parameter:
 class StrategyFamily:
     """A family of strategies; a genome is one point within its bounds.
 
-    ``state_size(params)`` is the number of float64 slots, ``warm_up(params)`` the number of bars before the first
-    target that may differ from zero. For PANEL families both receive the number of symbols as a second argument.
+    ``state_size(params)`` is the number of float64 slots, ``warm_up(params)`` the number of bars before the
+    first target that may differ from zero. For PANEL families both receive the number of symbols as a
+    second argument.
     """
 
     name: str

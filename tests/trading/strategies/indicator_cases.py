@@ -1,4 +1,6 @@
-"""Every indicator with a naive pandas reference, and a loop that steps it; also run with the JIT switched off."""
+"""Every indicator with a naive pandas reference, and a loop that steps it; also run with the JIT
+switched off.
+"""
 
 from __future__ import annotations
 
@@ -93,14 +95,14 @@ def vwap_reference(b: Bars, window: int) -> Array:
         b.volume[max(0, t - window + 1) : t + 1].sum() if t >= window - 1 else np.nan for t in range(len(b))
     ]
     with np.errstate(invalid="ignore"):
-        return np.asarray(notional) / np.asarray(traded)
+        return np.array(notional, dtype=np.float64) / np.array(traded, dtype=np.float64)
 
 
 def anchored_reference(b: Bars, every: int) -> Array:
     session = np.arange(len(b)) // every
     grouped = pd.DataFrame({"n": b.close * b.volume, "v": b.volume}).groupby(session).cumsum()
     with np.errstate(invalid="ignore"):
-        return np.asarray(grouped.n / grouped.v)
+        return np.array(grouped.n / grouped.v, dtype=np.float64)
 
 
 def moments_reference(b: Bars, window: int) -> Array:
@@ -143,171 +145,173 @@ class Case:
         return np.array(rows, dtype=np.float64).reshape(len(rows), -1)
 
 
-def cases() -> list[Case]:
-    out: list[Case] = []
-    for w in (1, 2, 7, 50):
-        out += [
-            Case(
-                f"sma-{w}",
-                ind.sma_size(w),
-                ind.sma_warm_up(w),
-                lambda h, lo, c, v, t, s, at, w=w: ind.sma(c, float(w), s, at),
-                lambda b, w=w: b.close.rolling(w).mean().to_numpy(),
-            ),
-            Case(
-                f"ema-{w}",
-                ind.ema_size(w),
-                ind.ema_warm_up(w),
-                lambda h, lo, c, v, t, s, at, w=w: ind.ema(c, float(w), s, at),
-                lambda b, w=w: ema_reference(b.close, w).to_numpy(),
-            ),
-            Case(
-                f"wilder-{w}",
-                ind.wilder_size(w),
-                ind.wilder_warm_up(w),
-                lambda h, lo, c, v, t, s, at, w=w: ind.wilder(c, float(w), s, at),
-                lambda b, w=w: wilder_reference(b.close.to_numpy(), w),
-            ),
-            Case(
-                f"atr-{w}",
-                ind.atr_size(w),
-                ind.atr_warm_up(w),
-                lambda h, lo, c, v, t, s, at, w=w: ind.atr(h, lo, c, float(w), s, at),
-                lambda b, w=w: wilder_reference(true_range_reference(b), w),
-            ),
-            Case(
-                f"max-{w}",
-                ind.rolling_max_size(w),
-                ind.rolling_max_warm_up(w),
-                lambda h, lo, c, v, t, s, at, w=w: ind.rolling_max(h, float(w), s, at),
-                lambda b, w=w: b.high.rolling(w).max().to_numpy(),
-            ),
-            Case(
-                f"min-{w}",
-                ind.rolling_min_size(w),
-                ind.rolling_min_warm_up(w),
-                lambda h, lo, c, v, t, s, at, w=w: ind.rolling_min(lo, float(w), s, at),
-                lambda b, w=w: b.low.rolling(w).min().to_numpy(),
-            ),
-            Case(
-                f"donchian-{w}",
-                ind.donchian_size(w),
-                ind.donchian_warm_up(w),
-                lambda h, lo, c, v, t, s, at, w=w: ind.donchian(h, lo, float(w), s, at),
-                lambda b, w=w: np.column_stack([b.high.rolling(w).max(), b.low.rolling(w).min()]),
-            ),
-            Case(
-                f"donchian-prior-{w}",
-                ind.donchian_size(w),
-                ind.donchian_prior_warm_up(w),
-                lambda h, lo, c, v, t, s, at, w=w: ind.donchian_prior(h, lo, float(w), s, at),
-                lambda b, w=w: np.column_stack(
-                    [b.high.rolling(w).max().shift(), b.low.rolling(w).min().shift()]
-                ),
-            ),
-            Case(
-                f"moments-{w}",
-                ind.moments_size(w),
-                ind.moments_warm_up(w),
-                lambda h, lo, c, v, t, s, at, w=w: ind.moments(c, float(w), s, at),
-                lambda b, w=w: moments_reference(b, w),
-            ),
-            Case(
-                f"vwap-{w}",
-                ind.vwap_size(w),
-                ind.vwap_warm_up(w),
-                lambda h, lo, c, v, t, s, at, w=w: ind.vwap(c, v, float(w), s, at),
-                lambda b, w=w: vwap_reference(b, w),
-            ),
-            Case(
-                f"lag-{w}",
-                ind.lag_size(w),
-                ind.lag_warm_up(w),
-                lambda h, lo, c, v, t, s, at, w=w: ind.lag(c, float(w), s, at),
-                lambda b, w=w: b.close.shift(w).to_numpy(),
-            ),
-            Case(
-                f"roc-{w}",
-                ind.roc_size(w),
-                ind.roc_warm_up(w),
-                lambda h, lo, c, v, t, s, at, w=w: ind.roc(c, float(w), s, at),
-                lambda b, w=w: b.close.pct_change(w).to_numpy(),
-            ),
-            Case(
-                f"rsi-{w}",
-                ind.rsi_size(w),
-                ind.rsi_warm_up(w),
-                lambda h, lo, c, v, t, s, at, w=w: ind.rsi(c, float(w), s, at),
-                lambda b, w=w: rsi_reference(b, w),
-            ),
-            Case(
-                f"adx-{w}",
-                ind.adx_size(w),
-                ind.adx_warm_up(w),
-                lambda h, lo, c, v, t, s, at, w=w: ind.adx(h, lo, c, float(w), s, at),
-                lambda b, w=w: adx_reference(b, w),
-            ),
-        ]
-    for w in (2, 7, 50):
-        out += [
-            Case(
-                f"bollinger-{w}",
-                ind.bollinger_size(w),
-                ind.bollinger_warm_up(w),
-                lambda h, lo, c, v, t, s, at, w=w: ind.bollinger(c, float(w), 2.0, s, at),
-                lambda b, w=w: np.column_stack(
-                    [
-                        b.close.rolling(w).mean(),
-                        *(
-                            b.close.rolling(w).mean()
-                            + k * b.close.rolling(w).apply(lambda r: float(np.std(r)), raw=True)
-                            for k in (2.0, -2.0)
-                        ),
-                    ]
-                ),
-            ),
-            Case(
-                f"volatility-{w}",
-                ind.volatility_size(w),
-                ind.volatility_warm_up(w),
-                lambda h, lo, c, v, t, s, at, w=w: ind.volatility(c, float(w), s, at),
-                lambda b, w=w: sample_std_reference(np.log(b.close).diff(), w).to_numpy(),
-            ),
-        ]
-    for fast, slow in ((1, 1), (1, 2), (3, 10), (10, 10), (7, 50)):
-        out.append(
-            Case(
-                f"sma-pair-{fast}-{slow}",
-                ind.sma_pair_size(fast, slow),
-                ind.sma_pair_warm_up(fast, slow),
-                lambda h, lo, c, v, t, s, at, f=fast, w=slow: ind.sma_pair(c, float(f), float(w), s, at),
-                lambda b, f=fast, w=slow: np.column_stack(
-                    [b.close.rolling(f).mean(), b.close.rolling(w).mean()]
-                ),
-            )
-        )
-    for fast, slow, signal in ((3, 10, 4), (12, 26, 9), (1, 2, 1)):
-        out.append(
-            Case(
-                f"macd-{fast}-{slow}-{signal}",
-                ind.macd_size(fast, slow, signal),
-                ind.macd_warm_up(fast, slow, signal),
-                lambda h, lo, c, v, t, s, at, p=(float(fast), float(slow), float(signal)): ind.macd(
-                    c, *p, s, at
-                ),
-                lambda b, p=(fast, slow, signal): macd_reference(b, *p),
-            )
-        )
-    out.append(
+def windowed(w: int) -> list[Case]:
+    return [
         Case(
-            "vwap-anchored-24",
-            ind.vwap_anchored_size(),
-            0,
-            lambda h, lo, c, v, t, s, at: ind.vwap_anchored(c, v, t % 24 == 0, s, at),
-            lambda b: anchored_reference(b, 24),
-        )
+            f"sma-{w}",
+            ind.sma_size(w),
+            ind.sma_warm_up(w),
+            lambda h, lo, c, v, t, s, at: ind.sma(c, float(w), s, at),
+            lambda b: b.close.rolling(w).mean().to_numpy(),
+        ),
+        Case(
+            f"ema-{w}",
+            ind.ema_size(w),
+            ind.ema_warm_up(w),
+            lambda h, lo, c, v, t, s, at: ind.ema(c, float(w), s, at),
+            lambda b: ema_reference(b.close, w).to_numpy(),
+        ),
+        Case(
+            f"wilder-{w}",
+            ind.wilder_size(w),
+            ind.wilder_warm_up(w),
+            lambda h, lo, c, v, t, s, at: ind.wilder(c, float(w), s, at),
+            lambda b: wilder_reference(b.close.to_numpy(), w),
+        ),
+        Case(
+            f"atr-{w}",
+            ind.atr_size(w),
+            ind.atr_warm_up(w),
+            lambda h, lo, c, v, t, s, at: ind.atr(h, lo, c, float(w), s, at),
+            lambda b: wilder_reference(true_range_reference(b), w),
+        ),
+        Case(
+            f"max-{w}",
+            ind.rolling_max_size(w),
+            ind.rolling_max_warm_up(w),
+            lambda h, lo, c, v, t, s, at: ind.rolling_max(h, float(w), s, at),
+            lambda b: b.high.rolling(w).max().to_numpy(),
+        ),
+        Case(
+            f"min-{w}",
+            ind.rolling_min_size(w),
+            ind.rolling_min_warm_up(w),
+            lambda h, lo, c, v, t, s, at: ind.rolling_min(lo, float(w), s, at),
+            lambda b: b.low.rolling(w).min().to_numpy(),
+        ),
+        Case(
+            f"donchian-{w}",
+            ind.donchian_size(w),
+            ind.donchian_warm_up(w),
+            lambda h, lo, c, v, t, s, at: ind.donchian(h, lo, float(w), s, at),
+            lambda b: np.column_stack([b.high.rolling(w).max(), b.low.rolling(w).min()]),
+        ),
+        Case(
+            f"donchian-prior-{w}",
+            ind.donchian_size(w),
+            ind.donchian_prior_warm_up(w),
+            lambda h, lo, c, v, t, s, at: ind.donchian_prior(h, lo, float(w), s, at),
+            lambda b: np.column_stack([b.high.rolling(w).max().shift(), b.low.rolling(w).min().shift()]),
+        ),
+        Case(
+            f"moments-{w}",
+            ind.moments_size(w),
+            ind.moments_warm_up(w),
+            lambda h, lo, c, v, t, s, at: ind.moments(c, float(w), s, at),
+            lambda b: moments_reference(b, w),
+        ),
+        Case(
+            f"vwap-{w}",
+            ind.vwap_size(w),
+            ind.vwap_warm_up(w),
+            lambda h, lo, c, v, t, s, at: ind.vwap(c, v, float(w), s, at),
+            lambda b: vwap_reference(b, w),
+        ),
+        Case(
+            f"lag-{w}",
+            ind.lag_size(w),
+            ind.lag_warm_up(w),
+            lambda h, lo, c, v, t, s, at: ind.lag(c, float(w), s, at),
+            lambda b: b.close.shift(w).to_numpy(),
+        ),
+        Case(
+            f"roc-{w}",
+            ind.roc_size(w),
+            ind.roc_warm_up(w),
+            lambda h, lo, c, v, t, s, at: ind.roc(c, float(w), s, at),
+            lambda b: np.array(b.close.pct_change(w), dtype=np.float64),
+        ),
+        Case(
+            f"rsi-{w}",
+            ind.rsi_size(w),
+            ind.rsi_warm_up(w),
+            lambda h, lo, c, v, t, s, at: ind.rsi(c, float(w), s, at),
+            lambda b: rsi_reference(b, w),
+        ),
+        Case(
+            f"adx-{w}",
+            ind.adx_size(w),
+            ind.adx_warm_up(w),
+            lambda h, lo, c, v, t, s, at: ind.adx(h, lo, c, float(w), s, at),
+            lambda b: adx_reference(b, w),
+        ),
+    ]
+
+
+def dispersed(w: int) -> list[Case]:
+    return [
+        Case(
+            f"bollinger-{w}",
+            ind.bollinger_size(w),
+            ind.bollinger_warm_up(w),
+            lambda h, lo, c, v, t, s, at: ind.bollinger(c, float(w), 2.0, s, at),
+            lambda b: np.column_stack(
+                [
+                    b.close.rolling(w).mean(),
+                    *(
+                        b.close.rolling(w).mean()
+                        + k * b.close.rolling(w).apply(lambda r: float(np.std(r)), raw=True)
+                        for k in (2.0, -2.0)
+                    ),
+                ]
+            ),
+        ),
+        Case(
+            f"volatility-{w}",
+            ind.volatility_size(w),
+            ind.volatility_warm_up(w),
+            lambda h, lo, c, v, t, s, at: ind.volatility(c, float(w), s, at),
+            lambda b: sample_std_reference(np.log(b.close).diff(), w).to_numpy(),
+        ),
+    ]
+
+
+def paired(fast: int, slow: int) -> Case:
+    return Case(
+        f"sma-pair-{fast}-{slow}",
+        ind.sma_pair_size(fast, slow),
+        ind.sma_pair_warm_up(fast, slow),
+        lambda h, lo, c, v, t, s, at: ind.sma_pair(c, float(fast), float(slow), s, at),
+        lambda b: np.column_stack([b.close.rolling(fast).mean(), b.close.rolling(slow).mean()]),
     )
-    return out
+
+
+def converging(fast: int, slow: int, signal: int) -> Case:
+    return Case(
+        f"macd-{fast}-{slow}-{signal}",
+        ind.macd_size(fast, slow, signal),
+        ind.macd_warm_up(fast, slow, signal),
+        lambda h, lo, c, v, t, s, at: ind.macd(c, float(fast), float(slow), float(signal), s, at),
+        lambda b: macd_reference(b, fast, slow, signal),
+    )
+
+
+def anchored() -> Case:
+    return Case(
+        "vwap-anchored-24",
+        ind.vwap_anchored_size(),
+        0,
+        lambda h, lo, c, v, t, s, at: ind.vwap_anchored(c, v, t % 24 == 0, s, at),
+        lambda b: anchored_reference(b, 24),
+    )
+
+
+def cases() -> list[Case]:
+    out = [case for w in (1, 2, 7, 50) for case in windowed(w)]
+    out += [case for w in (2, 7, 50) for case in dispersed(w)]
+    out += [paired(f, w) for f, w in ((1, 1), (1, 2), (3, 10), (10, 10), (7, 50))]
+    out += [converging(f, w, s) for f, w, s in ((3, 10, 4), (12, 26, 9), (1, 2, 1))]
+    return [*out, anchored()]
 
 
 def digest() -> str:

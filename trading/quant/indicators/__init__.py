@@ -2,14 +2,17 @@
 
 Conventions, the same for every step here:
 
-* ``step(values..., windows..., state, at)`` works on ``state[at : at + <name>_size(windows)]``. A slice full of zeros is a
-  fresh indicator, so nobody has to initialise one; carry the slice over and the next bar continues to the last bit.
-* Windows are bar counts. They may be passed as the float64 they are stored as; they must be whole and at least 1.
+* ``step(values..., windows..., state, at)`` works on ``state[at : at + <name>_size(windows)]``. A slice
+  full of zeros is a fresh indicator, so nobody has to initialise one; carry the slice over and the next bar
+  continues to the last bit.
+* Windows are bar counts. They may be passed as the float64 they are stored as; they must be whole and at
+  least 1.
 * Inputs are finite prices or volumes of a closed bar. A bar with a gap (NaN) is not stepped at all.
-* Until an indicator has seen its warm-up it returns NaN, so comparisons with it are false. ``<name>_warm_up`` is the number
-  of bars that return NaN before the first value.
-* Windowed sums are kept as prefix sums of blocks of one window: any value depends on at most the last two windows of
-  bars, so rounding never accumulates, however many million bars pass; each bar costs O(1), extremes amortised O(1).
+* Until an indicator has seen its warm-up it returns NaN, so comparisons with it are false.
+  ``<name>_warm_up`` is the number of bars that return NaN before the first value.
+* Windowed sums are kept as prefix sums of blocks of one window: any value depends on at most the last two
+  windows of bars, so rounding never accumulates, however many million bars pass; each bar costs O(1),
+  extremes amortised O(1).
 * Results equal the ``.py_func`` of the step bit for bit: no fastmath, no threads, no randomness.
 """
 

@@ -22,16 +22,16 @@ def sma_warm_up(window: float) -> int:
 def sma(x: float, window: float, state: State, at: int) -> float:
     """Arithmetic mean of the last ``window`` values, in the unit of ``x``; NaN for the first window - 1 bars.
 
-    Slice: [next position 1..window, sum of the previous block, 0, prefix sums of a block ...]. The sum over a window that
-    spans two blocks is the tail of the previous block plus the head of this one.
+    Slice: [next position 1..window, sum of the previous block, 0, prefix sums of a block ...]. The sum over
+    a window that spans two blocks is the tail of the previous block plus the head of this one.
     """
-    j = state[u(at)]
+    j: float = state[u(at)]
     if j == 0.0:
         state[u(at + 1)] = np.nan
         j = 1.0
     i = u(at + 2 + int(j))
-    head = state[i - u(1)] + x
-    total = (state[u(at + 1)] - state[i]) + head
+    head: float = state[i - u(1)] + x
+    total: float = (state[u(at + 1)] - state[i]) + head
     state[i] = head
     if j == window:
         state[u(at + 1)] = head
@@ -88,12 +88,13 @@ def ema_warm_up(window: float) -> int:
 
 @kernel
 def ema(x: float, window: float, state: State, at: int) -> float:
-    """Exponential mean with weight 2 / (window + 1), seeded with the first value (pandas ``ewm(span, adjust=False)``).
+    """Exponential mean with weight 2 / (window + 1), seeded with the first value (pandas ``ewm(span,
+    adjust=False)``).
 
     In the unit of ``x``; NaN for the first window - 1 bars. Slice: [bars seen, mean].
     """
-    seen = state[u(at)]
-    mean = state[u(at + 1)]
+    seen: float = state[u(at)]
+    mean: float = state[u(at + 1)]
     mean = mean + (x - mean) * (2.0 / (window + 1.0)) if seen > 0.0 else x
     state[u(at + 1)] = mean
     seen += 1.0
@@ -113,11 +114,11 @@ def wilder_warm_up(window: float) -> int:
 def wilder(x: float, window: float, state: State, at: int) -> float:
     """Wilder's smoothing: the mean of the first ``window`` values, then mean += (x - mean) / window.
 
-    In the unit of ``x``; NaN for the first window - 1 bars. Slice: [bars seen, sum while warming up, then the mean].
-    Source: J. W. Wilder, New Concepts in Technical Trading Systems, 1978.
+    In the unit of ``x``; NaN for the first window - 1 bars. Slice: [bars seen, sum while warming up, then
+    the mean]. Source: J. W. Wilder, New Concepts in Technical Trading Systems, 1978.
     """
-    seen = state[u(at)]
-    mean = state[u(at + 1)]
+    seen: float = state[u(at)]
+    mean: float = state[u(at + 1)]
     if seen >= window:
         mean += (x - mean) / window
         state[u(at + 1)] = mean
@@ -142,11 +143,14 @@ def macd_warm_up(fast: float, slow: float, signal: float) -> int:
 
 
 @kernel
-def macd(x: float, fast: float, slow: float, signal: float, state: State, at: int) -> tuple[float, float, float]:
+def macd(
+    x: float, fast: float, slow: float, signal: float, state: State, at: int
+) -> tuple[float, float, float]:
     """(line, signal, histogram): EMA(fast) - EMA(slow), its EMA(signal), and their difference; fast <= slow.
 
-    All three in the unit of ``x``. The line is NaN for slow - 1 bars, the signal is seeded with the first line and NaN for
-    signal - 1 bars more. Source: G. Appel, The Moving Average Convergence-Divergence Trading Method, 1979.
+    All three in the unit of ``x``. The line is NaN for slow - 1 bars, the signal is seeded with the first
+    line and NaN for signal - 1 bars more. Source: G. Appel, The Moving Average Convergence-Divergence
+    Trading Method, 1979.
     """
     line = ema(x, fast, state, at) - ema(x, slow, state, at + 2)
     if line != line:

@@ -11,7 +11,8 @@ from trading.quant.jit import kernel, u
 
 State = npt.NDArray[np.float64]
 
-#: Below this share of the mean square around the block's reference a variance is rounding noise: the window is flat.
+#: Below this share of the mean square around the block's reference a variance is rounding noise: the window
+#: is flat.
 _FLAT = 1e-12
 
 
@@ -25,15 +26,17 @@ def moments_warm_up(window: float) -> int:
 
 @kernel
 def moments(x: float, window: float, state: State, at: int) -> tuple[float, float]:
-    """(mean, sum of squared deviations from it) over the last ``window`` values; NaN for the first window - 1 bars.
+    """(mean, sum of squared deviations from it) over the last ``window`` values; NaN for the first window -
+    1 bars.
 
-    Divide the second by window for the population variance, by window - 1 for the sample variance. Values are summed
-    relative to the last value of the block before theirs, so nothing large cancels and rounding never accumulates: the
-    result depends on the last two windows only. A window that is flat to rounding gives exactly 0.
+    Divide the second by window for the population variance, by window - 1 for the sample variance. Values
+    are summed relative to the last value of the block before theirs, so nothing large cancels and rounding
+    never accumulates: the result depends on the last two windows only. A window that is flat to rounding
+    gives exactly 0.
 
-    Slice: [next position 1..window, reference, previous reference, block sum, block sum of squares, (prefix sum, prefix
-    sum of squares) pairs, the first of them zero]. Source of the shift: T. F. Chan, G. H. Golub, R. J. LeVeque,
-    Algorithms for Computing the Sample Variance, The American Statistician 37, 1983.
+    Slice: [next position 1..window, reference, previous reference, block sum, block sum of squares, (prefix
+    sum, prefix sum of squares) pairs, the first of them zero]. Source of the shift: T. F. Chan, G. H.
+    Golub, R. J. LeVeque, Algorithms for Computing the Sample Variance, The American Statistician 37, 1983.
     """
     j = state[u(at)]
     if j == 0.0:
@@ -80,7 +83,8 @@ def zscore_warm_up(window: float) -> int:
 
 @kernel
 def zscore(x: float, window: float, state: State, at: int) -> float:
-    """(x - mean) / sample standard deviation (ddof 1) over the last ``window`` >= 2 values, this one included.
+    """(x - mean) / sample standard deviation (ddof 1) over the last ``window`` >= 2 values, this one
+    included.
 
     A pure number; NaN for the first window - 1 bars and where the window is flat.
     """
@@ -100,9 +104,11 @@ def bollinger_warm_up(window: float) -> int:
 
 @kernel
 def bollinger(x: float, window: float, width: float, state: State, at: int) -> tuple[float, float, float]:
-    """(middle, upper, lower): mean and mean +- width population standard deviations (ddof 0) of ``window`` values.
+    """(middle, upper, lower): mean and mean +- width population standard deviations (ddof 0) of ``window``
+    values.
 
-    In the unit of ``x``; NaN for the first window - 1 bars. Source: J. Bollinger, Bollinger on Bollinger Bands, 2001.
+    In the unit of ``x``; NaN for the first window - 1 bars. Source: J. Bollinger, Bollinger on Bollinger
+    Bands, 2001.
     """
     mean, spread = moments(x, window, state, at)
     half = width * math.sqrt(spread / window)
@@ -119,10 +125,11 @@ def volatility_warm_up(window: float) -> int:
 
 @kernel
 def volatility(x: float, window: float, state: State, at: int) -> float:
-    """Sample standard deviation (ddof 1) of the last ``window`` >= 2 log returns of the price, a fraction per bar.
+    """Sample standard deviation (ddof 1) of the last ``window`` >= 2 log returns of the price, a fraction
+    per bar.
 
-    NaN for the first ``window`` bars; multiply by the square root of the bars in a year to annualise. Slice: [previous
-    price, the slice of :func:`moments`].
+    NaN for the first ``window`` bars; multiply by the square root of the bars in a year to annualise.
+    Slice: [previous price, the slice of :func:`moments`].
     """
     previous = state[u(at)]
     state[u(at)] = x

@@ -22,7 +22,9 @@ def lag_warm_up(window: float) -> int:
 
 @kernel
 def lag(x: float, window: float, state: State, at: int) -> float:
-    """The value ``window`` bars ago; NaN for the first ``window`` bars. Slice: [position 1.., laps, ring ...]."""
+    """The value ``window`` bars ago; NaN for the first ``window`` bars. Slice: [position 1.., laps, ring
+    ...].
+    """
     j = state[u(at)]
     if j == 0.0:
         j = 1.0
@@ -60,10 +62,12 @@ def rsi_warm_up(window: float) -> int:
 
 @kernel
 def rsi(x: float, window: float, state: State, at: int) -> float:
-    """Relative strength index in [0, 100]: 100 x mean gain / (mean gain + mean loss), both with Wilder's smoothing.
+    """Relative strength index in [0, 100]: 100 x mean gain / (mean gain + mean loss), both with Wilder's
+    smoothing.
 
-    NaN for the first ``window`` bars (the first change needs two of them); 50 where nothing has moved. Slice: [previous,
-    gains seen, gain, losses seen, loss]. Source: J. W. Wilder, New Concepts in Technical Trading Systems, 1978.
+    NaN for the first ``window`` bars (the first change needs two of them); 50 where nothing has moved.
+    Slice: [previous, gains seen, gain, losses seen, loss]. Source: J. W. Wilder, New Concepts in Technical
+    Trading Systems, 1978.
     """
     previous = state[u(at)]
     state[u(at)] = x
@@ -92,8 +96,8 @@ def adx(
 ) -> tuple[float, float, float]:
     """(ADX, +DI, -DI), each in [0, 100], with Wilder's smoothing throughout.
 
-    The indicators are NaN for the first ``window`` bars, the ADX for 2 x window - 1. A market without any range gives 0.
-    Slice: [previous high, low, close, then (seen, mean) of true range, +DM, -DM, DX].
+    The indicators are NaN for the first ``window`` bars, the ADX for 2 x window - 1. A market without any
+    range gives 0. Slice: [previous high, low, close, then (seen, mean) of true range, +DM, -DM, DX].
     Source: J. W. Wilder, New Concepts in Technical Trading Systems, 1978.
     """
     before_high = state[u(at)]

@@ -13,7 +13,9 @@ State = npt.NDArray[np.float64]
 
 @kernel
 def true_range(high: float, low: float, previous_close: float) -> float:
-    """max(high, previous close) - min(low, previous close), in the unit of the price; with NaN: high - low."""
+    """max(high, previous close) - min(low, previous close), in the unit of the price; with NaN: high -
+    low.
+    """
     top = previous_close if previous_close > high else high
     bottom = previous_close if previous_close < low else low
     return top - bottom
@@ -31,8 +33,9 @@ def atr_warm_up(window: float) -> int:
 def atr(high: float, low: float, close: float, window: float, state: State, at: int) -> float:
     """Average true range: Wilder's smoothing of the true range, in the unit of the price.
 
-    The first bar has no previous close and counts high - low. NaN for the first window - 1 bars. Slice: [bars seen, sum
-    or mean, previous close]. Source: J. W. Wilder, New Concepts in Technical Trading Systems, 1978.
+    The first bar has no previous close and counts high - low. NaN for the first window - 1 bars. Slice:
+    [bars seen, sum or mean, previous close]. Source: J. W. Wilder, New Concepts in Technical Trading
+    Systems, 1978.
     """
     previous = state[u(at + 2)] if state[u(at)] > 0.0 else np.nan
     state[u(at + 2)] = close
@@ -74,9 +77,9 @@ def rolling_max_warm_up(window: float) -> int:
 def rolling_max(x: float, window: float, state: State, at: int) -> float:
     """Largest of the last ``window`` values; NaN for the first window - 1 bars.
 
-    Slice: [next position 1..window, maximum of this block, suffix maxima of the previous block ..., -inf]. Two comparisons
-    a bar and one backward pass a window: no branch depends on the data. Source: M. van Herk, A fast algorithm for local
-    minimum and maximum filters, Pattern Recognition Letters 13, 1992.
+    Slice: [next position 1..window, maximum of this block, suffix maxima of the previous block ..., -inf].
+    Two comparisons a bar and one backward pass a window: no branch depends on the data. Source: M. van
+    Herk, A fast algorithm for local minimum and maximum filters, Pattern Recognition Letters 13, 1992.
     """
     j = state[u(at)]
     if j == 0.0:
@@ -145,7 +148,9 @@ def donchian_prior_warm_up(window: float) -> int:
 
 @plain
 def _fold_channel(state: State, first: int, last: int) -> None:
-    """Suffix maxima and minima of the interleaved (high, low) pairs from ``last`` down to ``first``, in place."""
+    """Suffix maxima and minima of the interleaved (high, low) pairs from ``last`` down to ``first``, in
+    place.
+    """
     top = state[u(last)]
     bottom = state[u(last + 1)]
     for k in range(last - 2, first - 2, -2):
@@ -203,7 +208,8 @@ def _channel(
 
 @kernel
 def donchian(high: float, low: float, window: float, state: State, at: int) -> tuple[float, float]:
-    """(highest high, lowest low) of the last ``window`` bars, this one included; NaN for the first window - 1 bars.
+    """(highest high, lowest low) of the last ``window`` bars, this one included; NaN for the first window -
+    1 bars.
 
     In the unit of the price. Source: R. Donchian's four-week rule; C. Faith, Way of the Turtle, 2007.
     """
@@ -215,7 +221,8 @@ def donchian(high: float, low: float, window: float, state: State, at: int) -> t
 def donchian_prior(high: float, low: float, window: float, state: State, at: int) -> tuple[float, float]:
     """(highest high, lowest low) of the ``window`` bars before this one; NaN for the first ``window`` bars.
 
-    What a breakout compares with: the bar itself cannot break a channel that contains it. Same slice as ``donchian``.
+    What a breakout compares with: the bar itself cannot break a channel that contains it. Same slice as
+    ``donchian``.
     """
     upper, lower, _, _ = _channel(high, low, window, state, at)
     return upper, lower

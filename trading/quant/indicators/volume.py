@@ -22,9 +22,9 @@ def vwap_warm_up(window: float) -> int:
 def vwap(price: float, volume: float, window: float, state: State, at: int) -> float:
     """Sum of price x volume over sum of volume of the last ``window`` bars, in the unit of the price.
 
-    ``price`` is usually the typical price (high + low + close) / 3. NaN for the first window - 1 bars and while the window
-    holds no volume. Slice: [next position 1..window, block notional, block volume, (prefix notional, prefix volume)
-    pairs, the first of them zero].
+    ``price`` is usually the typical price (high + low + close) / 3. NaN for the first window - 1 bars and
+    while the window holds no volume. Slice: [next position 1..window, block notional, block volume, (prefix
+    notional, prefix volume) pairs, the first of them zero].
     """
     j = state[u(at)]
     if j == 0.0:
@@ -53,7 +53,8 @@ def vwap_anchored_size() -> int:
 
 @kernel
 def vwap_anchored(price: float, volume: float, anchor: bool, state: State, at: int) -> float:  # noqa: FBT001
-    """VWAP since the last bar at which ``anchor`` was true (for the day's VWAP: the first bar of each UTC day).
+    """VWAP since the last bar at which ``anchor`` was true (for the day's VWAP: the first bar of each UTC
+    day).
 
     NaN while no volume has traded since the anchor. Slice: [notional, volume].
     """

@@ -30,14 +30,14 @@ def _rule(values: Mapping[str, float]) -> str | None:
     state_size=lambda p, _n: 1 + adx_size(p[0]),
     warm_up=lambda p, _n: adx_warm_up(p[0]),
     source="J. W. Wilder, New Concepts in Technical Trading Systems, Trend Research 1978, section IV.",
-    description="""
-    **Idea.** The directional indicators say which side has been extending the range, the ADX how one-sided that has been.
-    Follow the stronger side while the ADX is above *entry_adx*, leave when it fades below *exit_adx*.
+    description=""" **Idea.** The directional indicators say which side has been extending the range, the
+    ADX how one-sided that has been. Follow the stronger side while the ADX is above *entry_adx*, leave when
+    it fades below *exit_adx*.
 
     **Works when** trends build up gradually and last several windows.
 
-    **Fails when** trends are over by the time they are measured: the ADX is smoothed twice and lags by about two windows.
-    """,
+    **Fails when** trends are over by the time they are measured: the ADX is smoothed twice and lags by
+    about two windows. """,
 )
 def adx_trend(
     open_: float, high: float, low: float, close: float, volume: float, params: Float64, state: Float64

@@ -13,9 +13,9 @@ from trading.strategies.spec import Float64
     state_size=lambda _p, _n: 1,
     warm_up=lambda _p, _n: 0,
     source="W. F. Sharpe, The Arithmetic of Active Management, Financial Analysts Journal 47(1), 1991.",
-    description="""
-    **Idea.** Buy at the first bar and hold to the end. It has no skill and almost no costs, which makes it the yardstick:
-    a strategy that earns less than this, or the same with a deeper drawdown, has added nothing.
+    description=""" **Idea.** Buy at the first bar and hold to the end. It has no skill and almost no costs,
+    which makes it the yardstick: a strategy that earns less than this, or the same with a deeper drawdown,
+    has added nothing.
 
     **Works when** the asset rises.
 

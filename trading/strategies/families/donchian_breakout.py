@@ -21,24 +21,30 @@ def _rule(values: Mapping[str, float]) -> str | None:
 @strategy(
     title="Donchian breakout",
     parameters=(
-        Parameter("entry", 5, 480, 60, "integer", log=True, unit="bars", help="Channel that a close must leave."),
-        Parameter("exit", 3, 240, 20, "integer", log=True, unit="bars", help="Opposite channel that ends it."),
+        Parameter(
+            "entry", 5, 480, 60, "integer", log=True, unit="bars", help="Channel that a close must leave."
+        ),
+        Parameter(
+            "exit", 3, 240, 20, "integer", log=True, unit="bars", help="Opposite channel that ends it."
+        ),
         Parameter("allow_short", 0, 1, 1, "integer", help="1 sells new lows short, 0 stays flat."),
     ),
     validate=_rule,
     state_size=lambda p, _n: 1 + donchian_size(p[0]) + donchian_size(p[1]),
     warm_up=lambda p, _n: donchian_prior_warm_up(p[0]),
-    source="R. Donchian's four-week rule; C. Faith, Way of the Turtle, McGraw-Hill 2007, chapters on systems 1 and 2.",
-    description="""
-    **Idea.** A close above the highest high of the last *entry* bars is a new balance of buyers: go long, and stay until a
-    close falls below the lowest low of the last *exit* bars. Mirror-wise for new lows.
+    source=(
+        "R. Donchian's four-week rule; C. Faith, Way of the Turtle, McGraw-Hill 2007, chapters on "
+        "systems 1 and 2."
+    ),
+    description=""" **Idea.** A close above the highest high of the last *entry* bars is a new balance of
+    buyers: go long, and stay until a close falls below the lowest low of the last *exit* bars. Mirror-wise
+    for new lows.
 
-    **Works when** volatility expands into trends: it is never absent from a large move, and losses are cut by the
-    shorter channel.
+    **Works when** volatility expands into trends: it is never absent from a large move, and losses are cut
+    by the shorter channel.
 
-    **Fails when** ranges hold: most breakouts are false, the hit ratio is usually below one half and a few winners carry
-    the result.
-    """,
+    **Fails when** ranges hold: most breakouts are false, the hit ratio is usually below one half and a few
+    winners carry the result. """,
 )
 def donchian_breakout(
     open_: float, high: float, low: float, close: float, volume: float, params: Float64, state: Float64

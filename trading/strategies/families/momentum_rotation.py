@@ -14,28 +14,33 @@ from trading.strategies.spec import Float64, Scope
     title="Momentum rotation",
     scope=Scope.PANEL,
     parameters=(
-        Parameter("lookback", 10, 960, 240, "integer", log=True, unit="bars", help="Horizon of the past return."),
-        Parameter("rebalance", 5, 1440, 60, "integer", log=True, unit="bars", help="Bars between two choices."),
-        Parameter("hold", 1, 5, 2, "integer", unit="symbols", help="How many symbols to hold, equally weighted."),
+        Parameter(
+            "lookback", 10, 960, 240, "integer", log=True, unit="bars", help="Horizon of the past return."
+        ),
+        Parameter(
+            "rebalance", 5, 1440, 60, "integer", log=True, unit="bars", help="Bars between two choices."
+        ),
+        Parameter(
+            "hold", 1, 5, 2, "integer", unit="symbols", help="How many symbols to hold, equally weighted."
+        ),
         Parameter("min_return_bps", 0, 300, 20, unit="bps", help="Weaker past returns are left in cash."),
     ),
     state_size=lambda p, n: 1 + n * (3 + roc_size(p[0])),
     warm_up=lambda p, _n: roc_warm_up(p[0]),
     source=(
-        "N. Jegadeesh, S. Titman, Returns to Buying Winners and Selling Losers, Journal of Finance 48(1), 1993; the cash "
-        "filter after G. Antonacci, Dual Momentum Investing, McGraw-Hill 2014; in crypto: Y. Liu, A. Tsyvinski, X. Wu, "
-        "Common Risk Factors in Cryptocurrency, Journal of Finance 77(2), 2022."
+        "N. Jegadeesh, S. Titman, Returns to Buying Winners and Selling Losers, Journal of Finance "
+        "48(1), 1993; the cash filter after G. Antonacci, Dual Momentum Investing, McGraw-Hill 2014; in "
+        "crypto: Y. Liu, A. Tsyvinski, X. Wu, Common Risk Factors in Cryptocurrency, Journal of Finance "
+        "77(2), 2022."
     ),
-    description="""
-    **Idea.** Every *rebalance* bars rank all symbols by their return over *lookback* bars and hold the best *hold* of them,
-    each with an equal share of the draw, if they have risen by at least *min_return_bps*; the rest stays in cash. A symbol
-    that stays among the best is not traded.
+    description=""" **Idea.** Every *rebalance* bars rank all symbols by their return over *lookback* bars
+    and hold the best *hold* of them, each with an equal share of the draw, if they have risen by at least
+    *min_return_bps*; the rest stays in cash. A symbol that stays among the best is not traded.
 
     **Works when** leadership persists for longer than the step between two choices.
 
-    **Fails when** winners mean-revert, and when all symbols fall together: then it sits in cash, which is the point. With
-    strongly correlated symbols the ranking is mostly noise.
-    """,
+    **Fails when** winners mean-revert, and when all symbols fall together: then it sits in cash, which is
+    the point. With strongly correlated symbols the ranking is mostly noise. """,
 )
 def momentum_rotation(
     open_: Float64,

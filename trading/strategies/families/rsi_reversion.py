@@ -34,15 +34,14 @@ def _rule(values: Mapping[str, float]) -> str | None:
     state_size=lambda p, _n: 1 + rsi_size(p[0]),
     warm_up=lambda p, _n: rsi_warm_up(p[0]),
     source="J. W. Wilder, New Concepts in Technical Trading Systems, Trend Research 1978, section VI.",
-    description="""
-    **Idea.** After a run of losses that makes up nearly all recent movement the sellers of the moment are done: buy, and
-    leave when gains and losses balance again. Mirror-wise after a run of gains.
+    description=""" **Idea.** After a run of losses that makes up nearly all recent movement the sellers of
+    the moment are done: buy, and leave when gains and losses balance again. Mirror-wise after a run of
+    gains.
 
     **Works when** prices oscillate around a slow level and liquidity shocks are absorbed.
 
-    **Fails when** a trend begins: the index stays extreme for hours and the position is on the wrong side all the way.
-    Use it with a stop.
-    """,
+    **Fails when** a trend begins: the index stays extreme for hours and the position is on the wrong side
+    all the way. Use it with a stop. """,
 )
 def rsi_reversion(
     open_: float, high: float, low: float, close: float, volume: float, params: Float64, state: Float64

@@ -29,18 +29,18 @@ def _rule(values: Mapping[str, float]) -> str | None:
     state_size=lambda p, _n: 1 + sma_pair_size(p[0], p[1]),
     warm_up=lambda p, _n: sma_pair_warm_up(p[0], p[1]),
     source=(
-        "W. Brock, J. Lakonishok, B. LeBaron, Simple Technical Trading Rules and the Stochastic Properties of Stock "
-        "Returns, Journal of Finance 47(5), 1992."
+        "W. Brock, J. Lakonishok, B. LeBaron, Simple Technical Trading Rules and the Stochastic "
+        "Properties of Stock Returns, Journal of Finance 47(5), 1992."
     ),
-    description="""
-    **Idea.** While the average of the last *fast* closes lies above the average of the last *slow* closes, prices have been
-    rising on the slower horizon: be long. While it lies below, be short or flat.
+    description=""" **Idea.** While the average of the last *fast* closes lies above the average of the last
+    *slow* closes, prices have been rising on the slower horizon: be long. While it lies below, be short or
+    flat.
 
-    **Works when** moves last much longer than the slow window, as in the long one-way stretches of a bull or bear phase.
+    **Works when** moves last much longer than the slow window, as in the long one-way stretches of a bull
+    or bear phase.
 
-    **Fails when** the market goes sideways: the averages braid, and every crossing pays spread and fees for nothing. It
-    always enters late and gives back part of every move.
-    """,
+    **Fails when** the market goes sideways: the averages braid, and every crossing pays spread and fees for
+    nothing. It always enters late and gives back part of every move. """,
 )
 def sma_crossover(
     open_: float, high: float, low: float, close: float, volume: float, params: Float64, state: Float64
