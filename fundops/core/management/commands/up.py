@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from argparse import ArgumentParser
 from typing import Any
@@ -14,6 +15,7 @@ from django.core.management.base import BaseCommand
 from fundops.core.env import Env
 from fundops.embedded import EmbeddedError, ensure_services
 from fundops.embedded.client import lease_descriptor
+from fundops.embedded.linux import die_with_parent
 from fundops.embedded.processes import ProcessSupervisor, Program, python
 
 #: Workers by name: their queues. Trading never waits behind a report, nor a report behind a sweep.
@@ -50,6 +52,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--only", help="names to run, separated by commas, instead of all")
         parser.add_argument("--list", action="store_true", help="print the command lines as JSON and leave")
+        parser.add_argument(
+            "--with-parent", action="store_true", help="end when the calling process does (make)"
+        )
         parser.add_argument("--grace", type=float, default=15.0, help="seconds a process has to end (15)")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -64,6 +69,8 @@ class Command(BaseCommand):
             )
             return
         os.chdir(settings.BASE_DIR)
+        if options["with_parent"]:
+            die_with_parent(parent=os.getppid(), with_signal=signal.SIGTERM)
         lease = lease_descriptor(state_dir=env.state_dir)
         supervisor = ProcessSupervisor(
             chosen,
