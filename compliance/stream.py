@@ -16,6 +16,11 @@ _AFTER = (
     f"SELECT s.seq, s.hash, {EVENT_COLUMNS} FROM compliance_auditseal s"  # noqa: S608 - constants only
     " JOIN compliance_auditevent e ON e.id = s.event_id WHERE s.seq > %s AND s.seq <= %s ORDER BY s.seq LIMIT %s"
 )
+_TOPIC = (
+    f"SELECT s.seq, s.hash, {EVENT_COLUMNS} FROM compliance_auditseal s"  # noqa: S608 - constants only
+    " JOIN compliance_auditevent e ON e.id = s.event_id WHERE s.seq > %s AND s.seq <= %s"
+    " AND (%s OR e.topics @> %s::varchar[]) ORDER BY s.seq LIMIT %s"
+)
 _END = 2**62
 
 
@@ -89,3 +94,13 @@ def sealed_head() -> tuple[int, str]:
         cursor.execute("SELECT seq, hash FROM compliance_auditseal ORDER BY seq DESC LIMIT 1")
         row = cursor.fetchone()
     return (int(row[0]), str(row[1])) if row else (0, "")
+
+
+def read_topic(topic: str | None, *, after: int, upto: int, limit: int) -> list[Sealed]:
+    """The first ``limit`` sealed events of one live topic (None: of all) in the places ``after`` < seq <= ``upto``.
+
+    Walks the chain, not an index of topics, so the caller bounds the distance.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_TOPIC, [after, upto, topic is None, [topic or ""], limit])
+        return [Sealed(row[0], EventRow(*row[2:]), row[1]) for row in cursor.fetchall()]

@@ -1,4 +1,10 @@
-"""The web process: HTTP and websockets."""
+"""The web process: HTTP and websockets.
+
+Serve it with the fast parts and without compressing each websocket message for each browser anew::
+
+    uvicorn fundops.asgi:application --loop uvloop --http httptools --ws websockets-sansio \\
+        --ws-per-message-deflate false
+"""
 
 import os
 
@@ -10,4 +16,11 @@ from fundops.core.boot import boot
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fundops.settings")
 boot()
 
-application = ProtocolTypeRouter({"http": get_asgi_application()})
+# Django is set up before anything that knows its models is imported.
+http_application = get_asgi_application()
+
+from portal.live.app import lifespan, websocket_application  # noqa: E402
+
+application = ProtocolTypeRouter(
+    {"http": http_application, "websocket": websocket_application, "lifespan": lifespan}
+)
