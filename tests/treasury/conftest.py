@@ -1,4 +1,4 @@
-"""The cast of the ledger's tests: a fund with two agents, a neighbour fund, and the database's three roles."""
+"""The cast of the ledger's tests: a fund with two agents, a neighbour fund, the database's roles."""
 
 from __future__ import annotations
 

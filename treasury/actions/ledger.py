@@ -276,7 +276,8 @@ def _escaped(text: str) -> str:
 
 
 def _copy(cursor: Any, statement: str, rows: Iterable[str]) -> None:
-    with cursor.copy(statement) as copy:
+    # Django does not turn COPY's errors into its own by itself.
+    with connection.wrap_database_errors, cursor.copy(statement) as copy:
         copy.write("".join(rows))
 
 
