@@ -1,8 +1,8 @@
 """Bringing candles in: import, download, resampling, synthesis, backfill, and reading a catalog anew.
 
 Files are written first, outside any transaction, and writing them again changes nothing; then one transaction
-mirrors the manifest, files the quarantine and writes the audit event. A crash between the two is healed by the next
-run, or by ``sync_catalog``.
+mirrors the manifest, files the quarantine and writes the audit event. A crash between the two is healed by
+the next run, or by ``sync_catalog``.
 """
 
 from __future__ import annotations
@@ -61,7 +61,9 @@ class ImportOutcome:
 
 @dataclass(slots=True)
 class ResampleOutcome:
-    """``incomplete_ms`` are the buckets that lacked a bar; ``kept_incomplete`` says whether they were stored."""
+    """``incomplete_ms`` are the buckets that lacked a bar; ``kept_incomplete`` says whether they were
+    stored.
+    """
 
     candle_set: CandleSet
     accepted: int
@@ -139,7 +141,8 @@ def download_candles(
     progress: Progress | None = None,
     refetch: bool = False,
 ) -> DownloadReport:
-    """Fetches one symbol from a venue into the catalog; run again after a failure, it goes on where it stopped.
+    """Fetches one symbol from a venue into the catalog; run again after a failure, it goes on where it
+    stopped.
 
     What arrived before a failure is recorded too. Raises DownloadError, PermissionMissingError.
     """
@@ -236,7 +239,9 @@ class BackfillOutcome:
 def backfill_candles(
     *, key: SeriesKey, actor: User | None, source: CandleSource | None = None, pacer: Pacer | None = None
 ) -> BackfillOutcome:
-    """Fills gaps with what a source can give: first finer bars of the same market in the catalog, then the venue."""
+    """Fills gaps with what a source can give: first finer bars of the same market in the catalog, then the
+    venue.
+    """
     _authorise(actor)
     catalog = open_catalog_for_writing()
     gaps = catalog.gaps(key)
@@ -266,7 +271,8 @@ def backfill_candles(
 
 
 def sync_catalog(*, actor: User | None) -> int:
-    """Makes the database mirror the catalog, for one that was moved here or written while the database was away.
+    """Makes the database mirror the catalog, for one that was moved here or written while the database was
+    away.
 
     Sets whose manifest is gone keep their row with no bars. Returns how many sets the catalog holds.
     """

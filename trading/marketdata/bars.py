@@ -180,9 +180,10 @@ class BadRow:
 class RawSeries:
     """What a reader found for one series, before validation.
 
-    ``ts_us`` are epoch microseconds in UTC with NAT_US where the time could not be read; prices are NaN where a
-    field is empty. ``raw_of`` gives a row as it stood in the source, for quarantine; ``path`` is for error messages. ``rejected`` are rows that have
-    no place in the arrays at all (wrong number of fields); they count as rows in.
+    ``ts_us`` are epoch microseconds in UTC with NAT_US where the time could not be read; prices are NaN where
+    a field is empty. ``raw_of`` gives a row as it stood in the source, for quarantine; ``path`` is for error
+    messages. ``rejected`` are rows that have no place in the arrays at all (wrong number of fields); they
+    count as rows in.
     """
 
     venue: str
@@ -195,6 +196,7 @@ class RawSeries:
     path: str = ""
     raw_of: Callable[[int], Mapping[str, str]] | None = None
     interval_ms: int | None = None
+    close_stamped: bool = False  # the times are known to be closing times
     rejected: list[BadRow] = field(default_factory=list)
     unreadable: dict[int, Reason] = field(default_factory=dict)  # row index -> why, found while parsing
     notes: list[str] = field(default_factory=list)

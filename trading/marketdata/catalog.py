@@ -1,11 +1,13 @@
-"""The Parquet catalog of bars: parts by venue, symbol, interval and day, a manifest a series, a quarantine a series.
+"""The Parquet catalog of bars: parts by venue, symbol, interval and day, a manifest a series, a quarantine a
+series.
 
     manifests/candles/<kind>/<venue>/<symbol>/<interval>.json
     candles/kind=<kind>/venue=<venue>/symbol=<symbol>/interval=<interval>/day=<day>/<sha256 begins>.parquet
     quarantine/candles/<kind>/<venue>/<symbol>/<interval>.parquet
 
-Bars of an hour and more share a part a month (``month=``), daily bars one a year (``year=``). Writing the same bars
-again changes nothing; a bar that contradicts a stored one goes to quarantine unless told to replace it.
+Bars of an hour and more share a part a month (``month=``), daily bars one a year (``year=``). Writing the
+same bars again changes nothing; a bar that contradicts a stored one goes to quarantine unless told to replace
+it.
 """
 
 from __future__ import annotations
@@ -53,7 +55,9 @@ class MergeResult:
 
 
 class Catalog:
-    """Reads and writes one catalog. Readers need no lock; writers of one series take turns on a local disk."""
+    """Reads and writes one catalog. Readers need no lock; writers of one series take turns on a local
+    disk.
+    """
 
     def __init__(self, storage: Storage, *, lock: WriterLock | None = None) -> None:
         self.storage = storage
@@ -68,7 +72,8 @@ class Catalog:
     def url(self) -> str:
         return self.storage.url
 
-    # --- reading ---------------------------------------------------------------------------------------------
+    # --- reading
+    # ---------------------------------------------------------------------------------------------
 
     def manifest(self, key: SeriesKey) -> Manifest | None:
         path = manifest_path(key)
@@ -79,7 +84,8 @@ class Catalog:
         manifest = self.manifest(key)
         if manifest is None or not manifest.parts:
             raise CandlesMissingError(
-                f"There are no candles of {key} in {self.url}: import them with 'manage.py import_candles' or fetch "
+                f"There are no candles of {key} in {self.url}: import them with 'manage.py import_candles' "
+                f"or fetch "
                 f"them with 'manage.py download_candles {key.venue} {key.symbol}'."
             )
         return manifest
@@ -102,7 +108,9 @@ class Catalog:
         return Bars.empty() if manifest is None else self.read_from(manifest, start_ms, end_ms)
 
     def read_from(self, manifest: Manifest, start_ms: int, end_ms: int) -> Bars:
-        """The same, with the manifest at hand. A writer may replace a part between the two reads: look again then."""
+        """The same, with the manifest at hand. A writer may replace a part between the two reads: look again
+        then.
+        """
         for _ in range(5):
             parts = manifest.overlapping(start_ms, end_ms)
             datas = [self.storage.read(part.path) for part in parts]
@@ -117,7 +125,8 @@ class Catalog:
                 break
             manifest = fresh
         raise CatalogError(
-            f"{self.url} lacks {lost[0]}, which its manifest names: restore the file, or import that period again "
+            f"{self.url} lacks {lost[0]}, which its manifest names: restore the file, or import that "
+            f"period again "
             "with --replace."
         )
 
@@ -149,7 +158,8 @@ class Catalog:
                 problems.append(f"{part.path} was changed after it was written")
         return problems
 
-    # --- writing ---------------------------------------------------------------------------------------------
+    # --- writing
+    # ---------------------------------------------------------------------------------------------
 
     def merge(
         self,
@@ -164,12 +174,14 @@ class Catalog:
     ) -> MergeResult:
         """Adds bars that are valid, ascending and on the grid, and files the bad rows found with them.
 
-        ``tail_may_be_open`` says that the last bar may have been taken before it closed: a later source may then
-        correct it. Raises SyntheticMixError when invented bars would enter a real venue or the other way round.
+        ``tail_may_be_open`` says that the last bar may have been taken before it closed: a later source may
+        then correct it. Raises SyntheticMixError when invented bars would enter a real venue or the other way
+        round.
         """
         if synthetic != key.synthetic:
             raise SyntheticMixError(
-                f"{'Synthetic' if synthetic else 'Real'} bars cannot be stored as {key}: synthetic bars live under the "
+                f"{'Synthetic' if synthetic else 'Real'} bars cannot be stored as {key}: synthetic bars "
+                f"live under the "
                 "venue 'synthetic', and nothing else does."
             )
         with self._lock(manifest_path(key)):
@@ -203,7 +215,9 @@ class Catalog:
         return result
 
     def delete(self, key: SeriesKey) -> None:
-        """Takes a series out, its quarantine included. The manifest goes first: a crash leaves only orphans."""
+        """Takes a series out, its quarantine included. The manifest goes first: a crash leaves only
+        orphans.
+        """
         with self._lock(manifest_path(key)):
             manifest = self.manifest(key)
             self.storage.delete(manifest_path(key))
@@ -232,7 +246,8 @@ class Catalog:
         data = self.storage.read(old_part.path)
         if data is None and not replace:
             raise CatalogError(
-                f"{self.url} lacks {old_part.path}, which its manifest names: restore it, or import with --replace."
+                f"{self.url} lacks {old_part.path}, which its manifest names: restore it, or import with "
+                f"--replace."
             )
         stored = Bars.empty() if data is None else decode_bars(data, old_part.path)
         where = np.searchsorted(stored.ts_ms, new.ts_ms)

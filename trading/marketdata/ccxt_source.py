@@ -1,6 +1,7 @@
 """Venues through ccxt: the public candle endpoints only, without keys. The one module that imports ccxt.
 
-Importing ccxt takes over a second and some 90 MB, so only the processes that talk to venues may import this module.
+Importing ccxt takes over a second and some 90 MB, so only the processes that talk to venues may import this
+module.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ VENUES: Mapping[str, VenueSpec] = {
 
 
 class CcxtSource:
-    """A venue's candles. ``base_url`` sends every request to another host (a simulator); paths stay the venue's own."""
+    """A venue's candles. ``base_url`` sends every request to another host (a simulator); paths stay the
+    venue's own.
+    """
 
     def __init__(self, venue: str, *, base_url: str | None = None, timeout_s: float = 15.0) -> None:
         spec = VENUES.get(venue)
@@ -132,8 +135,8 @@ class CcxtSource:
     def _retry_after(self) -> float | None:
         headers = self._client.last_response_headers or {}
         try:
-            return float(headers.get("Retry-After"))
-        except (TypeError, ValueError):
+            return float(headers.get("Retry-After") or "")
+        except ValueError:
             return None
 
 

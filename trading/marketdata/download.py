@@ -23,7 +23,9 @@ MAX_EMPTY_PAGES = 400
 
 
 class TransientSourceError(Exception):
-    """The venue is unreachable, busy or limits the rate: worth another try, after ``retry_after_s`` if it said so."""
+    """The venue is unreachable, busy or limits the rate: worth another try, after ``retry_after_s`` if it
+    said so.
+    """
 
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -31,7 +33,9 @@ class TransientSourceError(Exception):
 
 
 class CandleSource(Protocol):
-    """One venue. ``page_limit`` bars a call; ``min_pause_ms`` between calls; ``bounded`` keeps to [since, until)."""
+    """One venue. ``page_limit`` bars a call; ``min_pause_ms`` between calls; ``bounded`` keeps to [since,
+    until).
+    """
 
     @property
     def venue(self) -> str: ...
@@ -41,10 +45,14 @@ class CandleSource(Protocol):
     def min_pause_ms(self) -> int: ...
 
     def resolve(self, symbol: str) -> str:
-        """The catalog's name of a symbol as a person writes it; raises DownloadError when the venue lacks it."""
+        """The catalog's name of a symbol as a person writes it; raises DownloadError when the venue
+        lacks it.
+        """
 
     def fetch(self, symbol: str, interval_ms: int, since_ms: int, until_ms: int) -> list[Row]:
-        """Rows [ts_ms, open, high, low, close, volume] from ``since_ms`` on, in any order; more than asked is fine."""
+        """Rows [ts_ms, open, high, low, close, volume] from ``since_ms`` on, in any order; more than asked is
+        fine.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +89,8 @@ class Pacer:
                 failures += 1
                 if failures >= self.policy.attempts:
                     raise DownloadError(
-                        f"{error} (tried {failures} times). What came before is stored: run the same command again."
+                        f"{error} (tried {failures} times). What came before is stored: run the same "
+                        f"command again."
                     ) from error
                 self.retries += 1
                 self.sleep(self.policy.pause_s(failures, error.retry_after_s))
@@ -154,7 +163,8 @@ def download_series(
 ) -> DownloadReport:
     """Fetches the bars opening in [since, until) that have closed, and stores every page at once.
 
-    Starts after the last stored bar when the stored series already covers ``since`` (``refetch`` starts over).
+    Starts after the last stored bar when the stored series already covers ``since`` (``refetch`` starts
+    over).
     Raises DownloadError when the venue gives nothing at all or fails for good.
     """
     interval = key.interval_ms
@@ -224,7 +234,9 @@ def _store(
     now_ms: int,
     report: DownloadReport,
 ) -> int | None:
-    """Validates and merges one page; returns the newest opening time that lies in the range, None for none."""
+    """Validates and merges one page; returns the newest opening time that lies in the range, None for
+    none.
+    """
     report.received += len(rows)
     inside: list[Row] = []
     for row in rows:

@@ -18,8 +18,8 @@ from trading.marketdata.intervals import HOUR_MS
 class FundingFrame:
     """``ts_ms`` (n,) int64: every hour at which one of the symbols is funded, ascending.
 
-    ``rate`` (n, n_symbols) float64: fraction of the position's notional that longs pay shorts; NaN where that symbol
-    is not funded then. The step between fundings may change within a symbol.
+    ``rate`` (n, n_symbols) float64: fraction of the position's notional that longs pay shorts; NaN where that
+    symbol is not funded then. The step between fundings may change within a symbol.
     """
 
     venue: str
@@ -34,8 +34,8 @@ class FundingFrame:
     def on_grid(self, grid_ms: Int64s) -> Float64s:
         """Rates due at the opening of each bar of a grid: (n_bars, n_symbols), 0 where none is due.
 
-        A funding that falls between two bars of a coarse grid is charged at the next bar's opening; several of them
-        add up. One before the first bar or after the last opening is left out.
+        A funding that falls between two bars of a coarse grid is charged at the next bar's opening; several
+        of them add up. One before the first bar or after the last opening is left out.
         """
         out = np.zeros((len(grid_ms), len(self.symbols)))
         rows = np.searchsorted(grid_ms, self.ts_ms)

@@ -100,7 +100,8 @@ class Importer:
     ) -> list[SeriesReport]:
         """One report a series; raises a MarketDataError when the file as a whole cannot be used.
 
-        All series are read and validated before the first is written, so a file with a broken end leaves nothing.
+        All series are read and validated before the first is written, so a file with a broken end leaves
+        nothing.
         """
         probe = Probe(path, content)
         fmt = sniff(probe, options.format)
@@ -170,8 +171,10 @@ class Importer:
             if options.read.zone is None:
                 raise TimezoneSuspectedError(
                     raw.path or raw.source,
-                    f"{key.symbol} moves with {zone.reference} only when its times are read as {hint} (correlation of "
-                    f"returns {zone.correlation:.2f}, as they stand {zone.correlation_as_is:.2f}). Pass --timezone "
+                    f"{key.symbol} moves with {zone.reference} only when its times are read as {hint} "
+                    f"(correlation of "
+                    f"returns {zone.correlation:.2f}, as they stand {zone.correlation_as_is:.2f}). Pass "
+                    f"--timezone "
                     f"{hint}, or --timezone UTC to take the stamps as they are.",
                     suggestion=hint,
                 )
@@ -227,7 +230,9 @@ def import_files(
 
 
 def expand_paths(paths: Iterable[Path]) -> list[Path]:
-    """Files as given, folders as the data files below them; raises SourceFormatError where there is nothing."""
+    """Files as given, folders as the data files below them; raises SourceFormatError where there is
+    nothing.
+    """
     out: list[Path] = []
     for path in paths:
         if path.is_dir():

@@ -37,8 +37,8 @@ class CandleFrame:
     """Candles of several symbols on one grid.
 
     ``ts_ms`` (n_bars,) int64 opening times, epoch milliseconds UTC, every step of the interval present.
-    ``open`` to ``volume`` (n_bars, n_symbols) float64, C-contiguous, NaN in all five where the bar is missing.
-    ``data_sha256`` identifies the stored parts the window was cut from.
+    ``open`` to ``volume`` (n_bars, n_symbols) float64, C-contiguous, NaN in all five where the bar is
+    missing. ``data_sha256`` identifies the stored parts the window was cut from.
     """
 
     venue: str

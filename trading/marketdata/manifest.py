@@ -1,8 +1,8 @@
 """The manifest of one series: a small JSON file that names every part. It is the truth of the catalog.
 
-A part file carries the beginning of its own hash in its name and is never changed; replacing the manifest is the one
-step that makes a write visible. So a crash leaves either the old state or the new one, and a catalog is moved
-between machines by copying its folder.
+A part file carries the beginning of its own hash in its name and is never changed; replacing the manifest is
+the one step that makes a write visible. So a crash leaves either the old state or the new one, and a catalog
+is moved between machines by copying its folder.
 """
 
 from __future__ import annotations
@@ -39,8 +39,9 @@ class Part:
 class Manifest:
     """All parts of one series by period, and what is known about the series as a whole.
 
-    ``open_tails`` are stamps that were the last bar of a file or download: such a bar may have been taken before it
-    closed, so a later source may correct it. ``quarantined`` counts the rows in the quarantine file.
+    ``open_tails`` are stamps that were the last bar of a file or download: such a bar may have been taken
+    before it closed, so a later source may correct it. ``quarantined`` counts the rows in the quarantine
+    file.
     """
 
     key: SeriesKey
@@ -123,7 +124,8 @@ class Manifest:
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CatalogError(
-                f"{where} is damaged ({error!r}): restore it from a backup, or delete the series and import again."
+                f"{where} is damaged ({error!r}): restore it from a backup, or delete the series and "
+                f"import again."
             ) from error
 
 

@@ -16,11 +16,12 @@ _SCHEMA = pa.schema(
     [pa.field("ts", pa.timestamp("ms", tz="UTC"), nullable=False)]
     + [pa.field(name, pa.float64(), nullable=False) for name in FIELDS]
 )
-# Stamps a constant step apart shrink to nothing as deltas; a dictionary of prices costs more time than it saves.
+# Stamps a constant step apart shrink to nothing as deltas; a dictionary of prices costs more time than it
+# saves.
 _ENCODING = {"ts": "DELTA_BINARY_PACKED"} | dict.fromkeys(FIELDS, "PLAIN")
 
 _QUARANTINE_SCHEMA = pa.schema(
-    [
+    [  # type: ignore[arg-type]
         ("digest", pa.string()),
         ("ts_ms", pa.int64()),
         ("reason", pa.string()),

@@ -24,7 +24,7 @@ class Resampled:
 
     @property
     def complete(self) -> Bools:
-        return self.present == self.expected
+        return np.equal(self.present, self.expected)
 
     def only_complete(self) -> Bars:
         return self.bars.take(self.complete)
@@ -37,8 +37,8 @@ class Resampled:
 def resample(bars: Bars, from_ms: int, to_ms: int) -> Resampled:
     """Bars of ``from_ms`` gathered into bars of ``to_ms`` on the UTC grid. O(n).
 
-    Open of the first, close of the last, extremes and the sum of the volumes. Raises IntervalError when the target
-    is no multiple of the source or does not divide a day.
+    Open of the first, close of the last, extremes and the sum of the volumes. Raises IntervalError when the
+    target is no multiple of the source or does not divide a day.
     """
     check_interval(from_ms)
     check_interval(to_ms)

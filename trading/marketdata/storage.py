@@ -1,7 +1,8 @@
 """Where the catalog's files live: a local folder or an S3 bucket, behind the same five calls.
 
-``MARKET_DATA_URL`` is a path, ``file://...`` or ``s3://bucket/prefix``. S3 credentials come from the usual AWS
-environment; ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL`` (or ``?endpoint_override=`` in the URL) names another host.
+``MARKET_DATA_URL`` is a path, ``file://...`` or ``s3://bucket/prefix``. S3 credentials come from the usual
+AWS environment; ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL`` (or ``?endpoint_override=`` in the URL) names
+another host.
 """
 
 from __future__ import annotations
@@ -109,7 +110,9 @@ class LocalStorage:
 
 
 class S3Storage:
-    """A bucket and prefix. A put is atomic by itself; two writers of one series must be kept apart by the caller."""
+    """A bucket and prefix. A put is atomic by itself; two writers of one series must be kept apart by the
+    caller.
+    """
 
     def __init__(
         self, bucket: str, prefix: str, options: Mapping[str, str], environ: Mapping[str, str]

@@ -1,4 +1,6 @@
-"""Names: canonical symbols, splitting them into base and quote, and what a file's path says about its series."""
+"""Names: canonical symbols, splitting them into base and quote, and what a file's path says about its
+series.
+"""
 
 from __future__ import annotations
 
@@ -79,8 +81,8 @@ def split_symbol(symbol: str) -> tuple[str, str] | None:
 def same_instrument(symbol: str, other: str) -> bool:
     """Whether two symbols price the same asset in about the same money (BTCUSD and BTCUSDT do).
 
-    A trailing number of the base is ignored: data vendors append one to tell coins of one ticker apart, which is
-    how the wrong coin gets in. A symbol without a quote is taken to be priced in dollars.
+    A trailing number of the base is ignored: data vendors append one to tell coins of one ticker apart, which
+    is how the wrong coin gets in. A symbol without a quote is taken to be priced in dollars.
     """
     (base, quote), (other_base, other_quote) = (split_symbol(s) or (s, "USD") for s in (symbol, other))
     stripped = base.rstrip("0123456789")
@@ -100,7 +102,8 @@ class PathHints:
 
 def hints_from_path(path: PurePath) -> PathHints:
     """Reads venue, symbol, interval and kind from names such as ``BTCUSDT-1m-2025-01.zip``,
-    ``XRP_USDT_USDT-5m-futures.feather``, ``kraken_btcusd_1m.parquet`` or ``bybit_perp_1m_2025-06/ADAUSDT_1m.csv.gz``.
+    ``XRP_USDT_USDT-5m-futures.feather``, ``kraken_btcusd_1m.parquet`` or
+    ``bybit_perp_1m_2025-06/ADAUSDT_1m.csv.gz``.
     """
     stem = path.name
     while (suffix := PurePath(stem).suffix) and not re.fullmatch(r"\.\d+", suffix):

@@ -1,11 +1,13 @@
-"""A market that never was, for demos and tests without data: regimes, fat tails, clustered volatility, correlation.
+"""A market that never was, for demos and tests without data: regimes, fat tails, clustered volatility,
+correlation.
 
 One Markov chain of regimes (calm, trend, crisis) drives all symbols. Returns are multivariate Student-t (one
-chi-square a minute shared by all symbols, so that they crash together and keep their correlation), scaled by a
-GARCH(1,1) variance per symbol around the level of the regime, and by the hour of the day. A bar's high and low are
-the extremes of a Brownian bridge from open to close. The result carries the venue name ``synthetic``.
+chi-square a minute shared by all symbols, so that they crash together and keep their correlation), scaled by
+a GARCH(1,1) variance per symbol around the level of the regime, and by the hour of the day. A bar's high and
+low are the extremes of a Brownian bridge from open to close. The result carries the venue name ``synthetic``.
 
-Sources: Bollerslev (1986) for GARCH; Cont (2001), "Empirical properties of asset returns", for the facts to match;
+Sources: Bollerslev (1986) for GARCH; Cont (2001), "Empirical properties of asset returns", for the facts to
+match;
 the extremes of a bridge: P(max > m) = exp(-2 m (m - r) / s^2), see Karatzas and Shreve, 2.8.
 """
 
@@ -50,7 +52,9 @@ class Regime(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class RegimeShape:
-    """``annual_vol`` is a fraction a year; ``drift`` the mean return a minute in units of the minute's deviation."""
+    """``annual_vol`` is a fraction a year; ``drift`` the mean return a minute in units of the minute's
+    deviation.
+    """
 
     annual_vol: float
     drift: float
@@ -150,7 +154,7 @@ def _correlation_root(spec: SyntheticSpec) -> Float64s:
         matrix = np.full((k, k), float(spec.correlation))
         np.fill_diagonal(matrix, 1.0)
     try:
-        return np.linalg.cholesky(matrix)
+        return np.linalg.cholesky(matrix).astype(np.float64)
     except np.linalg.LinAlgError as error:
         raise SyntheticSpecError(
             "Such correlations cannot all hold at once: the matrix is not positive definite."
@@ -180,7 +184,9 @@ def _regimes(random: np.random.Generator, n: int) -> tuple[NDArray[np.int8], Flo
 
 
 def _season(start_ms: int, n: int) -> Float64s:
-    """Activity by the minute of the UTC day, mean about 1: low in the Asian night, high when Europe meets New York."""
+    """Activity by the minute of the UTC day, mean about 1: low in the Asian night, high when Europe meets New
+    York.
+    """
     minute = (start_ms // MINUTE_MS + np.arange(n)) % 1440
     peak = np.exp(-(((minute - 870) / 150.0) ** 2))
     morning = 0.5 * np.exp(-(((minute - 480) / 120.0) ** 2))

@@ -1,4 +1,6 @@
-"""Reading times: epoch seconds to nanoseconds, ISO and compact dates, and the zone of those that name none."""
+"""Reading times: epoch seconds to nanoseconds, ISO and compact dates, and the zone of those that name
+none.
+"""
 
 from __future__ import annotations
 
@@ -41,9 +43,11 @@ def parse_timezone(text: str) -> tzinfo:
 
 
 def epoch_to_us(numbers: Int64s) -> Int64s:
-    """Microseconds from epoch seconds, milli-, micro- or nanoseconds, told apart by size, each value by itself.
+    """Microseconds from epoch seconds, milli-, micro- or nanoseconds, told apart by size, each value by
+    itself.
 
-    Binance's public files moved from milliseconds to microseconds in January 2025; a concatenation holds both.
+    Binance's public files moved from milliseconds to microseconds in January 2025; a concatenation holds
+    both.
     """
     size = np.abs(numbers)
     return np.select(
@@ -88,7 +92,9 @@ def localise(naive_us: Int64s, zone: tzinfo) -> tuple[Int64s, Bools]:
 
 
 def _parse_uniform(texts: Sequence[str], zone: tzinfo) -> Int64s | None:
-    """All numbers, or all ISO of one shape in UTC or at a fixed offset; None sends the rows down the slow path."""
+    """All numbers, or all ISO of one shape in UTC or at a fixed offset; None sends the rows down the slow
+    path.
+    """
     if not texts:
         return np.empty(0, np.int64)
     first = texts[0]

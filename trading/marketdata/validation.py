@@ -1,4 +1,6 @@
-"""Every bar is looked at; each row ends as a good bar or as a bad row with its reason, and the counts add up."""
+"""Every bar is looked at; each row ends as a good bar or as a bad row with its reason, and the counts
+add up.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ class Validated:
 
 
 def infer_interval(ts_us: Int64s) -> int | None:
-    """The most frequent step between neighbouring distinct times, in ms, or None with fewer than two of them."""
+    """The most frequent step between neighbouring distinct times, in ms, or None with fewer than two of
+    them.
+    """
     known = np.unique(ts_us[ts_us != NAT_US])
     if len(known) < 2:
         return None
@@ -127,7 +131,9 @@ def _interval_of(raw: RawSeries) -> int:
 def _opening_times(
     raw: RawSeries, ts_us: Int64s, live: Bools, interval_ms: int, rules: ValidationRules, notes: list[str]
 ) -> Int64s:
-    """Stamps as opening times; close stamps (23:59:59, 23:59:59.999) are recognised by missing the grid from below."""
+    """Stamps as opening times; close stamps (23:59:59, 23:59:59.999) are recognised by missing the grid from
+    below.
+    """
     step_us = interval_ms * 1000
     if not live.any() or rules.stamp == "open":
         return ts_us
@@ -136,7 +142,7 @@ def _opening_times(
         if np.mean(short_of_grid == short_us) >= 0.95 and step_us > short_us:
             notes.append(f"Times are closing times ({shown} before the next bar): moved to the opening time.")
             return np.where(live, ts_us + short_us - step_us, ts_us)
-    if rules.stamp == "close":
+    if rules.stamp == "close" or raw.close_stamped:
         notes.append("Times were taken as closing times: moved to the opening time.")
         return np.where(live, ts_us - step_us, ts_us)
     return ts_us
@@ -158,8 +164,10 @@ def _suspect_timezone(
         also = f" (or UTC{behind:+g})" if ahead <= 14 and behind >= -12 and behind.is_integer() else ""
         raise TimezoneSuspectedError(
             raw.path or raw.source,
-            f"{interval_label(interval_ms)} bars of {raw.symbol} all stand {ahead:g} h past the UTC grid, which looks "
-            f"like local time. Pass --timezone {hint}{also}, or --timezone UTC to take the stamps as they are.",
+            f"{interval_label(interval_ms)} bars of {raw.symbol} all stand {ahead:g} h past the UTC grid, "
+            f"which looks "
+            f"like local time. Pass --timezone {hint}{also}, or --timezone UTC to take the stamps as they "
+            f"are.",
             suggestion=hint,
         )
 
@@ -217,7 +225,9 @@ def _without_duplicates(
 
 
 def _note_jumps(bars: Bars, notes: list[str]) -> None:
-    """A tenfold step from one close to the next is likelier a price scale or another instrument than a market."""
+    """A tenfold step from one close to the next is likelier a price scale or another instrument than a
+    market.
+    """
     if len(bars) < 2:
         return
     ratio = bars.close[1:] / bars.close[:-1]
@@ -225,13 +235,16 @@ def _note_jumps(bars: Bars, notes: list[str]) -> None:
     if len(jumps):
         at = datetime.fromtimestamp(int(bars.ts_ms[jumps[0] + 1]) / 1000, tz=UTC)
         notes.append(
-            f"{len(jumps)} step(s) of more than ten times from one close to the next, first at {at:%Y-%m-%d %H:%M}: "
+            f"{len(jumps)} step(s) of more than ten times from one close to the next, first at "
+            f"{at:%Y-%m-%d %H:%M}: "
             "check the price scale and the ticker."
         )
 
 
 def _snap_to_hour(ts_us: Int64s, live: Bools) -> Int64s:
-    """Funding is due on the hour and stamped a few milliseconds late: up to a second is taken off (or added)."""
+    """Funding is due on the hour and stamped a few milliseconds late: up to a second is taken off (or
+    added).
+    """
     hour_us = HOUR_MS * 1000
     nearest = (np.where(live, ts_us, 0) + hour_us // 2) // hour_us * hour_us
     close_by = live & (np.abs(np.where(live, ts_us, 0) - nearest) <= FUNDING_TOLERANCE_MS * 1000)
@@ -239,7 +252,9 @@ def _snap_to_hour(ts_us: Int64s, live: Bools) -> Int64s:
 
 
 def _suspect_funding_zone(raw: RawSeries, ts_us: Int64s, live: Bools, rules: ValidationRules) -> None:
-    """Funding every eight hours is due at 00, 08 and 16 UTC (KuCoin: 04, 12, 20); another rhythm is local time."""
+    """Funding every eight hours is due at 00, 08 and 16 UTC (KuCoin: 04, 12, 20); another rhythm is local
+    time.
+    """
     if rules.zone_given or live.sum() < 6:
         return
     hours = np.sort(ts_us[live]) // (HOUR_MS * 1000)

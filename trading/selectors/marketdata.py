@@ -52,7 +52,9 @@ def candle_set_list(
 
 
 def candle_set_gaps(candle_set_id: int) -> list[GapRange]:
-    """Missing bars of a series, first to last; empty where its bars are gone. Raises CandleSet.DoesNotExist."""
+    """Missing bars of a series, first to last; empty where its bars are gone. Raises
+    CandleSet.DoesNotExist.
+    """
     candle_set = CandleSet.objects.get(pk=candle_set_id)
     return open_catalog().gaps(series_key(candle_set)) if candle_set.rows else []
 

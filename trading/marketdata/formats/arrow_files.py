@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from io import BytesIO
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def read_table(probe: Probe) -> Any:
     try:
         if probe.is_parquet:
             return pq.ParquetFile(pa.BufferReader(probe.content)).read()
-        return feather.read_table(pa.BufferReader(probe.content))
+        return feather.read_table(BytesIO(probe.content))
     except _DAMAGE as error:
         kind = "Parquet" if probe.is_parquet else "Feather"
         raise probe.error(f"is a damaged {kind} file ({error}).") from error

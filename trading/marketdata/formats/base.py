@@ -1,4 +1,6 @@
-"""What every reader shares: the options of a person, a probe of the file, safe decompression, number columns."""
+"""What every reader shares: the options of a person, a probe of the file, safe decompression, number
+columns.
+"""
 
 from __future__ import annotations
 
@@ -110,8 +112,8 @@ class Probe:
             with zipfile.ZipFile(io.BytesIO(self.content)) as archive, archive.open(name) as file:
                 return self._bounded(file.read)
         except (
-            zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError, RuntimeError, NotImplementedError, zlib.error,
-            struct.error,
+            zipfile.BadZipFile, OSError, EOFError, ValueError, KeyError, RuntimeError, NotImplementedError,
+            zlib.error, struct.error,
         ) as error:  # fmt: skip
             raise self.error(f"{name} inside cannot be unpacked ({error}).") from error
 
@@ -140,7 +142,9 @@ class Probe:
 
     @property
     def written_ms(self) -> int | None:
-        """When the content was written: gzip's own date, else the file's. None for zips, whose dates have no zone."""
+        """When the content was written: gzip's own date, else the file's. None for zips, whose dates have no
+        zone.
+        """
         if self.is_zip:
             return None
         if self.is_gzip and len(self.content) >= 8:

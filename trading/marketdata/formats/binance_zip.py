@@ -1,7 +1,7 @@
 """Binance's public kline archives: ``SYMBOL-INTERVAL-YYYY-MM[-DD].zip`` with one CSV of twelve columns.
 
-Spot files carry milliseconds until the end of 2024 and microseconds since; files of futures have a header since 2022.
-Source: https://github.com/binance/binance-public-data (README, "Klines").
+Spot files carry milliseconds until the end of 2024 and microseconds since; files of futures have a header
+since 2022. Source: https://github.com/binance/binance-public-data (README, "Klines").
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""CSV and csv.gz candles: many spellings of the header, several separators, long, single-symbol and wide files."""
+"""CSV and csv.gz candles: many spellings of the header, several separators, long, single-symbol and wide
+files.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,9 @@ from trading.marketdata.timeparse import parse_times
 
 # Spellings after removing everything but letters and digits. In order of preference.
 TIME_NAMES = (
-    "timestamp", "opentime", "unix", "unixtime", "unixtimestamp", "ts", "timems", "timestampms", "datetime", "time", "date",
-    "start", "starttime", "begin", "opentimestamp", "gmttime", "utctime", "datetimeutc", "t", "candletime",
+    "timestamp", "opentime", "unix", "unixtime", "unixtimestamp", "ts", "timems", "timestampms", "datetime",
+    "time", "candletime",
+    "date", "start", "starttime", "begin", "opentimestamp", "gmttime", "utctime", "datetimeutc", "t",
 )  # fmt: skip
 CLOSE_TIME_NAMES = ("closetime", "timeclose", "endtime", "closetimestamp")
 VALUE_NAMES = {
@@ -42,7 +45,9 @@ _TICKER = re.compile(r"[A-Z0-9^=.]{1,12}(?:[-/_][A-Z0-9]{3,5})?")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Which column holds what; -1 where there is none. ``wide`` are columns that each hold one symbol's closes."""
+    """Which column holds what; -1 where there is none. ``wide`` are columns that each hold one symbol's
+    closes.
+    """
 
     time: tuple[int, ...]
     values: dict[str, int]
@@ -72,8 +77,6 @@ def read_csv(probe: Probe, options: ReadOptions) -> Iterator[RawSeries]:
     decimal_comma = _decimal_comma(rows, layout)
     ts_us, values, unreadable = read_columns(rows, layout, options, decimal_comma=decimal_comma)
     notes = [] if layout.values["volume"] >= 0 else ["The file has no volume: stored as 0."]
-    if layout.close_stamped:
-        notes.append("The only times are closing times.")
     kind = options.kind or probe.hints.kind or Kind.TRADE
     lines = rows.line_array()
 
@@ -96,6 +99,7 @@ def read_csv(probe: Probe, options: ReadOptions) -> Iterator[RawSeries]:
             ),
             raw_of=lambda i: rows.raw(int(where[i])),
             notes=list(notes),
+            close_stamped=layout.close_stamped,
             written_ms=probe.written_ms,
         )
 

@@ -1,7 +1,7 @@
 """Funding rates: CSV with a rate column, LEAN's margin interest files, freqtrade's Feather, Parquet.
 
-Rates are fractions per funding, as the venues publish them. The venue's stamps carry a few milliseconds, which
-validation takes off.
+Rates are fractions per funding, as the venues publish them. The venue's stamps carry a few milliseconds,
+which validation takes off.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """LEAN data archives: one headerless CSV a zip, times and columns told by the path.
 
 Second and minute files: milliseconds since midnight of the day in the file name. Hour and daily files:
-``YYYYMMDD HH:mm``. Trade rows: time, open, high, low, close, volume. Quote rows: time, then open, high, low, close and
-last size of the bid, then of the ask. Equity prices are stored times 10,000. FXCM's days and times are in fixed
-UTC-5, all other crypto and forex data in UTC, US equities in New York time.
-Source: https://github.com/QuantConnect/Lean (Data/*/readme.md).
+``YYYYMMDD HH:mm``. Trade rows: time, open, high, low, close, volume. Quote rows: time, then open, high, low,
+close and last size of the bid, then of the ask. Equity prices are stored times 10,000. FXCM's days and times
+are in fixed UTC-5, all other crypto and forex data in UTC, US equities in New York time. Source:
+https://github.com/QuantConnect/Lean (Data/*/readme.md).
 """
 
 from __future__ import annotations

@@ -44,7 +44,8 @@ def find_delimiter(first_line: str) -> str:
 def split_rows(
     probe: Probe, text: str, *, source: str, header: bool | None = None, widths: Sequence[int] | None = None
 ) -> TextRows:
-    """Splits text into rows. ``header`` None finds out; rows of another width than the first are rejected, not lost.
+    """Splits text into rows. ``header`` None finds out; rows of another width than the first are rejected,
+    not lost.
 
     ``widths`` are the numbers of fields that a headerless format may have.
     """
