@@ -117,7 +117,7 @@ class Cohort(models.Model):
     cost_profile = models.CharField(max_length=32, default="binance")
     gross_ceiling = _fraction("1.0", "0.01", "10", "Gross exposure of all agents over the parent's equity.")
     net_ceiling = _fraction("1.0", "0.01", "10", "Net exposure of all agents over the parent's equity.")
-    leverage_ceiling = _fraction("1.0", "0.1", "10", "Exposure of one agent over its own equity.")
+    leverage_ceiling = _fraction("2.0", "0.1", "10", "Exposure of one agent over its own equity.")
     market_cap_frac = _fraction("0.5", "0.01", "10", "Exposure to one market over the parent's equity.")
     drawdown_alert_frac = _fraction("0.05", "0.001", "1", "Parent drawdown that raises an alert.")
     utilisation_alert_frac = _fraction("0.95", "0.01", "10", "Bankroll utilisation that raises an alert.")

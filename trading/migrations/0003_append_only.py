@@ -1,0 +1,23 @@
+"""Results of cohorts are evidence: nobody changes or removes them, the schema's owner included."""
+
+from django.db import migrations
+
+TABLES = ("trading_cohortagent", "trading_cohortfill", "trading_cohortrejection", "trading_cohortalert")
+
+FORWARD = "\n".join(
+    f"""
+    CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE ON {table}
+        FOR EACH ROW EXECUTE FUNCTION compliance_refuse_change();
+    CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table}
+        FOR EACH STATEMENT EXECUTE FUNCTION compliance_refuse_change();
+    """
+    for table in TABLES
+)
+BACKWARD = "\n".join(
+    f"DROP TRIGGER {table}_no_change ON {table}; DROP TRIGGER {table}_no_truncate ON {table};" for table in TABLES
+)
+
+
+class Migration(migrations.Migration):
+    dependencies = [("trading", "0002_cohorts"), ("compliance", "0001_audit_stream")]
+    operations = [migrations.RunSQL(FORWARD, BACKWARD)]
