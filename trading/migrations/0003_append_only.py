@@ -5,17 +5,11 @@ from django.db import migrations
 TABLES = ("trading_cohortagent", "trading_cohortfill", "trading_cohortrejection", "trading_cohortalert")
 
 FORWARD = "\n".join(
-    f"""
-    CREATE TRIGGER {table}_no_change BEFORE UPDATE OR DELETE ON {table}
-        FOR EACH ROW EXECUTE FUNCTION compliance_refuse_change();
-    CREATE TRIGGER {table}_no_truncate BEFORE TRUNCATE ON {table}
-        FOR EACH STATEMENT EXECUTE FUNCTION compliance_refuse_change();
-    """
+    f"CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {table}"
+    " FOR EACH STATEMENT EXECUTE FUNCTION compliance_refuse_change();"
     for table in TABLES
 )
-BACKWARD = "\n".join(
-    f"DROP TRIGGER {table}_no_change ON {table}; DROP TRIGGER {table}_no_truncate ON {table};" for table in TABLES
-)
+BACKWARD = "\n".join(f"DROP TRIGGER append_only ON {table};" for table in TABLES)
 
 
 class Migration(migrations.Migration):
