@@ -21,8 +21,8 @@ SECRET_KEY = ENV.secret_key.get_secret_value()
 ALLOWED_HOSTS = [host.strip() for host in ENV.allowed_hosts.split(",") if host.strip()]
 
 INSTALLED_APPS = [
-    "unfold",
-    "django.contrib.admin",
+    "unfold.apps.BasicAppConfig",
+    "fundops.core.admin_app.FundopsAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -178,7 +178,9 @@ MFA_ADAPTER = "fundops.core.mfa.MFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_ALLOW_UNVERIFIED_EMAIL = True
+MFA_FORMS = {"add_webauthn": "fundops.core.forms.AddPasskeyForm"}
 MFA_TOTP_ISSUER = "fundops"
+MFA_TOTP_TOLERANCE = 1  # a phone's clock may be half a minute off
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PRODUCTION  # http://localhost, where no certificate is needed
 #: Staff without a second factor can only enrol one. The demo's cast and the tests sign in with passwords alone.
 SECOND_FACTOR_REQUIRED = ENV.fundops_env not in {"demo", "test"}
@@ -235,6 +237,32 @@ CONTENT_SECURITY_POLICY = {
 
 DJANGO_TABLES2_TEMPLATE = "components/table.html"
 
+UNFOLD = {
+    "SITE_TITLE": "fundops administration",
+    "SITE_HEADER": "fundops",
+    "SITE_SUBHEADER": "Administration",
+    "SITE_URL": "/",
+    "SITE_SYMBOL": "shield_lock",
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    "BORDER_RADIUS": "6px",
+    "COLORS": {
+        "primary": {
+            "50": "oklch(97% .014 260)",
+            "100": "oklch(93.5% .03 260)",
+            "200": "oklch(88% .06 260)",
+            "300": "oklch(80% .1 260)",
+            "400": "oklch(70% .15 260)",
+            "500": "oklch(60% .18 260)",
+            "600": "oklch(50% .18 260)",
+            "700": "oklch(44% .16 260)",
+            "800": "oklch(38% .13 260)",
+            "900": "oklch(33% .1 260)",
+            "950": "oklch(25% .07 260)",
+        }
+    },
+}
+
 # --- The API --------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "fundops.core.api_schema.Schema",
@@ -271,3 +299,4 @@ SPECTACULAR_SETTINGS = {
 # --- Market data and strategies -------------------------------------------------------------------
 MARKET_DATA_URL = ENV.market_data_url
 USER_STRATEGIES_DIR = Path(ENV.user_strategies_dir)
+STRATEGY_CHECKS_DIR = USER_STRATEGIES_DIR / ".checks"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from allauth.mfa.webauthn.forms import AddWebAuthnForm
 from django.http import HttpRequest
 
 from fundops.core.models import User
@@ -26,3 +27,16 @@ def lockout_name(request: HttpRequest | None, credentials: Mapping[str, Any] | N
         user = User.objects.filter(email__iexact=name).only("username").first()
         name = user.username if user is not None else name
     return name.lower()
+
+
+class AddPasskeyForm(AddWebAuthnForm):  # type: ignore[misc]
+    """Passkeys first: a key that signs in by itself unless its owner wants it as a second step only."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["name"].label = "Name"
+        self.fields["name"].help_text = "So that you recognise it in the list, for example 'work laptop'."
+        option = self.fields["passwordless"]
+        option.initial = True
+        option.label = "Sign in with it alone"
+        option.help_text = "Asks for fingerprint, face or PIN. Without this it is a second step after the password."

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from allauth.mfa.models import Authenticator
+from axes.utils import reset
 from django.contrib.auth.models import Group
 from django.contrib.auth.password_validation import validate_password
 from django.db import transaction
@@ -62,6 +63,16 @@ def create_user(
     return user
 
 
+def check_roles(*, user: User | None, roles: Collection[Role], actor: User | None) -> None:
+    """Raises what `set_roles` would raise for these roles, and changes nothing; ``user`` None is a new account."""
+    held = user.roles if user is not None else frozenset()
+    if set(roles) == held:
+        return
+    if user is not None:
+        _may_change_roles(user, actor)
+    _refuse_mixture(frozenset(roles))
+
+
 def grant_role(*, user: User, role: Role, actor: User | None) -> bool:
     """Gives ``role`` to ``user``; False when it was held already.
 
@@ -75,12 +86,7 @@ def grant_role(*, user: User, role: Role, actor: User | None) -> bool:
         if role in held:
             return False
         together = held | {role}
-        if Role.ADMINISTRATOR in together and len(together) > 1:
-            others = ", ".join(sorted(together - {Role.ADMINISTRATOR}))
-            raise RolesExcludeEachOtherError(
-                f"An administrator holds no other role ({others}): revoke one first, or use two accounts.",
-                roles=sorted(together),
-            )
+        _refuse_mixture(together)
         locked.groups.add(Group.objects.get(name=role.value))
         publish(
             "core.role.granted",
@@ -142,6 +148,30 @@ def reset_second_factor(*, user: User, actor: User | None) -> int:
         held.delete()
         publish("core.second_factor.reset", actor=actor, obj=user, payload={"removed": kinds})
     return len(kinds)
+
+
+def lift_lock(*, user: User, actor: User | None) -> int:
+    """Lets ``user`` try to sign in again after too many failures; returns the failures forgotten."""
+    return lift_lock_of_name(username=user.username, actor=actor)
+
+
+def lift_lock_of_name(*, username: str, actor: User | None) -> int:
+    """As `lift_lock`, by the name that was tried, which need not be an account's."""
+    if actor is not None:
+        require(actor, CHANGE_USERS)
+    with transaction.atomic():
+        forgotten = int(reset(username=username.lower()))
+        publish("core.lock.lifted", actor=actor, payload={"username": username, "failures": forgotten})
+    return forgotten
+
+
+def _refuse_mixture(roles: frozenset[Role]) -> None:
+    if Role.ADMINISTRATOR in roles and len(roles) > 1:
+        others = ", ".join(sorted(roles - {Role.ADMINISTRATOR}))
+        raise RolesExcludeEachOtherError(
+            f"An administrator holds no other role ({others}): revoke one first, or use two accounts.",
+            roles=sorted(roles),
+        )
 
 
 def _may_change_roles(user: User, actor: User | None) -> None:
