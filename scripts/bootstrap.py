@@ -118,7 +118,7 @@ def make_venv(venv: Path) -> None:
 
 
 def install_requirements(venv: Path, files: list[Path]) -> None:
-    """Installs the locked files that changed since the last time; every package is checked against its hash."""
+    """Installs the locked files that changed since the last time, every package checked by its hash."""
     stamp = venv / ".installed.json"
     installed = json.loads(stamp.read_text()) if stamp.exists() else {}
     wanted = {path.stem: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
