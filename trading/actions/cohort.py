@@ -19,7 +19,7 @@ from trading.marketdata.intervals import parse_interval
 from trading.marketdata.symbols import split_symbol
 from trading.models.cohort import LIVE_STATUSES, Cohort, CohortMode, CohortStatus, GenomeSource
 from trading.quant.engine import list_cost_profiles
-from trading.strategies.profiles import load_profiles
+from trading.cohorts.installed import installed_profiles
 
 DRIVE_TASK = "trading.tasks.drive_cohort"
 
@@ -60,8 +60,7 @@ def check_cohort(cohort: Cohort, *, parents: Sequence[Cohort] = ()) -> None:
         cohort.full_clean(exclude=["quote"])
     except ValidationError as refused:
         errors = refused.message_dict
-    known = {profile.name for profile in load_profiles()}
-    if unknown := sorted(set(cohort.profiles) - known):
+    if unknown := sorted(set(cohort.profiles) - set(installed_profiles())):
         errors.setdefault("profiles", []).append(f"No profile is called {', '.join(unknown)}.")
     if cohort.cost_profile not in list_cost_profiles():
         errors.setdefault("cost_profile", []).append(f"No cost profile is called '{cohort.cost_profile}'.")

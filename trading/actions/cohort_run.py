@@ -23,6 +23,7 @@ from trading.actions.instruments import ensure_instruments
 from trading.cohorts import days, evidence, postings
 from trading.cohorts.alerts import alerts_of
 from trading.cohorts.catalog import open_catalog, window_digest
+from trading.cohorts.installed import installed_families, installed_profiles
 from trading.cohorts.population import choose_members, draws
 from trading.cohorts.setup import DAY_MS, Setup, engine_setup, market_of, volatility_before
 from trading.errors import BooksDisagreeError
@@ -38,8 +39,6 @@ from trading.models.cohort import (
 )
 from trading.models.instruments import Instrument
 from trading.quant import engine
-from trading.strategies.profiles import load_profiles
-from trading.strategies.registry import load_families
 from treasury.actions.books import NewBook, open_book, open_books
 from treasury.actions.ledger import post_entries, post_entry
 from treasury.models import AccountKind, Asset, Book, BookKind, EntryKind, LedgerAccount
@@ -82,8 +81,8 @@ def prepare_cohort(*, cohort_id: int) -> Cohort:
     lookback = _lookback(cohort, first_bar)
     ensure_instruments(frame=lookback, actor=cohort.launched_by)
     volatility = volatility_before(lookback)
-    families = load_families()
-    members = choose_members(cohort, profiles={p.name: p for p in load_profiles()}, families=families)
+    families = installed_families()
+    members = choose_members(cohort, profiles=installed_profiles(), families=families)
     parts = draws(cohort, members, volatility)
     quote = Asset.objects.get(code=cohort.quote)
 
@@ -115,7 +114,7 @@ def prepare_cohort(*, cohort_id: int) -> Cohort:
                 profile=member.profile,
                 family=member.genome.family,
                 symbol=member.genome.symbol or "",
-                genome=member.genome.to_json(),
+                genome=member.genome.as_dict(),
                 genome_hash=member.genome.content_hash,
                 draw=part,
             )
@@ -233,7 +232,7 @@ def load_cohort(cohort_id: int) -> Loaded:
             agents,
             instruments,
             volatility=cohort.run.provenance["daily_volatility"],
-            families=load_families(),
+            families=installed_families(),
         ),
         accounts=postings.AccountMap(
             accounts={

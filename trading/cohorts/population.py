@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import islice
 
@@ -13,7 +13,7 @@ from django.db.models import Max
 from fundops.core.money import allocate
 from trading.errors import CohortSpecError
 from trading.models.cohort import AgentDay, Allocation, Cohort, GenomeSource
-from trading.quant.genome import Genome, genome_from_profile, random_genome
+from trading.quant.genome import Genome, parse_genome, random_genome
 from trading.strategies.profiles import StrategyProfile
 from trading.strategies.spec import StrategyFamily
 
@@ -36,7 +36,7 @@ def choose_members(
     if cohort.genome_source == GenomeSource.RANDOM:
         names = sorted(families)
         return [
-            Member(random_genome(families[names[i % len(names)]], rng=rng, symbols=cohort.symbols))
+            Member(random_genome(families[names[i % len(names)]], rng, symbols=cohort.symbols))
             for i in range(cohort.agent_count)
         ]
     chosen = [profiles[name] for name in (cohort.profiles or sorted(profiles))]
@@ -63,8 +63,10 @@ def _best(cohort: Cohort, families: Mapping[str, StrategyFamily]) -> list[Member
     )
     members: dict[str, Member] = {}
     for row in rows:
-        genome = Genome.from_json(row.agent.genome)
-        if genome.family not in families or (genome.symbol and genome.symbol not in cohort.symbols):
+        if row.agent.family not in families:
+            continue
+        genome = parse_genome(row.agent.genome, families.__getitem__)
+        if genome.symbol and genome.symbol not in cohort.symbols:
             continue
         members.setdefault(row.agent.genome_hash, Member(genome, row.agent.profile))
     if not members:
@@ -83,7 +85,7 @@ def _over_markets(best: Sequence[Member], symbols: Sequence[str]) -> Iterator[Me
             genome = member.genome
             if genome.symbol and shift:
                 at = (symbols.index(genome.symbol) + shift) % len(symbols)
-                genome = genome.on(symbols[at])
+                genome = replace(genome, symbol=symbols[at])
             yield Member(genome, member.profile)
         shift += 1
 

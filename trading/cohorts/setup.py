@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from trading.marketdata.catalog import Catalog
+from trading.marketdata.funding import load_funding
 from trading.marketdata.loader import CandleFrame
 from trading.models.cohort import Cohort, CohortAgent
 from trading.models.instruments import Instrument, InstrumentKind
 from trading.quant import engine
-from trading.quant.genome import Genome
+from trading.quant.genome import parse_genome
 from trading.quant.steps import daily_volatility
 from trading.strategies.spec import StrategyFamily
 
@@ -40,17 +43,10 @@ def engine_setup(
     leverage = float(cohort.leverage_ceiling)
     return Setup(
         agents=[
-            engine.AgentSpec(
-                family=families[agent.family],
-                params=genome.params,
-                draw=float(agent.draw),
-                symbol=agent.symbol or None,
-                exits=genome.exits,
-                leverage=min(1.0, leverage),
-                max_leverage=leverage,
+            parse_genome(agent.genome, families.__getitem__).agent(
+                families[agent.family], draw=float(agent.draw), leverage=min(1.0, leverage), max_leverage=leverage
             )
             for agent in agents
-            for genome in [Genome.from_json(agent.genome)]
         ],
         instruments=[_instrument(i, volatility[i.symbol]) for i in instruments],
         wallet=engine.WalletRules(
@@ -92,7 +88,8 @@ def volatility_before(frame: CandleFrame) -> dict[str, float]:
 def market_of(frame: CandleFrame, catalog: Catalog) -> engine.Market:
     """The frame as the engine's market, with the funding stamps of its window where the catalog has them."""
     start, end = int(frame.ts_ms[0]), int(frame.ts_ms[-1]) + frame.interval_ms
-    funding = funding_arrays(catalog, frame.venue, frame.symbols, start, end)
+    funding = load_funding(catalog, frame.venue, frame.symbols, start, end)
+    rows, columns = np.nonzero(np.isfinite(funding.rate))
     return engine.Market(
         symbols=frame.symbols,
         ts_ms=frame.ts_ms,
@@ -102,5 +99,7 @@ def market_of(frame: CandleFrame, catalog: Catalog) -> engine.Market:
         low=frame.low,
         close=frame.close,
         volume=frame.volume,
-        **funding,
+        funding_ts_ms=funding.ts_ms[rows],
+        funding_symbol=columns,
+        funding_rate=funding.rate[rows, columns],
     )
