@@ -8,7 +8,9 @@ keeps each book balanced on its own, so that for a book with everything below it
 
 TRADING is the conversion account: a purchase puts the cash spent on it as a positive amount and the quantity
 bought as a negative one, so that the entry balances in each asset; a short sale has the signs turned.
-Amounts are Decimals with at most 18 decimals, rounded by the caller (``fundops.core.money.round_to``).
+Amounts are Decimals with at most 18 decimals, rounded by the caller (``fundops.core.money.round_to``). Their
+sign is turned by ``copy_negate``: a bare minus would round them to the 28 digits of Python's default decimal
+context.
 """
 
 from __future__ import annotations
@@ -73,23 +75,23 @@ def contribution(*, book: Accounts, asset_id: int, amount: Decimal) -> list[Line
     """Capital from outside into a book's cash; a negative amount is a withdrawal."""
     return [
         Line(book[AccountKind.CASH], asset_id, amount),
-        Line(book[AccountKind.CAPITAL], asset_id, -amount),
+        Line(book[AccountKind.CAPITAL], asset_id, amount.copy_negate()),
     ]
 
 
 def draw(*, parent: Accounts, child: Accounts, asset_id: int, amount: Decimal) -> list[Line]:
     """Cash from a parent book's bankroll to a child book."""
     return [
-        Line(parent[AccountKind.CASH], asset_id, -amount),
+        Line(parent[AccountKind.CASH], asset_id, amount.copy_negate()),
         Line(parent[AccountKind.BANKROLL], asset_id, amount),
         Line(child[AccountKind.CASH], asset_id, amount),
-        Line(child[AccountKind.CAPITAL], asset_id, -amount),
+        Line(child[AccountKind.CAPITAL], asset_id, amount.copy_negate()),
     ]
 
 
 def release(*, parent: Accounts, child: Accounts, asset_id: int, amount: Decimal) -> list[Line]:
     """Cash of a child book back to its parent's bankroll: a draw the other way round."""
-    return draw(parent=parent, child=child, asset_id=asset_id, amount=-amount)
+    return draw(parent=parent, child=child, asset_id=asset_id, amount=amount.copy_negate())
 
 
 def fill(
@@ -110,8 +112,8 @@ def fill(
     """
     lines = [
         Line(book[AccountKind.POSITION], base_asset_id, quantity),
-        Line(book[AccountKind.TRADING], base_asset_id, -quantity),
-        Line(book[AccountKind.CASH], quote_asset_id, -quote_amount),
+        Line(book[AccountKind.TRADING], base_asset_id, quantity.copy_negate()),
+        Line(book[AccountKind.CASH], quote_asset_id, quote_amount.copy_negate()),
         Line(book[AccountKind.TRADING], quote_asset_id, quote_amount),
     ]
     if fee:
@@ -127,6 +129,6 @@ def fill(
 def paid(*, book: Accounts, kind: AccountKind, asset_id: int, amount: Decimal) -> list[Line]:
     """A cost paid from cash onto FEES or FUNDING; a negative amount is one received."""
     return [
-        Line(book[AccountKind.CASH], asset_id, -amount),
+        Line(book[AccountKind.CASH], asset_id, amount.copy_negate()),
         Line(book[kind], asset_id, amount),
     ]

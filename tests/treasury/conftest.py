@@ -106,8 +106,9 @@ def live_cast(transactional_db: None) -> Cast:
     return make_cast()
 
 
-def session_as(login: dict[str, Any]) -> psycopg.Connection[Any]:
+def session_as(login: dict[str, Any] | None) -> psycopg.Connection[Any]:
     """A plain session on the test database, past every line of our Python."""
+    assert login is not None
     return psycopg.connect(
         host=login["HOST"],
         port=login["PORT"],

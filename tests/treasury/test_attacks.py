@@ -64,10 +64,10 @@ def pair(cast: Cast, amount: str = "10", other: str | None = None) -> list[tuple
     ]
 
 
-def refused(state: str, attack: Callable[[], object]) -> psycopg.Error:
+def refused(state: str, attack: Callable[..., object], *args: Any) -> psycopg.Error:
     """Asserts that an attack fails with this SQLSTATE."""
     with pytest.raises(psycopg.Error) as caught:
-        attack()
+        attack(*args)
     assert caught.value.sqlstate == state, caught.value
     return caught.value
 
@@ -100,7 +100,7 @@ def test_what_the_journal_stands_on_is_not_deleted(
 ) -> None:
     refused("23L09", lambda: app_session.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table))))
     for statement in ("DELETE FROM {}", "TRUNCATE {} CASCADE"):
-        refused("23L09", lambda s=statement: owner_session.execute(sql.SQL(s).format(sql.Identifier(table))))
+        refused("23L09", owner_session.execute, sql.SQL(statement).format(sql.Identifier(table)))
         owner_session.rollback()
 
 
@@ -138,7 +138,7 @@ def test_upsert_and_merge_are_no_way_round(live_cast: Cast, owner_session: Sessi
         " WHEN MATCHED THEN UPDATE SET amount = 5"
     )
     for statement in (upsert, merge):
-        refused("23L09", lambda s=statement: owner_session.execute(s))
+        refused("23L09", owner_session.execute, statement)
         owner_session.rollback()
 
 
@@ -354,7 +354,7 @@ def test_application_role_cannot_take_the_rules_away(live_cast: Cast, app_sessio
         " AS 'BEGIN RETURN NULL; END'",
     )
     for attack in attacks:
-        refused("42501", lambda a=attack: app_session.execute(a))
+        refused("42501", app_session.execute, attack)
         app_session.rollback()
 
 

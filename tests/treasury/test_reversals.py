@@ -34,10 +34,8 @@ def test_reversal_mirrors_every_line_and_empties_the_books(cast: Cast) -> None:
     assert [line._replace(amount=-line.amount) for line in entry_lines(reversal)] == entry_lines(entry)
     assert balances(books=cast.cohort) == []
     assert len(balances(books=cast.cohort, as_of=DAY)) == 5  # cash, fees, position, trading in two assets
-    assert set(entries_of_source(fund=cast.fund, source_type="trading.fill", source_id="9")) == {
-        entry,
-        reversal,
-    }
+    traced = entries_of_source(fund=cast.fund, source_type="trading.fill", source_id="9")
+    assert set(traced) == {entry, reversal}
     assert entry_detail(entry_id=entry.pk).reversed_by == reversal
     assert AuditEvent.objects.get(kind="treasury.entry.reversed").payload["reverses_seq"] == 1
 
