@@ -58,12 +58,12 @@ def kernel(function: F) -> F:
     Division follows IEEE 754 (x/0 is inf or NaN, never an exception) and the result depends on nothing but
     the arguments: no fastmath, no threads.
     """
-    return cast(F, njit(cache=True, nogil=True, error_model="numpy", forceinline=True)(function))
+    return cast(F, njit(cache=True, nogil=True, error_model="numpy", forceinline=True, _nrt=False)(function))
 
 
 def plain(function: F) -> F:
     """Compile a helper that is rarely called and better stays out of line, or a whole loop."""
-    return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
+    return cast(F, njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function))
 
 
 def _row_pointer_code(_typing: Any, array: Any, index: Any) -> Any:
