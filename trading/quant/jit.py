@@ -2,9 +2,9 @@
 
 Two facts of numba shape this file. Its on-disk cache looks only at the file of the compiled function, so a
 changed indicator would leave stale machine code in every strategy that inlined it: the cache therefore
-lives in a folder named after the content of all kernel sources. And a row view such as ``states[k]`` inside
-a hot loop costs two atomic reference counts (ten nanoseconds and more): :func:`row` makes the same view
-without owning it.
+lives in a folder named after the content of all kernel sources. And reference counts are atomic operations,
+tens of nanoseconds for the two arrays of every step: kernels are compiled without numba's runtime (so they
+cannot allocate, which they must not anyway), and :func:`row` makes a row view that is not counted.
 """
 
 from __future__ import annotations
@@ -62,8 +62,13 @@ def kernel(function: F) -> F:
 
 
 def plain(function: F) -> F:
-    """Compile a helper that is rarely called and better stays out of line, or a whole loop."""
+    """Compile a helper that is rarely called and better stays out of line."""
     return cast(F, njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function))
+
+
+def loop(function: F) -> F:
+    """Compile a whole loop that is called from Python and may slice or allocate."""
+    return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
 
 
 def _row_pointer_code(_typing: Any, array: Any, index: Any) -> Any:

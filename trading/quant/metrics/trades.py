@@ -15,7 +15,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from trading.quant.jit import plain
+from trading.quant.jit import loop
 from trading.quant.metrics.errors import MetricsError
 from trading.quant.metrics.ratios import Ratio
 
@@ -63,7 +63,7 @@ _NEEDED = (
 )
 
 
-@plain
+@loop
 def _walk(
     ts: npt.NDArray[np.int64],
     slot: npt.NDArray[np.int64],
