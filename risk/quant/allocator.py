@@ -65,7 +65,7 @@ def limit_turnover(before: FloatArray, wanted: FloatArray, maximum: float | None
 
 
 def risk_shares(weights: FloatArray, returns: FloatArray, measure: Measure, alpha: float) -> FloatArray:
-    """The point between `before` and `wanted` with turnover `maximum` at most; the fraction of the way taken."""
+    """The point between the two with turnover `maximum` at most, and the fraction of the way taken."""
     if measure is Measure.VARIANCE:
         C = np.atleast_2d(np.cov(returns, rowvar=False))
         parts = weights * (C @ weights)

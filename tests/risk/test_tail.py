@@ -22,6 +22,7 @@ from risk.quant.tail import (
     minimum_observations,
     normal,
 )
+from tests.risk.steady import STEADY
 
 SAMPLES = arrays(np.float64, st.integers(100, 300), elements=st.floats(-1, 1, width=32))
 
@@ -94,6 +95,7 @@ def test_cornish_fisher_of_a_constant_is_that_constant() -> None:
     assert cornish_fisher(np.full(30, -2.0), 0.95).var == pytest.approx(2.0)
 
 
+@STEADY
 @given(SAMPLES, st.sampled_from([0.9, 0.95, 0.99]))
 def test_es_is_never_below_var(pnl: np.ndarray, alpha: float) -> None:
     risk = historical(pnl, alpha)
@@ -101,6 +103,7 @@ def test_es_is_never_below_var(pnl: np.ndarray, alpha: float) -> None:
     assert risk.es <= -pnl.min() + 1e-9
 
 
+@STEADY
 @given(SAMPLES, st.floats(0.1, 100), st.floats(-10, 10))
 def test_risk_is_homogeneous_and_cash_invariant(pnl: np.ndarray, scale: float, cash: float) -> None:
     base, moved = historical(pnl, 0.95), historical(scale * pnl + cash, 0.95)
@@ -108,6 +111,7 @@ def test_risk_is_homogeneous_and_cash_invariant(pnl: np.ndarray, scale: float, c
     assert moved.es == pytest.approx(scale * base.es - cash, abs=1e-6)
 
 
+@STEADY
 @given(SAMPLES, SAMPLES)
 def test_es_is_subadditive(a: np.ndarray, b: np.ndarray) -> None:
     n = min(a.shape[0], b.shape[0])
