@@ -11,11 +11,9 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
-import math
 import os
 import sys
 import tempfile
-import textwrap
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -131,17 +129,15 @@ def entry(function: Any) -> Callable[..., Any]:
     arguments = ", ".join(inspect.signature(function.py_func).parameters)
     source = (
         f"{_HEADER}from numba import njit\n\n\n"
-        f"@njit(cache=True, nogil=True)\ndef {name}_entry({arguments}):\n    return {name}({arguments})\n"
+        f"@njit(cache=True, nogil=True, error_model='numpy')\ndef {name}_entry({arguments}):\n    return {name}({arguments})\n"
     )
     return _build(name, source, f"{name}_entry", {name: function}, (function,))
 
 
-def instantiate(template: Callable[..., Any], label: str, bindings: Mapping[str, object]) -> Callable[..., Any]:
-    """A copy of the template in which these names are globals, compiled and kept between processes."""
-    body = textwrap.dedent(inspect.getsource(template))
-    source = f"{_HEADER}from numba import njit\n\n\n@njit(cache=True, nogil=True)\n{body}"
-    names: dict[str, object] = {"np": np, "math": math, "Any": Any, "ONE": np.uint64(1), **bindings}
-    return _build(f"{template.__name__}_{label}", source, template.__name__, names, (*bindings.values(),))
+def instantiate(source: str, name: str, label: str, bindings: Mapping[str, object]) -> Callable[..., Any]:
+    """The function ``name`` of this source text, in which the bindings are globals, compiled and kept between processes."""
+    text = f"{_HEADER}from numba import njit\n\n\n@njit(cache=True, nogil=True, error_model='numpy', _nrt=False)\n{source}"
+    return _build(f"{name}_{label}", text, name, {"np": np, **bindings}, (*bindings.values(),))
 
 
 def _build(

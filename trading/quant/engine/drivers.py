@@ -1,92 +1,117 @@
 """Phase one of a block: every agent's strategy stepped over the bars in a tight loop, leaving only its target changes.
 
-A strategy sees the market and nothing else, so stepping it ahead of the execution is exact. The loops below are
-instantiated once per family: ``step`` is a global of the generated copy, which lets the compiler inline it.
+A strategy sees the market and nothing else, so stepping it ahead of the execution is exact. The loops are source text,
+instantiated once per family with ``step`` as a global, which lets the compiler melt it in. Agents are stepped
+``LANES`` at a time: one step waits for its own last result, so two or more in flight hide that latency.
+
+Every loop takes the same arguments. ``which`` lists the agents of the family, ``params[n]`` is the genome of ``which[n]`` and
+``memory[memory_start[a] : memory_start[a + 1]]`` the state of agent a.
 """
 
 from __future__ import annotations
 
-import math
-from typing import Any
+import textwrap
 
-import numpy as np
+LANES = 2
 
-ONE = np.uint64(1)
+_ARGUMENTS = """
+    block, rows, n_bars, opens, highs, lows, closes, volume, which, slot_of, symbol_of, params, memory, memory_start,
+    slots, sig_row, sig_target, sig_count, wake, bar
+"""
+
+_OPEN_LANE = """
+a = which[n + {k}]
+slot{k} = slot_of[a]
+s{k} = symbol_of[a]
+open{k} = opens[s{k}, block : block + rows]
+high{k} = highs[s{k}, block : block + rows]
+low{k} = lows[s{k}, block : block + rows]
+close{k} = closes[s{k}, block : block + rows]
+volume{k} = volume[s{k}, block : block + rows]
+params{k} = params[n + {k}]
+state{k} = memory[memory_start[a] : memory_start[a + 1]]
+last{k} = slots[slot{k}].last_target
+count{k} = 0
+"""
+
+_STEP_LANE = """
+c = close{k}[r]
+if c == c:
+    target = step(open{k}[r], high{k}[r], low{k}[r], c, volume{k}[r], params{k}, state{k})
+    if target != last{k} and target == target:
+        last{k} = target
+        sig_row[slot{k}, count{k}] = row
+        sig_target[slot{k}, count{k}] = target
+        count{k} += 1
+        wake[row + 1, slot{k} >> 6] |= np.uint64(1) << np.uint64(slot{k} & 63)
+        ahead = min(block + row + 1, n_bars - 1)
+        prefetch(opens, s{k}, ahead)
+        prefetch(volume, s{k}, ahead)
+"""
+
+_CLOSE_LANE = """
+slots[slot{k}].last_target = last{k}
+sig_count[slot{k}] = count{k}
+"""
 
 
-def single_signals(
-    block: int, rows: int, opens: Any, highs: Any, lows: Any, closes: Any, volume: Any, which: Any, slot_of: Any,
-    symbol_of: Any, params: Any, memory: Any, memory_start: Any, slots: Any, sig_row: Any, sig_target: Any,
-    sig_count: Any, wake: Any,
-) -> None:  # fmt: skip
-    """``which`` lists the agents of this family; ``memory[memory_start[a]:memory_start[a + 1]]`` is agent a's state."""
-    for n in range(which.shape[0]):
-        a = which[n]
-        slot = slot_of[a]
-        s = symbol_of[a]
-        o = opens[s, block : block + rows]
-        h = highs[s, block : block + rows]
-        lo = lows[s, block : block + rows]
-        c = closes[s, block : block + rows]
-        v = volume[s, block : block + rows]
-        p = params[n]
-        state = memory[memory_start[a] : memory_start[a + 1]]
-        last = slots[slot].last_target
-        count = 0
-        for r in range(rows):
-            if c[r] == c[r]:
-                target = step(o[r], h[r], lo[r], c[r], v[r], p, state)  # type: ignore[name-defined]  # noqa: F821
-                if target != last and target == target:
-                    last = target
-                    sig_row[slot, count] = r
-                    sig_target[slot, count] = target
-                    count += 1
-                    wake[r + 1, slot >> 6] |= ONE << np.uint64(slot & 63)
-        slots[slot].last_target = last
-        sig_count[slot] = count
+def single_source(lanes: int = LANES) -> str:
+    """``signals`` for families that trade one symbol an agent."""
+
+    def repeat(text: str, depth: int, times: int) -> str:
+        return textwrap.indent("".join(text.format(k=k) for k in range(times)), "    " * depth)
+
+    def loop(times: int) -> str:
+        return (
+            f"    while n + {times} <= which.shape[0]:\n"
+            + repeat(_OPEN_LANE, 2, times)
+            + "        for row in range(rows):\n            r = np.uint64(row)\n"
+            + repeat(_STEP_LANE, 3, times)
+            + repeat(_CLOSE_LANE, 2, times)
+            + f"        n += {times}\n"
+        )
+
+    head = f"def signals({_ARGUMENTS}):\n    n = 0\n"
+    return head + (loop(lanes) if lanes > 1 else "") + loop(1)
 
 
-def panel_signals(
-    block: int, rows: int, opens: Any, highs: Any, lows: Any, closes: Any, volume: Any, which: Any, slot_of: Any,
-    symbol_of: Any, params: Any, memory: Any, memory_start: Any, slots: Any, sig_row: Any, sig_target: Any,
-    sig_count: Any, wake: Any,
-) -> None:  # fmt: skip
-    """The same for families that see all symbols of a bar at once; symbols without a bar keep their target."""
+def panel_source() -> str:
+    """``signals`` for families that see all symbols at once; a symbol without a bar keeps its target."""
+    return f"""def signals({_ARGUMENTS}):
     symbols = closes.shape[0]
-    bar = np.empty((6, symbols))
     for n in range(which.shape[0]):
         a = which[n]
         slot = slot_of[a]
-        p = params[n]
         state = memory[memory_start[a] : memory_start[a + 1]]
         for s in range(symbols):
             sig_count[slot + s] = 0
-        for r in range(rows):
+        for row in range(rows):
             present = False
             for s in range(symbols):
-                bar[0, s] = opens[s, block + r]
-                bar[1, s] = highs[s, block + r]
-                bar[2, s] = lows[s, block + r]
-                bar[3, s] = closes[s, block + r]
-                bar[4, s] = volume[s, block + r]
-                bar[5, s] = math.nan
+                bar[0, s] = opens[s, block + row]
+                bar[1, s] = highs[s, block + row]
+                bar[2, s] = lows[s, block + row]
+                bar[3, s] = closes[s, block + row]
+                bar[4, s] = volume[s, block + row]
+                bar[5, s] = np.nan
                 present = present or bar[3, s] == bar[3, s]
             if not present:
                 continue
-            step(bar[0], bar[1], bar[2], bar[3], bar[4], p, state, bar[5])  # type: ignore[name-defined]  # noqa: F821
+            step(bar[0], bar[1], bar[2], bar[3], bar[4], params[n], state, bar[5])
             for s in range(symbols):
                 target = bar[5, s]
                 k = slot + s
                 if bar[3, s] == bar[3, s] and target != slots[k].last_target and target == target:
                     slots[k].last_target = target
-                    sig_row[k, sig_count[k]] = r
+                    sig_row[k, sig_count[k]] = row
                     sig_target[k, sig_count[k]] = target
                     sig_count[k] += 1
-                    wake[r + 1, k >> 6] |= ONE << np.uint64(k & 63)
+                    wake[row + 1, k >> 6] |= np.uint64(1) << np.uint64(k & 63)
+"""
 
 
-def start_agents(which: Any, params: Any, memory: Any, memory_start: Any) -> None:
-    """Fill the fresh states of this family's agents."""
+START_SOURCE = """def start(which, params, memory, memory_start):
     for n in range(which.shape[0]):
         a = which[n]
-        init(params[n], memory[memory_start[a] : memory_start[a + 1]])  # type: ignore[name-defined]  # noqa: F821
+        init(params[n], memory[memory_start[a] : memory_start[a + 1]])
+"""

@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+from trading.quant.engine.jit import inlined, kernel
 
 from trading.quant.engine.bits import ZERO, collect, set_bit
 from trading.quant.engine.codes import BreachKind
-from trading.quant.engine.kernel_exits import NO_EXIT, follow, log_breach, mark_close, mark_single
-from trading.quant.engine.kernel_orders import ATOMS, LIQUIDATION, SIGNAL, atoms, decide, fill_at_open, fill_exit, previous_close
+from trading.quant.engine.kernel_exits import NO_EXIT, find_extremes, follow, log_breach, mark_close, mark_single
+from trading.quant.engine.kernel_orders import ATOMS, LIQUIDATION, SIGNAL, atoms, decide, keep_net, fill_at_open, fill_exit, previous_close
 from trading.quant.engine.market import DAY_MS
 
 PARENT_DRAWDOWN = int(BreachKind.PARENT_DRAWDOWN)
@@ -23,7 +23,7 @@ DONE = 0
 FULL = 1  # an output table needs more rows; call again after growing it
 
 
-@njit
+@kernel
 def roll_day(ts: int, clock: Any, volumes: Any, tier_volumes: Any, tier_rates: Any, fee_now: Any) -> None:
     """Move the volume ring to the day of ``ts`` and set every wallet's fee rates from the thirty complete days before it."""
     day = ts // DAY_MS
@@ -46,7 +46,7 @@ def roll_day(ts: int, clock: Any, volumes: Any, tier_volumes: Any, tier_rates: A
             fee_now[w, kind, 1] = tier_rates[kind, tier, 1]
 
 
-@njit
+@kernel
 def pay_funding(
     i: int, stamp: int, ts: Any, mark: Any, before: Any, funding_symbol: Any, funding_rate: Any, clock: Any, run: Any,
     cursor: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, agents: Any, wallets: Any,
@@ -77,7 +77,7 @@ def pay_funding(
         line.amount = amount / ATOMS
 
 
-@njit
+@kernel
 def write_mark(
     at: int, when: int, i: int, mark: Any, before: Any, run: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any,
     slots: Any, agents: Any, wallets: Any, held: Any, mark_ts: Any, agent_marks: Any, wallet_marks: Any, positions: Any,
@@ -142,7 +142,7 @@ def write_mark(
     top.open_positions = parent.open_positions
 
 
-@njit
+@kernel
 def after_mark(i: int, row: int, ts: Any, clock: Any, run: Any, cursor: Any, agent_rules: Any, agents: Any,
     agent_marks: Any, wallets: Any, wallet_marks: Any, breaches: Any) -> None:  # fmt: skip
     """Re-arm the breaches that are over, raise the parent's utilisation."""
@@ -166,7 +166,7 @@ def after_mark(i: int, row: int, ts: Any, clock: Any, run: Any, cursor: Any, age
         parent.drawdown_breached = 0
 
 
-@njit
+@kernel
 def close_panel_agent(
     a: int, i: int, row: int, ts: Any, mark: Any, before: Any, wake: Any, clock: Any, run: Any, cursor: Any,
     symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, agents: Any, breaches: Any,
@@ -194,7 +194,7 @@ def close_panel_agent(
                 set_bit(wake[row + 1], slot)
 
 
-@njit
+@kernel
 def close_wallet(
     start: int, end: int, block: int, ts: Any, mark: Any, clock: Any, run: Any, cursor: Any, symbol_rules: Any,
     wallets: Any, held: Any, net_rows: Any, net_done: Any, equity_rows: Any, breaches: Any,
@@ -202,28 +202,30 @@ def close_wallet(
     """The parent's equity at every close of rows ``start`` to ``end``; its peak and drawdown."""
     parent = wallets[0]
     cash = net_rows.shape[0] - 1
-    for k in range(net_done[cash], end):
-        net_rows[cash, k] = parent.cash / ATOMS
-    net_done[cash] = end
-    for k in range(start, end):
-        equity_rows[k] = net_rows[cash, k]
+    keep_net(net_rows, net_done, cash, parent.cash / ATOMS, end)
+    n = np.uint64(end - start)
+    equity = equity_rows[start:end]
+    held_row = net_rows[cash, start:end]
+    for k in range(n):
+        equity[k] = held_row[k]
     for s in range(held.shape[1]):
         net = (held[0, s, 0] - held[0, s, 1]) * symbol_rules[s].lot_value
-        untouched = net_done[s] == start
-        for k in range(net_done[s], end):
-            net_rows[s, k] = net
-        net_done[s] = end
-        if untouched and net == 0.0:
+        close = mark[s, block + start : block + end]
+        if net_done[s] == start:
+            net_done[s] = end
+            if net != 0.0:
+                for k in range(n):
+                    equity[k] += net * close[k]
             continue
-        held_row = net_rows[s]
-        close = mark[s]
-        for k in range(start, end):
-            equity_rows[k] += held_row[k] * close[block + k]
+        keep_net(net_rows, net_done, s, net, end)
+        held_row = net_rows[s, start:end]
+        for k in range(n):
+            equity[k] += held_row[k] * close[k]
     for k in range(start, end):
-        equity = equity_rows[k]
-        if equity > parent.peak:
-            parent.peak = equity
-        drawdown = (parent.peak - equity) / parent.peak
+        value = equity_rows[k]
+        if value > parent.peak:
+            parent.peak = value
+        drawdown = (parent.peak - value) / parent.peak
         if drawdown > parent.drawdown:
             parent.drawdown = drawdown
         if drawdown > run.drawdown_alert and parent.drawdown_breached == 0:
@@ -234,7 +236,7 @@ def close_wallet(
     parent.equity = equity_rows[end - 1]
 
 
-@njit
+@kernel
 def find_segment_end(row: int, rows: int, block: int, ts: Any, next_funding: int, clock: Any, run: Any) -> int:
     """The first row after ``row`` before which something concerns everybody: a mark, a new day, a funding stamp."""
     k = row
@@ -249,13 +251,13 @@ def find_segment_end(row: int, rows: int, block: int, ts: Any, next_funding: int
             return k
 
 
-@njit
+@kernel
 def execute_block(
     block: int, rows: int, ts: Any, opens: Any, highs: Any, lows: Any, volume: Any, mark: Any, before: Any,
     funding_ts: Any, funding_symbol: Any, funding_rate: Any, tier_volumes: Any, tier_rates: Any, symbol_rules: Any,
     slot_rules: Any, agent_rules: Any, runs: Any, panel_agents: Any, clocks: Any, slots: Any, agents: Any, wallets: Any,
     held: Any, volumes: Any, fee_now: Any, cursors: Any, work: Any, sig_row: Any, sig_target: Any, sig_count: Any,
-    wake: Any, exits: Any, net_rows: Any, net_done: Any, equity_rows: Any, todo: Any, leaving: Any, fills: Any,
+    wake: Any, exits: Any, extremes: Any, net_rows: Any, net_done: Any, equity_rows: Any, todo: Any, leaving: Any, fills: Any,
     rejections: Any, breaches: Any, payments: Any, mark_ts: Any, agent_marks: Any, wallet_marks: Any, positions: Any,
 ) -> int:  # fmt: skip
     """Trade bars ``block`` to ``block + rows``; returns FULL when it stopped because an output table is full.
@@ -270,6 +272,8 @@ def execute_block(
     words = wake.shape[1]
     single_wallet = run.n_wallets == 1
     n_stamps = funding_ts.shape[0]
+    if cursor.row == 0 and cursor.in_segment == 0:
+        find_extremes(block, rows, highs, lows, mark, extremes)
     while cursor.row < rows:
         row = cursor.row
         if cursor.in_segment == 0:
@@ -292,9 +296,7 @@ def execute_block(
                 roll_day(ts[i], clock, volumes, tier_volumes, tier_rates, fee_now)
             while cursor.funding < due:
                 if single_wallet:
-                    for k in range(net_done[net_rows.shape[0] - 1], row):
-                        net_rows[net_rows.shape[0] - 1, k] = wallets[0].cash / ATOMS
-                    net_done[net_rows.shape[0] - 1] = row
+                    keep_net(net_rows, net_done, net_rows.shape[0] - 1, wallets[0].cash / ATOMS, row)
                 pay_funding(
                     i, cursor.funding, ts, mark, before, funding_symbol, funding_rate, clock, run, cursor, symbol_rules,
                     slot_rules, agent_rules, slots, agents, wallets, payments, funding_ts,
@@ -314,13 +316,13 @@ def execute_block(
             i = block + row
             any_wake = ZERO
             any_exit = ZERO
-            for k in range(words):
-                any_wake |= wake[row, k]
-                any_exit |= exits[row, k]
+            for w in range(np.uint64(words)):
+                any_wake |= wake[np.uint64(row), w]
+                any_exit |= exits[np.uint64(row), w]
             if any_wake != ZERO or any_exit != ZERO:
                 first = 0
                 if single_wallet:
-                    first = agent_rules[(ts[i] // run.interval_ms) % n_agents].first_slot
+                    first = agent_rules[clock.turn].first_slot
                 n_todo = collect(wake[row], n_slots, first, todo)
                 n_leaving = collect(exits[row], n_slots, first, leaving)
                 if run.keep_log != 0 and (
@@ -350,7 +352,7 @@ def execute_block(
                         )  # fmt: skip
                     if st.lots != 0:
                         follow(
-                            slot, i, row, block, segment_end, ts, opens, highs, lows, mark, wake, exits, sig_row, sig_count,
+                            slot, i, row, block, segment_end, ts, opens, highs, lows, mark, wake, exits, extremes, sig_row, sig_count,
                             clock, run, cursor, symbol_rules, slot_rules, agent_rules, slots, work, agents, breaches,
                         )  # fmt: skip
                     else:
@@ -384,6 +386,9 @@ def execute_block(
                     panel_agents[k], i, row, ts, mark, before, wake, clock, run, cursor, symbol_rules, slot_rules, agent_rules,
                     slots, agents, breaches,
                 )  # fmt: skip
+            clock.turn += 1
+            if clock.turn == n_agents:
+                clock.turn = 0
             row += 1
         cursor.row = row
         cursor.in_segment = 0

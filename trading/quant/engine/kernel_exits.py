@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+from trading.quant.engine.jit import inlined, kernel
 
 from trading.quant.engine.bits import set_bit
 from trading.quant.engine.codes import BreachKind, FillReason
@@ -17,10 +17,12 @@ AGENT_LEVERAGE = int(BreachKind.AGENT_LEVERAGE)
 AGENT_BANKRUPT = int(BreachKind.AGENT_BANKRUPT)
 
 NO_EXIT = -1
+CHUNK = 8  # bars whose extremes are looked at first; a power of two
+CHUNK_SHIFT = 3
 LOOSER = 1.0 + 1e-12  # the filter before the exact drawdown must never be the stricter of the two
 
 
-@njit
+@kernel
 def log_breach(
     kind: int, a: int, value: float, limit: float, i: int, ts: Any, clock: Any, run: Any, cursor: Any, breaches: Any
 ) -> None:
@@ -36,7 +38,7 @@ def log_breach(
     line.limit = limit
 
 
-@njit
+@kernel
 def mark_close(
     a: int, i: int, equity: float, gross: float, ts: Any, clock: Any, run: Any, cursor: Any, agent_rules: Any,
     agents: Any, breaches: Any,
@@ -60,7 +62,34 @@ def mark_close(
         log_breach(AGENT_BANKRUPT, a, equity, 0.0, i, ts, clock, run, cursor, breaches)
 
 
-@njit
+@kernel
+def find_extremes(block: int, rows: int, highs: Any, lows: Any, mark: Any, extremes: Any) -> None:
+    """Lowest low, highest high, lowest and highest close of each whole chunk of a block; missing bars count for nothing."""
+    for s in range(mark.shape[0]):
+        low = lows[s, block : block + rows]
+        high = highs[s, block : block + rows]
+        close = mark[s, block : block + rows]
+        for chunk in range(np.uint64(rows >> CHUNK_SHIFT)):
+            at = chunk << np.uint64(CHUNK_SHIFT)
+            lowest = np.inf
+            highest = -np.inf
+            small = np.inf
+            large = -np.inf
+            for k in range(np.uint64(CHUNK)):
+                x = low[at + k]
+                lowest = x if x < lowest else lowest
+                x = high[at + k]
+                highest = x if x > highest else highest
+                x = close[at + k]
+                small = x if x < small else small
+                large = x if x > large else large
+            extremes[0, s, chunk] = lowest
+            extremes[1, s, chunk] = highest
+            extremes[2, s, chunk] = small
+            extremes[3, s, chunk] = large
+
+
+@inlined
 def mark_single(
     slot: int, i: int, ts: Any, mark: Any, clock: Any, run: Any, cursor: Any, symbol_rules: Any, slot_rules: Any,
     agent_rules: Any, slots: Any, agents: Any, breaches: Any,
@@ -73,16 +102,16 @@ def mark_single(
     mark_close(a, i, equity, abs(value), ts, clock, run, cursor, agent_rules, agents, breaches)
 
 
-@njit
+@inlined
 def stop_kind(hit: float, liquidation: float, stop: float) -> int:
     if hit == liquidation:
         return LIQUIDATION
     return STOP_LOSS if hit == stop else TRAILING_STOP
 
 
-@njit
+@inlined
 def follow_long(
-    slot: int, i: int, end: int, single: int, ts: Any, opens: Any, highs: Any, lows: Any, mark: Any, clock: Any, run: Any,
+    slot: int, i: int, end: int, single: int, block: int, extremes: Any, ts: Any, opens: Any, highs: Any, lows: Any, mark: Any, clock: Any, run: Any,
     cursor: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, work: Any, agents: Any, breaches: Any,
 ) -> None:  # fmt: skip
     """Walk a long position from bar ``i`` until ``end`` or until a bar that hits one of its levels."""
@@ -106,32 +135,59 @@ def follow_long(
     low = lows[s]
     high = highs[s]
     close = mark[s]
+    lows_of = extremes[0, s]
+    highs_of = extremes[1, s]
+    min_of = extremes[2, s]
+    max_of = extremes[3, s]
     stopped = -1
     if single == 0:
-        for j in range(i, end):
+        for k in range(i, end):
+            j = np.uint64(k)
             if low[j] <= max(fixed, best * trail) or high[j] >= target:
-                stopped = j
+                stopped = k
                 break
             best = high[j] if high[j] > best else best
     else:
         peak = who.peak
-        floor = 1.0 - who.drawdown
+        floor = (1.0 - who.drawdown) * LOOSER
         limit = agent_rules[a].max_leverage
         ceiling = limit if limit < np.inf and who.breached == 0 else 1e300
-        for j in range(i, end):
+        k = i
+        while k < end:
+            if (k - block) & (CHUNK - 1) == 0 and k + CHUNK <= end:
+                chunk = np.uint64((k - block) >> CHUNK_SHIFT)
+                lowest = lows_of[chunk]
+                highest = highs_of[chunk]
+                small = quantity * min_of[chunk]
+                large = quantity * max_of[chunk]
+                extended = max(best, highest)
+                top = max(peak, cash + large)
+                if (
+                    lowest > max(fixed, extended * trail)
+                    and highest < target
+                    and cash + small >= top * floor
+                    and small * LOOSER <= ceiling * (cash + small)
+                    and large * LOOSER <= ceiling * (cash + large)
+                ):  # nothing in this chunk can matter
+                    best = extended
+                    peak = top
+                    k += CHUNK
+                    continue
+            j = np.uint64(k)
             if low[j] <= max(fixed, best * trail) or high[j] >= target:
-                stopped = j
+                stopped = k
                 break
             best = high[j] if high[j] > best else best
             value = quantity * close[j]
             equity = cash + value
             peak = equity if equity > peak else peak
-            if equity < peak * floor * LOOSER or value > ceiling * equity:
+            if equity < peak * floor or value > ceiling * equity:
                 who.peak = peak
-                mark_close(a, j, equity, value, ts, clock, run, cursor, agent_rules, agents, breaches)
-                floor = 1.0 - who.drawdown
+                mark_close(a, k, equity, value, ts, clock, run, cursor, agent_rules, agents, breaches)
+                floor = (1.0 - who.drawdown) * LOOSER
                 if who.breached != 0:
                     ceiling = 1e300
+            k += 1
         who.peak = peak
     st.best = best
     work[slot].exit_bar = stopped
@@ -152,9 +208,9 @@ def follow_long(
         work[slot].exit_reference = reference
 
 
-@njit
+@inlined
 def follow_short(
-    slot: int, i: int, end: int, single: int, ts: Any, opens: Any, highs: Any, lows: Any, mark: Any, clock: Any, run: Any,
+    slot: int, i: int, end: int, single: int, block: int, extremes: Any, ts: Any, opens: Any, highs: Any, lows: Any, mark: Any, clock: Any, run: Any,
     cursor: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, work: Any, agents: Any, breaches: Any,
 ) -> None:  # fmt: skip
     """The mirror image of ``follow_long``."""
@@ -178,32 +234,59 @@ def follow_short(
     low = lows[s]
     high = highs[s]
     close = mark[s]
+    lows_of = extremes[0, s]
+    highs_of = extremes[1, s]
+    min_of = extremes[2, s]
+    max_of = extremes[3, s]
     stopped = -1
     if single == 0:
-        for j in range(i, end):
+        for k in range(i, end):
+            j = np.uint64(k)
             if high[j] >= min(fixed, best * trail) or low[j] <= target:
-                stopped = j
+                stopped = k
                 break
             best = low[j] if low[j] < best else best
     else:
         peak = who.peak
-        floor = 1.0 - who.drawdown
+        floor = (1.0 - who.drawdown) * LOOSER
         limit = agent_rules[a].max_leverage
         ceiling = limit if limit < np.inf and who.breached == 0 else 1e300
-        for j in range(i, end):
+        k = i
+        while k < end:
+            if (k - block) & (CHUNK - 1) == 0 and k + CHUNK <= end:
+                chunk = np.uint64((k - block) >> CHUNK_SHIFT)
+                lowest = lows_of[chunk]
+                highest = highs_of[chunk]
+                small = quantity * max_of[chunk]
+                large = quantity * min_of[chunk]
+                extended = min(best, lowest)
+                top = max(peak, cash + large)
+                if (
+                    highest < min(fixed, extended * trail)
+                    and lowest > target
+                    and cash + small >= top * floor
+                    and -small * LOOSER <= ceiling * (cash + small)
+                    and -large * LOOSER <= ceiling * (cash + large)
+                ):  # nothing in this chunk can matter
+                    best = extended
+                    peak = top
+                    k += CHUNK
+                    continue
+            j = np.uint64(k)
             if high[j] >= min(fixed, best * trail) or low[j] <= target:
-                stopped = j
+                stopped = k
                 break
             best = low[j] if low[j] < best else best
             value = quantity * close[j]
             equity = cash + value
             peak = equity if equity > peak else peak
-            if equity < peak * floor * LOOSER or -value > ceiling * equity:
+            if equity < peak * floor or -value > ceiling * equity:
                 who.peak = peak
-                mark_close(a, j, equity, -value, ts, clock, run, cursor, agent_rules, agents, breaches)
-                floor = 1.0 - who.drawdown
+                mark_close(a, k, equity, -value, ts, clock, run, cursor, agent_rules, agents, breaches)
+                floor = (1.0 - who.drawdown) * LOOSER
                 if who.breached != 0:
                     ceiling = 1e300
+            k += 1
         who.peak = peak
     st.best = best
     work[slot].exit_bar = stopped
@@ -224,10 +307,10 @@ def follow_short(
         work[slot].exit_reference = reference
 
 
-@njit
+@inlined
 def follow(
     slot: int, i: int, row: int, block: int, segment_end: int, ts: Any, opens: Any, highs: Any, lows: Any, mark: Any,
-    wake: Any, exits: Any, sig_row: Any, sig_count: Any, clock: Any, run: Any, cursor: Any, symbol_rules: Any,
+    wake: Any, exits: Any, extremes: Any, sig_row: Any, sig_count: Any, clock: Any, run: Any, cursor: Any, symbol_rules: Any,
     slot_rules: Any, agent_rules: Any, slots: Any, work: Any, agents: Any, breaches: Any,
 ) -> None:  # fmt: skip
     """Walk the slot's position as far as nothing else can change it, and ask to be woken there.
@@ -257,12 +340,12 @@ def follow(
             set_bit(wake[due], slot)
     if st.lots > 0:
         follow_long(
-            slot, i, block + end, single, ts, opens, highs, lows, mark, clock, run, cursor, symbol_rules, slot_rules,
+            slot, i, block + end, single, block, extremes, ts, opens, highs, lows, mark, clock, run, cursor, symbol_rules, slot_rules,
             agent_rules, slots, work, agents, breaches,
         )  # fmt: skip
     else:
         follow_short(
-            slot, i, block + end, single, ts, opens, highs, lows, mark, clock, run, cursor, symbol_rules, slot_rules,
+            slot, i, block + end, single, block, extremes, ts, opens, highs, lows, mark, clock, run, cursor, symbol_rules, slot_rules,
             agent_rules, slots, work, agents, breaches,
         )  # fmt: skip
     if work[slot].exit_bar >= 0:

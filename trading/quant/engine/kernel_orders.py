@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
+from trading.quant.engine.jit import inlined, kernel
 
 from trading.quant.engine.bits import set_bit
 from trading.quant.engine.codes import FillReason, InstrumentKind, RejectionReason
@@ -40,18 +40,18 @@ EXIT_PENDING = int(RejectionReason.EXIT_PENDING)
 TICK_TOO_SMALL = int(RejectionReason.TICK_TOO_SMALL)
 
 
-@njit(forceinline=True)
+@inlined
 def atoms(amount: float) -> int:
     """An amount as whole 1e-8 units, half to even."""
     return np.int64(np.rint(amount * ATOMS))
 
 
-@njit(forceinline=True)
+@inlined
 def previous_close(mark: Any, before: Any, s: int, i: int) -> float:
     return mark[s, i - 1] if i > 0 else before[s]
 
 
-@njit(forceinline=True)
+@inlined
 def tick_price(rule: Any, price: float, side: int) -> float:
     """The price on the tick grid, a buy rounded up and a sell rounded down."""
     ticks = price * rule.tick_pow / rule.tick_whole
@@ -59,7 +59,7 @@ def tick_price(rule: Any, price: float, side: int) -> float:
     return ticks * rule.tick_whole / rule.tick_pow
 
 
-@njit(forceinline=True)
+@inlined
 def impact_frac(rule: Any, lots: int, volume: float) -> float:
     """Square-root impact of so many lots in a bar of this volume, as a fraction of the price."""
     share = 1.0
@@ -68,7 +68,15 @@ def impact_frac(rule: Any, lots: int, volume: float) -> float:
     return rule.impact * math.sqrt(share)
 
 
-@njit
+@inlined
+def keep_net(net_rows: Any, net_done: Any, s: int, value: float, row: int) -> None:
+    """The wallet's holding of symbol ``s`` (last row: its cash) has been ``value`` up to ``row``."""
+    for k in range(net_done[s], row):
+        net_rows[np.uint64(s), np.uint64(k)] = value
+    net_done[s] = row
+
+
+@kernel
 def log_rejection(
     reason: int, wanted: float, permitted: float, side: int, slot: int, i: int, ts: Any, clock: Any, run: Any,
     cursor: Any, slot_rules: Any, symbol_rules: Any, agents: Any, rejections: Any,
@@ -91,7 +99,7 @@ def log_rejection(
     line.permitted = permitted * rule.lot_whole / rule.lot_pow
 
 
-@njit
+@kernel
 def agent_equity(
     a: int, i: int, agent_rules: Any, slot_rules: Any, symbol_rules: Any, agents: Any, slots: Any, mark: Any, before: Any
 ) -> float:
@@ -105,7 +113,7 @@ def agent_equity(
     return equity
 
 
-@njit
+@inlined
 def decide(
     slot: int, i: int, ts: Any, mark: Any, before: Any, clock: Any, run: Any, cursor: Any, symbol_rules: Any,
     slot_rules: Any, agent_rules: Any, slots: Any, agents: Any, rejections: Any,
@@ -172,7 +180,7 @@ def decide(
     st.noted = 0
 
 
-@njit
+@inlined
 def headroom(
     slot: int, i: int, side: int, opening: int, closing: int, price: float, mark: Any, before: Any, run: Any,
     symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, agents: Any, wallets: Any, held: Any, fee_now: Any,
@@ -264,7 +272,7 @@ def headroom(
     return allowed, why
 
 
-@njit
+@inlined
 def book(
     slot: int, i: int, row: int, side: int, lots: int, price: float, reference: float, impact: float, maker: int,
     reason: int, ts: Any, clock: Any, run: Any, cursor: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any,
@@ -315,14 +323,8 @@ def book(
     st.lots = held_after
 
     if run.n_wallets == 1:  # remember what the wallet held up to here, for its equity bar by bar
-        net = (held[w, s, 0] - held[w, s, 1]) * rule.lot_value
-        for k in range(net_done[s], row):
-            net_rows[s, k] = net
-        net_done[s] = row
-        last = net_rows.shape[0] - 1
-        for k in range(net_done[last], row):
-            net_rows[last, k] = parent.cash / ATOMS
-        net_done[last] = row
+        keep_net(net_rows, net_done, s, (held[w, s, 0] - held[w, s, 1]) * rule.lot_value, row)
+        keep_net(net_rows, net_done, net_rows.shape[0] - 1, parent.cash / ATOMS, row)
     if held_before > 0:
         held[w, s, 0] -= held_before
     else:
@@ -365,7 +367,7 @@ def book(
     line.maker = maker != 0
 
 
-@njit
+@inlined
 def fill_at_open(
     slot: int, i: int, row: int, ts: Any, opens: Any, volume: Any, mark: Any, before: Any, wake: Any, clock: Any,
     run: Any, cursor: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, agents: Any, wallets: Any,
@@ -430,7 +432,7 @@ def fill_at_open(
         st.cooldown_until = clock.bars + i + slot_rules[slot].cooldown
 
 
-@njit
+@inlined
 def fill_exit(
     slot: int, i: int, row: int, reason: int, reference: float, ts: Any, volume: Any, wake: Any, clock: Any, run: Any,
     cursor: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, agents: Any, wallets: Any, held: Any,

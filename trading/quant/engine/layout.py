@@ -78,7 +78,7 @@ WALLET_STATE = np.dtype(
 
 #: Saved once: how far the run has come. ``bars`` counts from the very first bar.
 CLOCK_STATE = np.dtype(
-    [("bars", "i8"), ("last_ts", "i8"), ("next_mark", "i8"), ("next_day", "i8"), ("day", "i8")], align=True
+    [("bars", "i8"), ("last_ts", "i8"), ("next_mark", "i8"), ("next_day", "i8"), ("day", "i8"), ("turn", "i8")], align=True
 )
 
 #: Not saved: where the kernel stands inside a run, and how full the output tables are.

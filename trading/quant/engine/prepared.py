@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from trading.quant.engine import drivers, kernel_block
 from trading.quant.engine import layout as lay
+from trading.quant.engine.bits import prefetch
 from trading.quant.engine.codes import InstrumentKind, Sizing
 from trading.quant.engine.compiled import entry, instantiate, is_compiled
 from trading.quant.engine.costs import CostModel
@@ -148,23 +150,29 @@ def run_table(market: Market, wallet: WalletRules, n_wallets: int, mark_ms: int,
     return table
 
 
-def check_step(family: StrategyFamily) -> None:
-    for name in ("init", "step"):
-        if not is_compiled(getattr(family, name)):
-            raise StrategyStepError(
-                f"{family.key}: {name} is not compiled. Decorate it with @numba.njit; see trading.strategies.spec."
-            )
-
-
 def family_group(family: StrategyFamily, which: Sequence[int], params: Sequence[Float64]) -> FamilyGroup:
-    check_step(family)
-    template = drivers.panel_signals if family.scope is Scope.PANEL else drivers.single_signals
+    signals, start = family_loops(family.step, family.init, family.scope, family.key)
     return FamilyGroup(
         family=family,
         which=np.array(which, dtype=np.int64),
         params=np.ascontiguousarray(np.stack(params)) if params[0].size else np.zeros((len(which), 1)),
-        signals=instantiate(template, family.name, {"step": family.step}),
-        start=instantiate(drivers.start_agents, family.name, {"init": family.init}),
+        signals=signals,
+        start=start,
+    )
+
+
+@functools.lru_cache(maxsize=256)
+def family_loops(step: Any, init: Any, scope: Scope, key: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The compiled loops of a family: (signals, start)."""
+    for name, function in (("step", step), ("init", init)):
+        if not is_compiled(function):
+            raise StrategyStepError(
+                f"{key}: {name} is not compiled. Decorate it with @numba.njit; see trading.strategies.spec."
+            )
+    source = drivers.panel_source() if scope is Scope.PANEL else drivers.single_source()
+    return (
+        instantiate(source, "signals", key, {"step": step, "prefetch": prefetch}),
+        instantiate(drivers.START_SOURCE, "start", key, {"init": init}),
     )
 
 
@@ -306,5 +314,11 @@ def fresh_state(cohort: Prepared, first_ts: int) -> EngineState:
     )
 
 
+@functools.cache
 def execute_kernel() -> Callable[..., Any]:
     return entry(kernel_block.execute_block)
+
+
+@functools.cache
+def mark_kernel() -> Callable[..., Any]:
+    return entry(kernel_block.write_mark)

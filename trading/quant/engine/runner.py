@@ -13,10 +13,10 @@ import numpy.typing as npt
 from trading.quant.engine import layout as lay
 from trading.quant.engine.costs import CostModel
 from trading.quant.engine.errors import EngineStateError, MarketDataError
-from trading.quant.engine.kernel_block import DONE, write_mark
-from trading.quant.engine.compiled import entry
+from trading.quant.engine.kernel_block import DONE
+from trading.quant.engine.kernel_exits import CHUNK
 from trading.quant.engine.market import HOUR_MS, Market
-from trading.quant.engine.prepared import Prepared, execute_kernel, fresh_state, prepare
+from trading.quant.engine.prepared import Prepared, execute_kernel, fresh_state, mark_kernel, prepare
 from trading.quant.engine.results import AGENT_MARK, BREACH, FILL, FUNDING, REJECTION, WALLET_MARK, Marks, Run
 from trading.quant.engine.rules import AgentSpec, InstrumentRules, WalletRules
 from trading.quant.engine.state import EngineState
@@ -48,8 +48,8 @@ def run(
     2. decisions: a target that the strategy changed at the previous close becomes an order, sized at that close
        (only a *change* of the target is a decision: after a rule exit the agent waits for the next one);
        a position that has been held ``time_limit_bars`` bars becomes a closing order;
-    3. orders fill at the open, agent by agent, starting with agent ``(ts // interval) % n_agents`` so that nobody is
-       always first at the parent's headroom: participation cap, then balance, limits and ceilings, then the price:
+    3. orders fill at the open, agent by agent, starting with agent ``bar % n_agents`` (bars counted from the first) so that
+       nobody is always first at the parent's headroom: participation cap, then balance, limits and ceilings, then the price:
        open x (1 +- (half-spread + impact)), rounded to the tick against the trader;
     4. exits within the bar, in the same order of agents. Gap first (open beyond the level: filled at the open), then pessimistic:
        liquidation, stop_loss and trailing_stop before take_profit. Of the three the level nearest to the price is the one
@@ -126,6 +126,8 @@ class Pass:
         self.sig_count = np.zeros(n_slots, dtype=np.int64)
         self.wake = np.zeros((self.rows + 2, words), dtype=np.uint64)
         self.exits = np.zeros((self.rows + 2, words), dtype=np.uint64)
+        self.bar = np.zeros((6, n_symbols))
+        self.extremes = np.zeros((4, n_symbols, self.rows // CHUNK + 1))
         tracked = n_symbols + 1 if cohort.n_wallets == 1 else 1
         self.net_rows = np.zeros((tracked, self.rows))
         self.net_done = np.zeros(tracked, dtype=np.int64)
@@ -158,9 +160,9 @@ class Pass:
             rows = min(self.rows, market.n_bars - block)
             for group in cohort.groups:
                 group.signals(
-                    block, rows, *series, closes, volume, group.which, cohort.slot_of, cohort.symbol_of, group.params,
+                    block, rows, market.n_bars, *series, closes, volume, group.which, cohort.slot_of, cohort.symbol_of, group.params,
                     arrays["memory"], cohort.memory_start, arrays["slots"], self.sig_row, self.sig_target,
-                    self.sig_count, self.wake,
+                    self.sig_count, self.wake, self.bar,
                 )  # fmt: skip
             while (
                 execute(
@@ -169,7 +171,7 @@ class Pass:
                     cohort.symbol_rules, cohort.slot_rules, cohort.agent_rules, cohort.run_rules, cohort.panel_agents,
                     arrays["clock"], arrays["slots"], arrays["agents"], arrays["wallets"], arrays["held"],
                     arrays["volumes"], arrays["fee_now"], self.cursor, self.work, self.sig_row, self.sig_target,
-                    self.sig_count, self.wake, self.exits, self.net_rows, self.net_done, self.equity_rows, self.todo,
+                    self.sig_count, self.wake, self.exits, self.extremes, self.net_rows, self.net_done, self.equity_rows, self.todo,
                     self.leaving, self.fills.rows, self.rejections.rows, self.breaches.rows, self.payments.rows,
                     self.mark_ts, self.agent_marks, self.wallet_marks, self.positions,
                 )
@@ -205,7 +207,7 @@ class Pass:
             np.zeros(1, WALLET_MARK),
             np.zeros((1, cohort.n_slots)),
         )
-        entry(write_mark)(
+        mark_kernel()(
             0, market.end_ms, market.n_bars, self.mark, self.before, cohort.run_rules[0], cohort.symbol_rules,
             cohort.slot_rules, cohort.agent_rules, arrays["slots"], arrays["agents"], arrays["wallets"], arrays["held"],
             *final,
