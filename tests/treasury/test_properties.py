@@ -170,16 +170,17 @@ def test_books_say_what_the_naive_model_says(
                 perform(cast, accounts, model, at, name, what)
 
         as_of = OPENED + timedelta(days=day)
-        for seen in (
+        views: tuple[dict[str, Any], ...] = (
             {},
             {"as_of": as_of},
             {"as_known": known},
             {"as_known": start + timedelta(minutes=minutes)},
             {"as_of": as_of, "as_known": known},
-        ):
-            found = balances(books=books, by=[By.ACCOUNT], **seen)  # type: ignore[arg-type]
-            assert {(b.account_id, b.asset_id): b.amount for b in found} == model.balances(**seen)  # type: ignore[arg-type]
-            assert trial_balance(fund=cast.fund, **seen).is_balanced  # type: ignore[arg-type]
+        )
+        for seen in views:
+            found = balances(books=books, by=[By.ACCOUNT], **seen)
+            assert {(b.account_id, b.asset_id): b.amount for b in found} == model.balances(**seen)
+            assert trial_balance(fund=cast.fund, **seen).is_balanced
         seqs = JournalEntry.objects.filter(fund=cast.fund).order_by("posting_seq")
         assert list(seqs.values_list("posting_seq", flat=True)) == list(range(1, len(model.entries) + 1))
         assert all(batch_digest(batch) == batch.digest for batch in PostingBatch.objects.all())

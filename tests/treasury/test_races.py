@@ -14,7 +14,7 @@ from django.db import connection, connections, transaction
 from tests.treasury.conftest import Cast
 from treasury import errors
 from treasury.actions.books import close_book
-from treasury.models import JournalEntry
+from treasury.models import AccountKind, JournalEntry
 from treasury.selectors import balances, trial_balance
 
 Session = psycopg.Connection[Any]
@@ -98,7 +98,7 @@ def test_what_was_known_at_a_number_stays_as_it_was(
     known = []
     for seq in (1, 2, 3):
         held = {b.kind: b.amount for b in balances(books=live_cast.cohort, as_known=seq)}
-        known.append(held["cash"])
+        known.append(held[AccountKind.CASH])
     assert known == [100, 105, 112]
 
 
