@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
 from fundops.core.api import SchemaView, UnknownPath
+from fundops.core.views import not_offered
 from portal.views.api_docs import api_docs
 
 handler400 = "fundops.core.views.bad_request"
@@ -35,8 +36,12 @@ api: list[URLPattern | URLResolver] = [
     re_path(".*", UnknownPath.as_view()),
 ]
 
+#: Accounts are made, and passwords reset, by administrators.
+NOT_OFFERED = ("signup/", "email/", "password/reset/", "password/set/")
+
 urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
+    *(path(f"accounts/{path_}", not_offered) for path_ in NOT_OFFERED),
     path("accounts/", include("allauth.urls")),
     path("api/", include(api)),
     path("", include("portal.urls")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from allauth.account.forms import LoginForm
 from allauth.mfa.webauthn.forms import AddWebAuthnForm
 from django.http import HttpRequest
 
@@ -27,6 +28,17 @@ def lockout_name(request: HttpRequest | None, credentials: Mapping[str, Any] | N
         user = User.objects.filter(email__iexact=name).only("username").first()
         name = user.username if user is not None else name
     return name.lower()
+
+
+class SignInForm(LoginForm):  # type: ignore[misc]
+    """Says what to type, and offers no reset by mail: administrators set a new password."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["login"].label = "User name or email address"
+        self.fields["password"].help_text = ""
+        for field in self.fields.values():
+            field.widget.attrs.pop("placeholder", None)
 
 
 class AddPasskeyForm(AddWebAuthnForm):  # type: ignore[misc]

@@ -51,7 +51,7 @@ MATRIX: dict[Role, tuple[str, ...]] = {
         "core.view_*",
         "auth.view_group",
         "django_celery_beat.*",
-        "axes.*",
+        "axes.view_*",
         "mfa.view_*",
     ),
 }

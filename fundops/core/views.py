@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from axes.helpers import get_cool_off, get_failure_limit
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.contrib.auth.decorators import login_not_required
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 
@@ -82,6 +83,12 @@ def too_many(request: HttpRequest, exception: Exception | None = None) -> HttpRe
         code="too_many_requests",
         detail="There were too many tries from here in a short time. Wait a minute and try again.",
     )
+
+
+@login_not_required
+def not_offered(request: HttpRequest, **_: Any) -> HttpResponse:
+    """What the account library would do and we do not: sign-up, and changes that rest on e-mail alone."""
+    raise Http404
 
 
 def server_error(request: HttpRequest) -> HttpResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.apps import apps
 from django.contrib.auth.models import Group, Permission
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -13,6 +14,8 @@ from fundops.core.roles import ABOUT, Role
 
 #: Bookkeeping of libraries and of row history: nobody is granted these by name.
 _HIDDEN_APPS = ("contenttypes", "sessions", "admin", "account", "guardian")
+#: The fund's own subjects first, then the libraries'.
+_ORDER = ("trading", "risk", "treasury", "compliance", "reporting", "portal", "core")
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,11 @@ def matrix() -> tuple[Area, ...]:
             label = permission.content_type.app_label
             row = Row(f"{label}.{permission.codename}", permission.name, flags)
             areas.setdefault(label, []).append(row)
-    return tuple(Area(title, tuple(rows)) for title, rows in sorted(areas.items()))
+    ours = [label for label in _ORDER if label in areas]
+    libraries = sorted(areas.keys() - set(ours))
+    return tuple(
+        Area(apps.get_app_config(label).verbose_name, tuple(areas[label])) for label in [*ours, *libraries]
+    )
 
 
 @permission_required("core.view_roles")

@@ -1,0 +1,96 @@
+"""The shell in a real browser: every page of every role, policy, keyboard, phone, themes."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from fundops.core.roles import Role
+from tests.browser.conftest import PHONE, OpenPage
+from tests.factories import user_with
+
+pytestmark = pytest.mark.browser
+
+WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+def hrefs(page: Page) -> list[str]:
+    links = page.locator("nav[aria-label=Main] a")
+    return [str(link.get_attribute("href")) for link in links.all()]
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_every_page_in_the_navigation_opens_within_the_policy(open_page: OpenPage, role: Role) -> None:
+    page = open_page(role)
+    page.goto("/")
+    for href in [*hrefs(page), "/accounts/2fa/", "/accounts/password/change/"]:
+        answer = page.goto(href, wait_until="networkidle")
+        assert answer is not None
+        assert answer.status == 200, href
+
+
+@pytest.mark.parametrize("role", [Role.PORTFOLIO_MANAGER, Role.ADMINISTRATOR, Role.INVESTOR])
+def test_no_page_scrolls_sideways_on_a_phone(open_page: OpenPage, role: Role) -> None:
+    page = open_page(role, viewport=PHONE)
+    page.goto("/")
+    for href in [*hrefs(page), "/accounts/2fa/", "/accounts/password/change/"]:
+        if href.startswith("/admin"):
+            continue
+        page.goto(href)
+        assert page.evaluate(WIDER) <= 0, href
+
+
+def test_menu_on_a_phone_opens_closes_and_gives_focus_back(open_page: OpenPage) -> None:
+    page = open_page(Role.RISK_OFFICER, viewport=PHONE)
+    page.goto("/")
+    side = page.locator(".side")
+    expect(side).to_be_hidden()
+    page.get_by_role("button", name="Menu").click()
+    expect(side).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(side).to_be_hidden()
+    expect(page.get_by_role("button", name="Menu")).to_be_focused()
+
+
+def test_keyboard_alone_reaches_the_content_the_menu_and_another_page(open_page: OpenPage) -> None:
+    page = open_page(Role.AUDITOR)
+    page.goto("/")
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+    page.goto("/")
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent.trim()") == "Roles":
+            break
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/roles/")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Roles")
+
+
+def test_theme_is_chosen_kept_and_set_before_the_first_paint(open_page: OpenPage) -> None:
+    page = open_page(Role.AUDITOR, color_scheme="dark")
+    page.goto("/")
+    assert page.evaluate("document.documentElement.dataset.bsTheme") == "dark"
+    page.locator("summary[aria-label^=Account]").click()
+    page.get_by_role("button", name="Light", exact=True).click()
+    assert page.evaluate("document.documentElement.dataset.bsTheme") == "light"
+    page.add_init_script(
+        "new MutationObserver((_, o) => { if (document.body) { window.__atBody = document.documentElement.dataset.bsTheme;"
+        " o.disconnect(); } }).observe(document, {childList: true, subtree: true})"
+    )
+    page.reload()
+    assert page.evaluate("window.__atBody") == "light"
+
+
+def test_times_show_the_readers_zone_on_hover(open_page: OpenPage) -> None:
+    user = user_with(Role.AUDITOR, time_zone="Europe/Zurich")
+    page = open_page(user)
+    page.goto("/")
+    page.evaluate(
+        "document.querySelector('main').insertAdjacentHTML('beforeend',"
+        " '<time data-utc datetime=\"2026-01-03T12:00:00+00:00\">2026-01-03 12:00 UTC</time>')"
+    )
+    page.locator("time[data-utc]").hover()
+    assert "13:00:00" in str(page.locator("time[data-utc]").get_attribute("title"))
