@@ -305,7 +305,7 @@ class Catalog:
         return wins
 
     def _write_part(self, key: SeriesKey, period: str, bars: Bars, source: str) -> Part:
-        data = encode_bars(key, bars, source)
+        data = encode_bars(key, bars)
         digest = hashlib.sha256(data).hexdigest()
         unit = period_name(key.interval_ms)
         path = f"{_series_folder(key)}/{unit}={period}/{digest[:16]}.parquet"

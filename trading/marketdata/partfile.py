@@ -33,7 +33,7 @@ _QUARANTINE_SCHEMA = pa.schema(
 )
 
 
-def encode_bars(key: SeriesKey, bars: Bars, source: str) -> bytes:
+def encode_bars(key: SeriesKey, bars: Bars) -> bytes:
     """The same bars give the same bytes. What the file is stands in its metadata, invented bars included."""
     labels = {
         "venue": key.venue,
@@ -41,7 +41,6 @@ def encode_bars(key: SeriesKey, bars: Bars, source: str) -> bytes:
         "interval": key.interval,
         "kind": str(key.kind),
         "synthetic": "true" if key.synthetic else "false",
-        "source": source,
     }
     columns = [pa.array(bars.ts_ms).cast(pa.timestamp("ms", tz="UTC"))]
     columns += [pa.array(getattr(bars, name)) for name in FIELDS]

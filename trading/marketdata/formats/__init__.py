@@ -37,7 +37,7 @@ def sniff(probe: Probe, name: str | None = None) -> Format:
         raise UnknownFormatError(
             str(probe.path), f"'{name}' is no format: choose from {', '.join(format_names())}."
         )
-    if not probe.content:
+    if not probe.content.strip():
         raise UnknownFormatError(str(probe.path), "is empty.")
     for fmt in FORMATS:
         if fmt.recognises(probe):

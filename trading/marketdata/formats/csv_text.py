@@ -62,6 +62,8 @@ def recognises_csv(probe: Probe) -> bool:
     if probe.is_zip:
         return len(probe.members) == 1 and probe.members[0].lower().endswith((".csv", ".txt"))
     head = probe.head
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):  # UTF-16, as spreadsheets write it
+        return True
     return bool(head.strip()) and b"\x00" not in head[:1024] and head.lstrip()[:1] not in (b"[", b"{")
 
 
@@ -165,7 +167,7 @@ def find_layout(probe: Probe, rows: TextRows, options: ReadOptions) -> Layout:
             return Layout((0,), {name: 1 + i if name != "volume" else -1 for i, name in enumerate(FIELDS)})
         raise probe.error(
             f"has no header and {width} column(s): candles have a time and four prices at least.",
-            line=rows.lines[0],
+            line=rows.lines[0] if rows.lines else None,
         )
     names = [re.sub(r"[^a-z0-9]", "", name.lower()) for name in rows.header]
     values = {name: first_of(names, spellings) for name, spellings in VALUE_NAMES.items()}

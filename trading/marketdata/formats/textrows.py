@@ -47,7 +47,7 @@ def split_rows(
     """Splits text into rows. ``header`` None finds out; rows of another width than the first are rejected,
     not lost.
 
-    ``widths`` are the numbers of fields that a headerless format may have.
+    ``widths`` are the numbers of fields that the format may have.
     """
     body = text.replace("\x00", "\ufffd")
     first_line = next((line for line in body.splitlines() if line.strip()), "")
@@ -65,16 +65,16 @@ def split_rows(
                 continue
             if not width:
                 width = len(row) - 1 if len(row) > 2 and not row[-1].strip() else len(row)
-                if header is None:
-                    header = looks_like_header(row[:width])
-                if header:
-                    names = [cell.strip() for cell in row[:width]]
-                    continue
                 if widths is not None and width not in widths:
                     raise probe.error(
                         f"has {width} fields in a row; expected {' or '.join(map(str, widths))}.",
                         line=reader.line_num,
                     )
+                if header is None:
+                    header = looks_like_header(row[:width])
+                if header:
+                    names = [cell.strip() for cell in row[:width]]
+                    continue
             if len(row) == width + 1 and not row[-1].strip():
                 row = row[:width]  # a comma at the end of the line
             if len(row) == width:
@@ -86,6 +86,8 @@ def split_rows(
                 rejected.append(BadRow(Reason.FIELD_COUNT, source, reader.line_num, raw, None, why))
     except csv.Error as error:
         raise probe.error(f"cannot be read as CSV ({error}).", line=reader.line_num) from error
+    if not width:
+        raise probe.error("is empty.")
     columns = [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]
     return TextRows(names, columns, lines, rejected)
 
