@@ -84,6 +84,9 @@ class Relay:
         anchoring = Anchoring(session, chain=sealer.chain, file=self._anchor_file)
         live = LivePush(seq=_live_cursor(head=sealer.seq))
         head = Head()
+        # Where the push begins is written down before anything is sealed: whoever dies right after the first seal
+        # leaves an heir who knows that it was not pushed yet.
+        self._beat(session, sealer, live)
         beat_due = 0.0
         with self._followers(head):
             while not self._stopping.is_set():
