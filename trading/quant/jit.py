@@ -94,3 +94,17 @@ def row(matrix: Any, index: int) -> Any:
     The caller keeps ``matrix`` alive as long as the view is used. No bounds check.
     """
     return carray(_row_pointer(matrix, index), (matrix.shape[1],))
+
+
+def _load_code(_typing: Any, address: Any, index: Any) -> Any:
+    signature = types.float64(address, index)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        kind = context.get_value_type(types.float64)
+        return builder.load(builder.gep(builder.inttoptr(args[0], kind.as_pointer()), [args[1]]))
+
+    return signature, codegen
+
+
+#: Inside a kernel only: ``load_at(address, index)`` is the float64 there; the caller keeps the memory alive.
+load_at: Any = intrinsic(_load_code)

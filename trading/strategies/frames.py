@@ -9,16 +9,18 @@ refuses it when a past target changes.
 
 from __future__ import annotations
 
+import hashlib
 import inspect
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from numba import njit, objmode
 
-from trading.quant.jit import kernel, u
-from trading.strategies.authoring import fresh
+from trading.quant.jit import kernel, load_at, u
 from trading.strategies.errors import FrameStrategyError
 from trading.strategies.spec import Parameter, Scope, StrategyFamily
 
@@ -76,18 +78,16 @@ class FrameStrategy:
         """A family that replays this strategy's targets on exactly these candles, in order, for one symbol.
 
         Rows with a NaN close are bars the engine does not step; they are left out before the function sees
-        them. The state is the cursor and the targets themselves: 8 bytes a bar.
+        them. The state is the cursor and the targets themselves: 8 bytes a bar. Its only parameter names
+        the targets, which stay in this process (the last 1,000 bindings); a bound family is made for a run,
+        not for storage.
         """
         complaint = self.validate(params)
         if complaint:
             raise FrameStrategyError(f"{self.key}: {complaint}")
         present = candles[candles["close"].notna()]
         spoken = changes_only(self.targets(present, params))
-
-        def preload(_params: Float64, state: Float64) -> None:
-            state[0] = 0.0
-            state[1:] = spoken
-
+        token = _remember(spoken)
         return StrategyFamily(
             name=self.name,
             version=self.version,
@@ -95,13 +95,44 @@ class FrameStrategy:
             description=self.description,
             source=self.source,
             scope=Scope.SINGLE,
-            parameters=self.parameters,
-            init=preload if len(spoken) else fresh,
+            parameters=(Parameter("targets", 0, _LAST_TOKEN, token, "integer", help="Names the targets."),),
+            init=preload,
             step=replay,
             state_size=lambda _p, _n: 1 + len(spoken),
             warm_up=lambda _p, _n: self.warm_up(params),
-            validate=self.validate,
         )
+
+
+_LAST_TOKEN = 2**48 - 1
+_bound: OrderedDict[int, Float64] = OrderedDict()
+
+
+def _remember(targets: Float64) -> int:
+    token = int.from_bytes(hashlib.sha256(targets.tobytes()).digest()[:6])
+    _bound[token] = targets
+    _bound.move_to_end(token)
+    while len(_bound) > 1_000:
+        _bound.popitem(last=False)
+    return token
+
+
+def _address_of(token: int) -> int:
+    targets = _bound.get(token)
+    if targets is None:
+        raise FrameStrategyError(
+            "These targets were bound in another process or too long ago; bind them again."
+        )
+    return targets.ctypes.data
+
+
+@njit  # not cached: it calls back into Python, once per agent and run
+def preload(params: Float64, state: Float64) -> None:
+    token = int(params[0])
+    with objmode(address="int64"):
+        address = _address_of(token)
+    state[0] = 0.0
+    for k in range(state.shape[0] - 1):
+        state[k + 1] = load_at(address, k)
 
 
 def changes_only(targets: Float64) -> Float64:
