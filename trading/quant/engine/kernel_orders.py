@@ -364,7 +364,7 @@ def book(
     line.impact_cost = impact_cost / ATOMS
     line.realised = realised / ATOMS
     line.position = held_after * rule.lot_whole / rule.lot_pow
-    line.maker = maker != 0
+    line.maker = maker
 
 
 @inlined

@@ -18,12 +18,12 @@ Table = npt.NDArray[np.void]
 #: exact amounts that moved (whole 1e-8 units): cash changes by ``-side * notional - fee`` and by nothing else.
 #: ``reference`` is the bar's open, or the level of a stop or target. ``spread_cost + impact_cost`` is what the fill price lost
 #: against it (tick rounding counts as spread); ``realised`` is the profit of the closed part at average cost before fees;
-#: ``position`` is the agent's quantity in the symbol afterwards. ``reason`` is a FillReason.
+#: ``position`` is the agent's quantity in the symbol afterwards. ``reason`` is a FillReason, ``maker`` 1 or 0.
 FILL = np.dtype(
     [
         ("ts_ms", "i8"), ("bar", "i8"), ("agent", "i4"), ("symbol", "i4"), ("side", "i4"), ("reason", "i4"),
         ("qty", "f8"), ("price", "f8"), ("reference", "f8"), ("notional", "f8"), ("fee", "f8"),
-        ("spread_cost", "f8"), ("impact_cost", "f8"), ("realised", "f8"), ("position", "f8"), ("maker", "?"),
+        ("spread_cost", "f8"), ("impact_cost", "f8"), ("realised", "f8"), ("position", "f8"), ("maker", "i8"),
     ],
     align=True,
 )  # fmt: skip
