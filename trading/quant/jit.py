@@ -22,6 +22,9 @@ from numba.extending import intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_njit: Any = njit
+_OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+
 #: Array positions are unsigned in hot code: a signed one costs a test for negative (from-the-end) indexing
 #: each time.
 u = np.uint64
@@ -58,17 +61,17 @@ def kernel(function: F) -> F:
     Division follows IEEE 754 (x/0 is inf or NaN, never an exception) and the result depends on nothing but
     the arguments: no fastmath, no threads.
     """
-    return cast(F, njit(cache=True, nogil=True, error_model="numpy", forceinline=True, _nrt=False)(function))
+    return cast(F, _njit(_nrt=False, forceinline=True, **_OPTIONS)(function))
 
 
 def plain(function: F) -> F:
     """Compile a helper that is rarely called and better stays out of line."""
-    return cast(F, njit(cache=True, nogil=True, error_model="numpy", _nrt=False)(function))
+    return cast(F, _njit(_nrt=False, **_OPTIONS)(function))
 
 
 def loop(function: F) -> F:
     """Compile a whole loop that is called from Python and may slice or allocate."""
-    return cast(F, njit(cache=True, nogil=True, error_model="numpy")(function))
+    return cast(F, _njit(**_OPTIONS)(function))
 
 
 def _row_pointer_code(_typing: Any, array: Any, index: Any) -> Any:
@@ -86,7 +89,7 @@ def _row_pointer_code(_typing: Any, array: Any, index: Any) -> Any:
 _row_pointer: Any = intrinsic(_row_pointer_code)
 
 
-@njit(error_model="numpy", forceinline=True, nogil=True)
+@_njit(error_model="numpy", forceinline=True, nogil=True)
 def row(matrix: Any, index: int) -> Any:
     """Inside a kernel only: ``matrix[index]`` of a C-contiguous 2-D array as a view that is not reference
     counted.

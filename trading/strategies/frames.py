@@ -14,6 +14,7 @@ import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -125,14 +126,17 @@ def _address_of(token: int) -> int:
     return targets.ctypes.data
 
 
-@njit  # not cached: it calls back into Python, once per agent and run
-def preload(params: Float64, state: Float64) -> None:
+def _preload(params: Float64, state: Float64) -> None:
     token = int(params[0])
     with objmode(address="int64"):
         address = _address_of(token)
     state[0] = 0.0
     for k in range(state.shape[0] - 1):
         state[k + 1] = load_at(address, k)
+
+
+#: Not cached on disk: it calls back into Python, once per agent and run.
+preload: Any = njit(_preload)
 
 
 def changes_only(targets: Float64) -> Float64:

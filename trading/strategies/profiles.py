@@ -232,7 +232,7 @@ def _read_profile(
         return [Finding(path, line, f"the name {name!r} must be small letters, digits and underscores.")]
     constructor = yaml.SafeLoader("")
     try:
-        body = ProfileBody.model_validate(constructor.construct_object(node, deep=True))  # type: ignore[no-untyped-call]
+        body = ProfileBody.model_validate(constructor.construct_object(node, deep=True))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         return [Finding(path, mark.line + 1 if mark else line, f"{error.problem}")]

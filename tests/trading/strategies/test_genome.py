@@ -8,7 +8,7 @@ import sys
 from dataclasses import fields, replace
 from typing import Any
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -208,7 +208,7 @@ def test_a_wrong_document_is_refused_with_the_path_of_the_field(change: dict[str
 
 
 def test_documents_that_are_no_genomes_at_all_are_refused() -> None:
-    with pytest.raises(GenomeError, match="Not JSON: .* line 1"):
+    with pytest.raises(GenomeError, match=r"Not JSON: .* line 1"):
         parse_genome("{", family_of)
     with pytest.raises(GenomeError, match="names its family"):
         parse_genome("[]", family_of)

@@ -6,7 +6,7 @@ import json
 from argparse import ArgumentParser
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -21,8 +21,8 @@ from trading.strategies.registry import Strategy, load_registry, run_check
 
 class Command(BaseCommand):
     help = (
-        "Check strategies, built-in and from USER_STRATEGIES_DIR, for lookahead, warm-up, range, reproducibility and "
-        "memory bounds. Exits with 1 when one fails or a file cannot be loaded."
+        "Check strategies, built-in and from USER_STRATEGIES_DIR, for lookahead, warm-up, range, "
+        "reproducibility and memory bounds. Exits with 1 when one fails or a file cannot be loaded."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -36,7 +36,7 @@ class Command(BaseCommand):
         try:
             registry = load_registry(options["folder"] or settings.USER_STRATEGIES_DIR, check=False)
             everything: dict[str, Strategy] = {**registry.families, **registry.frames}
-            names = {k for k in everything} | {s.name for s in everything.values()}
+            names = set(everything) | {s.name for s in everything.values()}
             for name in options["strategies"]:
                 if name not in names:
                     registry.family(name)  # says what was meant
@@ -45,7 +45,7 @@ class Command(BaseCommand):
         wanted = set(options["strategies"]) or names
         chosen = [s for k, s in everything.items() if k in wanted or s.name in wanted]
         quiet = options["json"] or not self.stderr.isatty()
-        bar = Console(file=self.stderr)
+        bar = Console(file=cast(IO[str], self.stderr))
         reports = [
             run_check(s) for s in track(chosen, "checking", console=bar, disable=quiet, transient=True)
         ]
@@ -57,7 +57,7 @@ class Command(BaseCommand):
             }
             self.stdout.write(json.dumps(document, indent=2))
         else:
-            console = Console(file=self.stdout, width=None if self.stdout.isatty() else 120)
+            console = Console(file=cast(IO[str], self.stdout), width=None if self.stdout.isatty() else 120)
             console.print(_table(reports))
             for refusal in refused:
                 console.print(f"[red]refused[/] {refusal}", highlight=False)

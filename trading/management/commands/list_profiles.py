@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -38,7 +38,7 @@ class Command(BaseCommand):
         if options["json"]:
             self.stdout.write(json.dumps([p.as_dict() for p in chosen], indent=2))
             return
-        console = Console(file=self.stdout, width=None if self.stdout.isatty() else 140)
+        console = Console(file=cast(IO[str], self.stdout), width=None if self.stdout.isatty() else 140)
         console.print(_table(chosen))
         for refusal in registry.refused:
             console.print(f"[yellow]refused[/] {refusal}", highlight=False)
