@@ -45,6 +45,9 @@ VENUES: Mapping[str, VenueSpec] = {
 }
 
 
+_BUSY = frozenset({418, 429, 500, 502, 503, 504})
+
+
 class CcxtSource:
     """A venue's candles. ``base_url`` sends every request to another host (a simulator); paths stay the
     venue's own.
@@ -68,6 +71,8 @@ class CcxtSource:
             self._client.hostname = urlsplit(base_url).netloc
             self._client.urls["api"] = _redirected(self._client.urls["api"], base_url.rstrip("/"))
         self._symbols: dict[str, str] = {}
+        self._status = 0
+        self._client.session.hooks["response"].append(self._keep_status)
 
     @property
     def venue(self) -> str:
@@ -123,6 +128,7 @@ class CcxtSource:
         return bool(market.get("swap")) and bool(market.get(self._spec.market))
 
     def _guarded(self, call: Callable[[], Any]) -> Any:
+        self._status = 0
         try:
             return call()
         except (
@@ -130,7 +136,12 @@ class CcxtSource:
         ) as error:  # network, timeout, rate limit, maintenance, an answer cut short
             raise TransientSourceError(f"{self._venue}: {_short(error)}", self._retry_after()) from error
         except ccxt.BaseError as error:
+            if self._status in _BUSY:  # a body ccxt does not know hides that the venue is only busy
+                raise TransientSourceError(f"{self._venue}: {_short(error)}", self._retry_after()) from error
             raise DownloadError(f"{self._venue} refused the request: {_short(error)}") from error
+
+    def _keep_status(self, response: Any, *_args: Any, **_kwargs: Any) -> None:
+        self._status = int(response.status_code)
 
     def _retry_after(self) -> float | None:
         headers = self._client.last_response_headers or {}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ from trading.marketdata.validation import ValidationRules, validate_series
 
 Row = Sequence[float | int | None]
 MAX_EMPTY_PAGES = 400
+NOTABLE_BARS = 60  # a first bar later than that is remarked on
 
 
 class TransientSourceError(Exception):
@@ -206,12 +208,19 @@ def fetch_range(
     """Walks [start, end) page by page; adds to ``report``."""
     interval = key.interval_ms
     window_ms = source.page_limit * interval
-    cursor, empty, before = start_ms, 0, pacer.retries
+    cursor, empty, before, seen = start_ms, 0, pacer.retries, False
     while cursor < end_ms:
         page_end = min(cursor + window_ms, end_ms)
         rows = pacer.call(lambda at=cursor, to=page_end: source.fetch(key.symbol, interval, at, to))  # type: ignore[misc]
         report.pages += 1
-        newest = _store(catalog, key, source, rows, cursor, end_ms, pacer.now_ms(), report)
+        oldest, newest = _store(catalog, key, source, rows, cursor, end_ms, pacer.now_ms(), report)
+        if oldest is not None and not seen:
+            seen = True
+            if oldest - start_ms > NOTABLE_BARS * interval:
+                at = datetime.fromtimestamp(oldest / 1000, tz=UTC)
+                report.notes.append(
+                    f"What {source.venue} gives of it reaches back only to {at:%Y-%m-%d %H:%M}."
+                )
         report.retries, empty = pacer.retries - before + report.retries, empty + 1 if newest is None else 0
         before = pacer.retries
         if empty > MAX_EMPTY_PAGES:
@@ -233,10 +242,8 @@ def _store(
     end_ms: int,
     now_ms: int,
     report: DownloadReport,
-) -> int | None:
-    """Validates and merges one page; returns the newest opening time that lies in the range, None for
-    none.
-    """
+) -> tuple[int | None, int | None]:
+    """Validates and merges one page; returns the oldest and newest opening time in the range."""
     report.received += len(rows)
     inside: list[Row] = []
     for row in rows:
@@ -248,7 +255,7 @@ def _store(
         else:
             inside.append(row)
     if not inside:
-        return None
+        return None, None
     table = np.array([[np.nan if cell is None else cell for cell in row[:6]] for row in inside], np.float64)
     stamps = np.array([int(row[0] or 0) for row in inside], np.int64)
     raw = RawSeries(
@@ -271,7 +278,7 @@ def _store(
     report.quarantined += [*valid.bad, *merged.refused]
     report.displaced += merged.displaced
     report.manifest = merged.manifest
-    return int(stamps.max())
+    return int(stamps.min()), int(stamps.max())
 
 
 def _ranges(

@@ -152,7 +152,7 @@ def test_kinds_of_one_market_are_apart(catalog: Catalog) -> None:
     assert [(m.key.kind, m.rows) for m in catalog.manifests()] == [(Kind.BID, 7), (Kind.TRADE, 5)]
 
 
-class Crash(Exception):
+class CrashError(Exception):
     pass
 
 
@@ -167,10 +167,10 @@ class CrashingStorage(LocalStorage):
     def write(self, path: str, data: bytes) -> None:
         self.left -= 1
         if self.left == 0 and not self.after:
-            raise Crash
+            raise CrashError
         super().write(path, data)
         if self.left == 0:
-            raise Crash
+            raise CrashError
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -182,7 +182,7 @@ def test_crash_at_any_write_leaves_the_old_or_the_new_state(
     new = make_bars(4000)
     old = new.take(slice(0, 2000))
     Catalog.open(str(root)).merge(KEY, old, source="a")
-    with pytest.raises(Crash):
+    with pytest.raises(CrashError):
         Catalog(CrashingStorage(root, fail_at, after=after)).merge(KEY, new, source="b")
     healed = Catalog.open(str(root))
     assert len(healed.read_bars(KEY, *ALL)) in {2000, 4000}
@@ -231,7 +231,7 @@ def test_changed_and_missing_files_are_found(catalog: Catalog, tmp_path: Path) -
 def test_damaged_manifest_says_so(catalog: Catalog, tmp_path: Path, content: bytes) -> None:
     catalog.merge(KEY, make_bars(10), source="a")
     (tmp_path / "catalog/manifests/candles/trade/binance/BTCUSDT/1m.json").write_bytes(content)
-    with pytest.raises(CatalogError, match="1m.json"):
+    with pytest.raises(CatalogError, match=r"1m\.json"):
         catalog.manifest(KEY)
 
 

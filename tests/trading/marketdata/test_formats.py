@@ -24,7 +24,7 @@ from tests.trading.marketdata.helpers import (
     write,
     write_zip,
 )
-from trading.marketdata.bars import FIELDS, Bars, Kind, Reason
+from trading.marketdata.bars import FIELDS, Bars, Kind, Reason, SeriesKey
 from trading.marketdata.catalog import Catalog
 from trading.marketdata.errors import SourceFormatError, SyntheticMixError, UnknownFormatError
 from trading.marketdata.formats import Probe, ReadOptions, sniff
@@ -193,7 +193,8 @@ def test_binance_archives_of_all_years(tmp_path: Path, microseconds: bool, heade
         values = row.split(",")[1:]
         close = ts + 60_000 * scale - 1
         lines.append(",".join([str(ts), *values, str(close), "1000.5", "12", "3.5", "350.1", "0"]))
-    names = "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote_volume,ignore"
+    names = "open_time,open,high,low,close,volume,close_time,quote_volume,count,"
+    names += "taker_buy_volume,taker_buy_quote_volume,ignore"
     path = write_zip(
         tmp_path / "BTCUSDT-1m-2025-05.zip",
         "BTCUSDT-1m-2025-05.csv",
@@ -292,8 +293,6 @@ def test_part_of_a_catalog_can_be_imported_and_keeps_its_label(
     key_parts = [("binance", False), ("synthetic", True)]
     for venue, synthetic in key_parts:
         source = make_bars(30)
-        from trading.marketdata.bars import SeriesKey
-
         manifest = from_catalog.merge(
             SeriesKey(venue, "BTCUSDT", MINUTE_MS), source, source="x", synthetic=synthetic
         ).manifest

@@ -18,8 +18,7 @@ from tests.trading.marketdata.helpers import (
     read_file,
     write,
 )
-from trading.marketdata.bars import FIELDS, Bars, RawSeries, Reason, SeriesKey
-from trading.marketdata.bars import Kind
+from trading.marketdata.bars import FIELDS, Bars, Kind, RawSeries, Reason, SeriesKey
 from trading.marketdata.catalog import Catalog
 from trading.marketdata.errors import SourceFormatError, TimezoneSuspectedError
 from trading.marketdata.formats import ReadOptions
