@@ -1,12 +1,14 @@
-"""Live push: from a commit to the receipt in many websockets, through the real relay and the real web process.
+"""Live push: from a commit to the receipt in many websockets, through the real relay and the real web
+process.
 
     python -m benchmarks.bench_live [--sockets 200 1000] [--events 60] [--ws websockets-sansio]
 
 What runs: a database of its own on the PostgreSQL of DATABASE_OWNER_URL, `manage.py run_relay`, `uvicorn
-fundops.asgi:application`, and a client process that holds the sockets. One publisher commits a real transaction with
-one event at a time; a latency is the time from the return of COMMIT to the arrival of the message's bytes in one socket
-(CLOCK_MONOTONIC, which the processes share). In the same run, over the same server settings and the same
-client, channels' own way: one consumer a socket and `group_send`, from the call to the arrival.
+fundops.asgi:application`, and a client process that holds the sockets. One publisher commits a real
+transaction with one event at a time; a latency is the time from the return of COMMIT to the arrival of the
+message's bytes in one socket (CLOCK_MONOTONIC, which the processes share). In the same run, over the same
+server settings and the same client, channels' own way: one consumer a socket and `group_send`, from the
+call to the arrival.
 """
 
 from __future__ import annotations
@@ -30,10 +32,15 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 TOPIC = "system"
 GROUP = "bench"
-PAYLOAD = {"equity": "1003.25", "agents": 30, "note": "a cohort's hourly score as it is pushed to its page " * 3}
+PAYLOAD = {
+    "equity": "1003.25",
+    "agents": 30,
+    "note": "a cohort's hourly score as it is pushed to its page " * 3,
+}
 
 
-# --- The client: as little work a message as Python allows, so that the server is what is measured ---------------
+# --- The client: as little work a message as Python allows, so that the server is what is measured
+# ---------------
 
 
 class _Socket(asyncio.Protocol):
@@ -65,7 +72,8 @@ class _Socket(asyncio.Protocol):
 def _frame(text: str) -> bytes:
     """A masked text frame (RFC 6455, section 5.2) with a mask of zeros."""
     data = text.encode()
-    assert len(data) < 126
+    if len(data) >= 126:
+        raise ValueError("too long for a short frame")
     return bytes([0x81, 0x80 | len(data), 0, 0, 0, 0]) + data
 
 
@@ -110,7 +118,8 @@ async def _client(port: int, path: str, cookie: str, sockets: int) -> None:
     print(json.dumps(arrivals), flush=True)
 
 
-# --- The peer: channels' own fan-out ----------------------------------------------------------------------------
+# --- The peer: channels' own fan-out
+# ----------------------------------------------------------------------------
 
 
 def peer_application() -> Any:
@@ -133,10 +142,13 @@ def peer_application() -> Any:
         async def live_event(self, event: dict[str, Any]) -> None:
             await self.send(text_data=event["text"])
 
-    return ProtocolTypeRouter({"websocket": AuthMiddlewareStack(URLRouter([path("ws/live/", Consumer.as_asgi())]))})
+    return ProtocolTypeRouter(
+        {"websocket": AuthMiddlewareStack(URLRouter([path("ws/live/", Consumer.as_asgi())]))}
+    )
 
 
-# --- The run ------------------------------------------------------------------------------------------------------
+# --- The run
+# ------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -162,7 +174,17 @@ def _free_port() -> int:
 def _server(application: str, ws: str, *more: str) -> Iterator[int]:
     port = _free_port()
     options = ("--loop", "uvloop", "--http", "httptools", "--ws", ws, "--ws-per-message-deflate", "false")
-    command = (sys.executable, "-m", "uvicorn", application, "--port", str(port), "--log-level", "warning", *more)
+    command = (
+        sys.executable,
+        "-m",
+        "uvicorn",
+        application,
+        "--port",
+        str(port),
+        "--log-level",
+        "warning",
+        *more,
+    )
     with _process(*command, *options, "--no-access-log"):
         end = time.monotonic() + 60
         while True:
@@ -180,15 +202,14 @@ def _server(application: str, ws: str, *more: str) -> Iterator[int]:
 def _clients(port: int, cookie: str, sockets: int) -> Iterator[subprocess.Popen[str]]:
     command = (sys.executable, "-m", "benchmarks.bench_live", "--client", str(port), cookie, str(sockets))
     with _process(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        if process.stdout.readline().strip() != "ready":
+        if process.stdout is None or process.stdout.readline().strip() != "ready":
             raise RuntimeError("The sockets did not open.")
         yield process
 
 
 def _arrivals(client: subprocess.Popen[str]) -> dict[int, list[int]]:
-    assert client.stdin is not None
-    assert client.stdout is not None
+    if client.stdin is None or client.stdout is None:
+        raise RuntimeError("The client has no pipes.")
     client.stdin.write("\n")
     client.stdin.flush()
     return {int(number): times for number, times in json.loads(client.stdout.readline()).items()}
@@ -198,7 +219,9 @@ def _figures(sent: dict[int, int], arrived: dict[int, list[int]], sockets: int) 
     lost = sum(sockets - len(arrived.get(number, [])) for number in sent)
     if lost:
         raise RuntimeError(f"{lost} messages never came.")
-    every = sorted((at - sent[number]) / 1e6 for number, times in arrived.items() if number in sent for at in times)
+    every = sorted(
+        (at - sent[number]) / 1e6 for number, times in arrived.items() if number in sent for at in times
+    )
     last = sorted((max(arrived[number]) - sent[number]) / 1e6 for number in sent)
     return {
         "p50": every[len(every) // 2],
@@ -329,10 +352,13 @@ def main() -> None:
                     results["fundops"][sockets] = _figures(sent, _arrivals(client), sockets)
         anchors.unlink(missing_ok=True)
         if not options.no_peer:
-            with _server("benchmarks.bench_live:peer_application", options.ws, "--factory", "--lifespan", "off") as port:
+            with _server(
+                "benchmarks.bench_live:peer_application", options.ws, "--factory", "--lifespan", "off"
+            ) as port:
                 for sockets in options.sockets:
                     with _clients(port, cookie, sockets) as client:
-                        sent = _group_send_all(options.events, max(options.pause, 0.3))
+                        # Slowly, so that one fan-out has ended before the next begins.
+                        sent = _group_send_all(min(options.events, 20), sockets * 0.0015)
                         time.sleep(2)
                         results["channels group_send"][sockets] = _figures(sent, _arrivals(client), sockets)
     if options.json:

@@ -8,8 +8,10 @@ class ComplianceConfig(AppConfig):
 
     def ready(self) -> None:
         from compliance.actions.record_event import record_event  # noqa: PLC0415 - needs the app registry
+        from compliance.observing import register_observations  # noqa: PLC0415
         from compliance.topics import register_topics  # noqa: PLC0415
         from fundops.core.events import install_sink  # noqa: PLC0415
 
         install_sink(record_event)
         register_topics()
+        register_observations()

@@ -1,9 +1,9 @@
 """How a sealed event becomes a hash: the canonical form, the link to the one before, and the anchors' code.
 
-The canonical form of an event is a JSON object with sorted keys, no spaces and unescaped UTF-8, holding every column
-of the event, its place in the order and the hash before it. The payload goes in as the very text PostgreSQL prints for
-its jsonb (keys ordered and deduplicated, numbers with every digit they were given), so that no parser's rounding
-can hide a change.
+The canonical form of an event is a JSON object with sorted keys, no spaces and unescaped UTF-8, holding
+every column of the event, its place in the order and the hash before it. The payload goes in as the very
+text PostgreSQL prints for its jsonb (keys ordered and deduplicated, numbers with every digit they were
+given), so that no parser's rounding can hide a change.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
+from django.utils.encoding import force_bytes
 
 GENESIS = "0" * 64
 
@@ -108,14 +109,15 @@ class Anchor:
             raise ValueError("not an anchor") from error
 
 
-def _mac(key: str, seq: int, head: str, at: datetime) -> str:
-    secret = hashlib.sha256(b"fundops.compliance.anchor\0" + key.encode()).digest()
+def _mac(key: str | bytes, seq: int, head: str, at: datetime) -> str:
+    secret = hashlib.sha256(b"fundops.compliance.anchor\0" + force_bytes(key)).digest()
     message = f"{seq}:{head}:{at.astimezone(UTC).isoformat()}"
     return hmac.new(secret, message.encode(), hashlib.sha256).hexdigest()
 
 
 def links(events: list[EventRow], *, seq: int, head: str) -> Iterator[tuple[int, EventRow, str, str]]:
-    """Continues a chain whose last place is ``seq`` with hash ``head``: (seq, event, prev_hash, hash) for each."""
+    """Continues a chain whose last place is ``seq`` with hash ``head``: (seq, event, prev_hash, hash) for
+    each."""
     for event in events:
         seq += 1
         prev, head = head, link(event, seq=seq, prev_hash=head)

@@ -1,8 +1,10 @@
-"""Who follows the sealed stream: the registry of its consumers (alerts, webhooks, metrics and what comes later).
+"""Who follows the sealed stream: the registry of its consumers (alerts, webhooks, metrics and what comes
+later).
 
-A consumer gets every event once and in order, in batches, inside the transaction that moves its cursor: what it
-writes to the database and the cursor commit together or not at all. Whatever it does to the outside world must
-therefore be started from there through `fundops.core.tasks.enqueue_on_commit`, or bear repetition.
+A consumer gets every event once and in order, in batches, inside the transaction that moves its cursor:
+what it writes to the database and the cursor commit together or not at all. Whatever it does to the outside
+world must therefore be started from there through `fundops.core.tasks.enqueue_on_commit`, or bear
+repetition.
 """
 
 from __future__ import annotations
@@ -19,8 +21,9 @@ LIVE = "live"
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """``handle(events)`` runs in a transaction, gets only the kinds that begin with one of ``kinds`` (all when empty)
-    and must raise when it could not do its work: the batch is then offered again, after a pause."""
+    """``handle(events)`` runs in a transaction, gets only the kinds that begin with one of ``kinds`` (all
+    when empty) and must raise when it could not do its work: the batch is then offered again, after a
+    pause."""
 
     name: str
     handle: Callable[[Sequence[StreamEvent]], None]

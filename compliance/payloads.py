@@ -20,8 +20,8 @@ MAX_PAYLOAD_BYTES = 256 * 1024
 def encode_payload(payload: Mapping[str, Any]) -> str:
     """``payload`` as JSON text: Decimals as plain strings, times as ISO 8601 in UTC.
 
-    Raises EventPayloadError for what JSON or PostgreSQL cannot hold (NaN, naive times, NUL characters, unknown
-    types) and for more than 256 KiB.
+    Raises EventPayloadError for what JSON or PostgreSQL cannot hold (NaN, naive times, NUL characters,
+    unknown types) and for more than 256 KiB.
     """
     try:
         text = json.dumps(
@@ -34,7 +34,8 @@ def encode_payload(payload: Mapping[str, Any]) -> str:
         raise EventPayloadError("This payload holds a NUL character, which PostgreSQL cannot store.")
     if size > MAX_PAYLOAD_BYTES:
         raise EventPayloadError(
-            f"This payload has {size:,} bytes; the limit is {MAX_PAYLOAD_BYTES:,}. Record ids and totals instead.",
+            f"This payload has {size:,} bytes; the limit is {MAX_PAYLOAD_BYTES:,}. "
+            "Record ids and totals instead.",
             size=size,
         )
     return text

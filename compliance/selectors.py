@@ -29,14 +29,19 @@ def audit_event_list(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> QuerySet[AuditEvent]:
-    """The events ``user`` may read, newest first, each with its place as ``seq`` (None until it is sealed).
+    """The events ``user`` may read, newest first, each with its place as ``seq`` and its ``seal_hash``
+    (None until it is sealed).
 
-    ``kind`` matches exactly, or as a beginning when it ends with a dot ("trading.cohort."); ``since`` is inclusive,
-    ``until`` is not. Raises PermissionMissingError without compliance.view_auditevent.
+    ``kind`` matches exactly, or as a beginning when it ends with a dot ("trading.cohort."); ``since`` is
+    inclusive, ``until`` is not. Raises PermissionMissingError without compliance.view_auditevent.
     """
     if not user.has_perm(VIEW_EVENTS):
         raise PermissionMissingError(VIEW_EVENTS)
-    events = AuditEvent.objects.select_related("actor", "seal").annotate(seq=F("seal__seq")).order_by("-id")
+    events = (
+        AuditEvent.objects.select_related("actor")
+        .annotate(seq=F("seal__seq"), seal_hash=F("seal__hash"))
+        .order_by("-id")
+    )
     if kind:
         events = events.filter(kind__startswith=kind) if kind.endswith(".") else events.filter(kind=kind)
     if actor_id is not None:
@@ -104,8 +109,8 @@ class RelayLag:
 def relay_lag() -> RelayLag:
     """The relay's lag for /readyz and /metrics; a few short queries.
 
-    ``consumers`` holds the events each one is behind the sealed head (the live push saves its cursor once a second,
-    so it may show up to a second's events); ``unsealed`` counts to 10,000 and stops there.
+    ``consumers`` holds the events each one is behind the sealed head (the live push saves its cursor once a
+    second, so it may show up to a second's events); ``unsealed`` counts to 10,000 and stops there.
     """
     now = clock.now()
     seq, _ = sealed_head()
@@ -125,12 +130,14 @@ def relay_lag() -> RelayLag:
 
 
 def live_seq() -> int:
-    """The place up to which a page rendered now is sure to be complete: what it hands to its live subscriptions."""
+    """The place up to which a page rendered now is sure to be complete: what it hands to its live
+    subscriptions."""
     return sealed_head()[0]
 
 
 def _unsealed() -> tuple[int, datetime | None]:
-    """How many committed events have no place yet, and the oldest of them; looks only behind the last sealing pass."""
+    """How many committed events have no place yet, and the oldest of them; looks only behind the last
+    sealing pass."""
     state = RelayState.objects.first()
     since = Snapshot.parse(state.snapshot) if state and state.snapshot else Snapshot(0, ())
     with connection.cursor() as cursor:

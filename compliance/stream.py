@@ -14,7 +14,8 @@ from compliance.chain import EVENT_COLUMNS, EventRow
 
 _AFTER = (
     f"SELECT s.seq, s.hash, {EVENT_COLUMNS} FROM compliance_auditseal s"  # noqa: S608 - constants only
-    " JOIN compliance_auditevent e ON e.id = s.event_id WHERE s.seq > %s AND s.seq <= %s ORDER BY s.seq LIMIT %s"
+    " JOIN compliance_auditevent e ON e.id = s.event_id WHERE s.seq > %s AND s.seq <= %s"
+    " ORDER BY s.seq LIMIT %s"
 )
 _TOPIC = (
     f"SELECT s.seq, s.hash, {EVENT_COLUMNS} FROM compliance_auditseal s"  # noqa: S608 - constants only
@@ -97,7 +98,8 @@ def sealed_head() -> tuple[int, str]:
 
 
 def read_topic(topic: str | None, *, after: int, upto: int, limit: int) -> list[Sealed]:
-    """The first ``limit`` sealed events of one live topic (None: of all) in the places ``after`` < seq <= ``upto``.
+    """The first ``limit`` sealed events of one live topic (None: of all) in the places ``after`` < seq <=
+    ``upto``.
 
     Walks the chain, not an index of topics, so the caller bounds the distance.
     """

@@ -1,4 +1,5 @@
-"""The live topics this layer owns: ``audit`` (every event of the stream) and ``system`` (the machine's own state)."""
+"""The live topics this layer owns: ``audit`` (every event of the stream) and ``system`` (the machine's own
+state)."""
 
 from __future__ import annotations
 

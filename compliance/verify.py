@@ -1,7 +1,7 @@
 """Proving the chain: one pass over every sealed event in order, then what only the whole shows.
 
-Memory stays flat however long the stream is; each finding names the row it is about. What a pass can and cannot
-prove is written in docs/audit.md.
+Memory stays flat however long the stream is; each finding names the row it is about. What a pass can and
+cannot prove is written in docs/audit.md.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def verify_chain(
 ) -> Verdict:
     """Checks every sealed event from ``from_seq`` on, the anchors and the rows outside the chain.
 
-    ``file`` is the file of anchors; ``progress(done, total)`` is called now and then. Reads one database snapshot, so
-    it may run beside a working relay. O(events) time, constant memory.
+    ``file`` is the file of anchors; ``progress(done, total)`` is called now and then. Reads one database
+    snapshot, so it may run beside a working relay. O(events) time, constant memory.
     """
     verdict = Verdict()
     nested = connection.in_atomic_block
@@ -124,8 +124,8 @@ class _Anchors:
                 self._take(item, f"the file {file}")
         if not seen:
             verdict.notes.append(
-                "No anchor file of this database was found: a tail cut off together with the table of anchors "
-                "would not show."
+                "No anchor file of this database was found: a tail cut off together with the table of "
+                "anchors would not show."
             )
 
     def _take(self, anchor: Anchor, where: str) -> None:
@@ -144,7 +144,8 @@ class _Anchors:
         if known[0] != anchor.hash:
             self._verdict.find(
                 "anchors_disagree",
-                f"{known[1]} and {where} hold different hashes for place {anchor.seq}: the chain was rewritten.",
+                f"{known[1]} and {where} hold different hashes for place {anchor.seq}: "
+                "the chain was rewritten.",
                 seq=anchor.seq,
             )
 
@@ -196,7 +197,8 @@ def _walk(
         elif sealed_prev != prev:
             verdict.find(
                 "link_broken",
-                f"Place {seq} does not continue place {seq - 1}: one of the two seals was rewritten, moved or inserted.",
+                f"Place {seq} does not continue place {seq - 1}: "
+                "one of the two seals was rewritten, moved or inserted.",
                 seq=seq,
                 event=event_id,
             )
@@ -302,7 +304,8 @@ def _check_memories(verdict: Verdict) -> None:
 
 
 def _check_unsealed(verdict: Verdict) -> None:
-    """Committed events without a place: a moment's work for a relay that runs, a finding when they are old."""
+    """Committed events without a place: a moment's work for a relay that runs, a finding when they are
+    old."""
     limit = clock.now() - UNSEALED_AFTER
     with connection.chunked_cursor() as cursor:
         cursor.execute(
@@ -315,7 +318,7 @@ def _check_unsealed(verdict: Verdict) -> None:
                 if at < limit:
                     verdict.find(
                         "event_unsealed",
-                        f"The event {event_id} ({kind}) of {at:%Y-%m-%d %H:%M:%S} UTC has no place in the chain: "
+                        f"The event {event_id} ({kind}) of {at:%Y-%m-%d %H:%M:%S} UTC has no place: "
                         "its seal was deleted, it was inserted past the rules, or the relay does not run.",
                         event=event_id,
                     )

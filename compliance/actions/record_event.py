@@ -30,7 +30,8 @@ _INSERT = (
     " VALUES (%s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s) RETURNING id"
 )
 # Sent after the commit, in a transaction of its own that waits for no disk: NOTIFY takes a lock that all
-# notifying transactions of a database share until they are flushed, and acts must not queue behind one another.
+# notifying transactions of a database share until they are flushed, and acts must not queue behind one
+# another.
 _WAKE = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, '')"
 
 
@@ -45,8 +46,8 @@ def record_event(
     """Adds one event to the stream inside the running transaction and returns its id.
 
     Takes no lock that another writer could wait for; its place in the order is given later, by the sealer.
-    Raises TransactionRequiredError outside a transaction, EventNameError and EventPayloadError on what is not an
-    event.
+    Raises TransactionRequiredError outside a transaction, EventNameError and EventPayloadError on what is
+    not an event.
     """
     if not connection.in_atomic_block:
         raise TransactionRequiredError(kind)
@@ -73,13 +74,14 @@ def record_event(
             ],
         )
         event_id: UUID = cursor.fetchone()[0]
-    if not any(hook is _wake_relay for _, hook, _ in connection.run_on_commit):
+    if not any(hook[1] is _wake_relay for hook in connection.run_on_commit):
         transaction.on_commit(_wake_relay, robust=True)
     return event_id
 
 
 def _wake_relay() -> None:
-    """Tells the relay that something was committed. Lost calls cost a moment only: it also looks by itself."""
+    """Tells the relay that something was committed. Lost calls cost a moment only: it also looks by
+    itself."""
     try:
         with connection.cursor() as cursor:
             cursor.execute(_WAKE, [WAKE_CHANNEL])

@@ -93,7 +93,8 @@ class AuditSeal(models.Model):
 
 
 class AuditAnchor(models.Model):
-    """The head of the chain at one moment, authenticated with the application's key: who cuts the tail shows."""
+    """The head of the chain at one moment, authenticated with the application's key: who cuts the tail
+    shows."""
 
     append_only: ClassVar[bool] = True
 

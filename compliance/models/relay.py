@@ -1,4 +1,5 @@
-"""What the relay remembers between its lives. Machine state: it can be lost and is then rebuilt from the stream."""
+"""What the relay remembers between its lives. Machine state: it can be lost and is then rebuilt from the
+stream."""
 
 from __future__ import annotations
 

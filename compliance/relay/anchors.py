@@ -1,7 +1,7 @@
 """Keeping the head of the chain outside the chain: in a table, in a file and in the log.
 
-A chain proves the order of what is there, never that its end is there. So every minute, and every thousand events,
-the head is written down elsewhere, authenticated with the application's key.
+A chain proves the order of what is there, never that its end is there. So every minute, and every thousand
+events, the head is written down elsewhere, authenticated with the application's key.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ def write_anchor(session: Session, *, chain: str, seq: int, head: str, file: Pat
     """Records the head in the table, in the file (flushed to disk) and in the log."""
     anchor = Anchor.make(seq=seq, head=head, at=clock.now())
     session.execute(
-        "INSERT INTO compliance_auditanchor (seq, hash, at, mac) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        "INSERT INTO compliance_auditanchor (seq, hash, at, mac) VALUES (%s, %s, %s, %s)"
+        " ON CONFLICT DO NOTHING",
         [anchor.seq, anchor.hash, anchor.at, anchor.mac],
     )
     file.parent.mkdir(parents=True, exist_ok=True)

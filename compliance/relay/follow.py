@@ -38,8 +38,8 @@ class Head:
 def deliver_batch(consumer: Consumer) -> int | None:
     """Gives ``consumer`` its next events and moves its cursor, in one transaction.
 
-    Returns the cursor's new place, or None when there was nothing new. Whoever else delivers to the same consumer
-    waits at the cursor's row, so no event is handled twice.
+    Returns the cursor's new place, or None when there was nothing new. Whoever else delivers to the same
+    consumer waits at the cursor's row, so no event is handled twice.
     """
     with transaction.atomic():
         cursor = EventCursor.objects.select_for_update().filter(consumer=consumer.name).first()
@@ -67,7 +67,7 @@ def follow(consumer: Consumer, *, head: Head, stop: Callable[[], bool]) -> None:
         while not stop():
             try:
                 moved = deliver_batch(consumer)
-            except Exception as error:  # noqa: BLE001 - whatever a consumer raises, the stream waits for it
+            except Exception as error:  # whatever a consumer raises, the stream waits for it
                 logger.exception(
                     "Consumer '%s' failed behind event %d; it is offered again.", consumer.name, at
                 )

@@ -1,8 +1,9 @@
 """What travels from the relay to the web processes: ready-made message texts, one Redis message a batch.
 
-A batch covers the places ``first`` to ``last`` without a hole, so a receiver sees at once whether it missed one. The
-first line is a JSON header with the lengths of the texts that follow it; the receiver slices and sends, and parses no
-payload. An empty batch (``first`` > ``last``) only announces how far the stream has come.
+A batch covers the places ``first`` to ``last`` without a hole, so a receiver sees at once whether it missed
+one. The first line is a JSON header with the lengths of the texts that follow it; the receiver slices and
+sends, and parses no payload. An empty batch (``first`` > ``last``) only announces how far the stream has
+come.
 """
 
 from __future__ import annotations

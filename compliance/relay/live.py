@@ -1,7 +1,7 @@
 """Pushing the sealed stream to the web processes through Redis.
 
-Redis keeps nothing: the cursor says what was pushed, and receivers drop what they have seen, so a push that is
-repeated after a crash arrives once.
+Redis keeps nothing: the cursor says what was pushed, and receivers drop what they have seen, so a push that
+is repeated after a crash arrives once.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """Sealing: every committed event gets its place in the gapless, hash-chained order, exactly once.
 
-How late committers are found. Events carry the id of their transaction. The sealer remembers the database snapshot of
-its last complete pass; what is new since then was written either by a transaction that had not begun at that time
-(its id is at or above the snapshot's ``xmax``) or by one that was still running (its id is in the snapshot's list).
-Both are short ranges of one index, so a pass costs what it finds, however old a late committer is and however long
-the stream has grown. An anti-join with the seals makes a repeated pass harmless, so the snapshot may be remembered
-late; and where it cannot be trusted (first start, a database restored into another cluster) one pass looks at all.
+How late committers are found. Events carry the id of their transaction. The sealer remembers the database
+snapshot of its last complete pass; what is new since then was written either by a transaction that had not
+begun at that time (its id is at or above the snapshot's ``xmax``) or by one that was still running (its id
+is in the snapshot's list). Both are short ranges of one index, so a pass costs what it finds, however old a
+late committer is and however long the stream has grown. An anti-join with the seals makes a repeated pass
+harmless, so the snapshot may be remembered late; and where it cannot be trusted (first start, a database
+restored into another cluster) one pass looks at all.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from compliance.stream import Sealed, Snapshot
 logger = logging.getLogger(__name__)
 
 BATCH = 2_000
+_BEFORE_ALL = UUID(int=0)
 
 _NOT_SEALED = "NOT EXISTS (SELECT FROM compliance_auditseal s WHERE s.event_id = e.id)"
 _SINCE = (
@@ -43,7 +45,7 @@ class _Pass:
     """A pass under way: the snapshot it began with, and the last id it has sealed."""
 
     snapshot: str
-    after: UUID = UUID(int=0)
+    after: UUID = _BEFORE_ALL
 
 
 def chain_name(session: Session) -> str:

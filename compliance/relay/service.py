@@ -1,7 +1,8 @@
 """The relay process: candidates for the lead, one leader, and what the leader does all day.
 
-Seal what was committed, push it to the live pages, feed the other consumers, say that one is alive, anchor the head.
-Killed at any instruction, it loses nothing: seals are transactions, cursors are durable, receivers drop repetitions.
+Seal what was committed, push it to the live pages, feed the other consumers, say that one is alive, anchor
+the head. Killed at any instruction, it loses nothing: seals are transactions, cursors are durable,
+receivers drop repetitions.
 """
 
 from __future__ import annotations
@@ -33,12 +34,14 @@ POLL_SECONDS = 0.25
 BEAT_SECONDS = 1.0
 CANDIDATE_SECONDS = 1.0
 
-# The heartbeat may be lost with a crash of the database, so it waits for no disk; every second is often enough, and
-# seldom enough that a row with a long tail of old versions (under a transaction of hours) stays quick to update.
+# The heartbeat may be lost with a crash of the database, so it waits for no disk; every second is often
+# enough, and seldom enough that a row with a long tail of old versions (under a transaction of hours) stays
+# quick to update.
 _BEAT = (
     "WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true) AS set), cursor AS ("
-    " INSERT INTO compliance_eventcursor (consumer, seq, updated_at, last_error) VALUES (%(live)s, %(seq)s, %(now)s,"
-    " %(error)s) ON CONFLICT (consumer) DO UPDATE SET seq = excluded.seq, updated_at = excluded.updated_at,"
+    " INSERT INTO compliance_eventcursor (consumer, seq, updated_at, last_error)"
+    " VALUES (%(live)s, %(seq)s, %(now)s, %(error)s)"
+    " ON CONFLICT (consumer) DO UPDATE SET seq = excluded.seq, updated_at = excluded.updated_at,"
     " last_error = excluded.last_error)"
     " INSERT INTO compliance_relaystate (id, holder, beat_at, sealed_seq, sealed_hash, snapshot, cluster)"
     " SELECT 1, %(holder)s, %(now)s, %(head)s, %(hash)s, %(snapshot)s, %(chain)s FROM lazily"
@@ -84,8 +87,8 @@ class Relay:
         anchoring = Anchoring(session, chain=sealer.chain, file=self._anchor_file)
         live = LivePush(seq=_live_cursor(head=sealer.seq))
         head = Head()
-        # Where the push begins is written down before anything is sealed: whoever dies right after the first seal
-        # leaves an heir who knows that it was not pushed yet.
+        # Where the push begins is written down before anything is sealed: whoever dies right after the
+        # first seal leaves an heir who knows that it was not pushed yet.
         self._beat(session, sealer, live)
         beat_due = 0.0
         with self._followers(head):

@@ -1,7 +1,7 @@
 """The relay's own database session: it holds the leader's lock, writes the seals and hears the wake-up calls.
 
-It is no Django connection, because the lock lives and dies with the session: whoever loses the session can no longer
-write a seal, so there are never two sealers.
+It is no Django connection, because the lock lives and dies with the session: whoever loses the session can
+no longer write a seal, so there are never two sealers.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def take_lead(session: Session) -> bool:
 
 
 def listen(session: Session) -> None:
-    session.execute(f"LISTEN {WAKE_CHANNEL}")  # type: ignore[arg-type]  # a constant
+    session.execute(f"LISTEN {WAKE_CHANNEL}")
 
 
 def wait_for_wake(session: Session, *, seconds: float) -> bool:

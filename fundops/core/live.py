@@ -1,7 +1,7 @@
 """Live topics: their names, who may listen to each, and the shape of what is sent.
 
-An app registers the prefixes it owns when it starts; the websocket asks here at every subscription. A topic reads
-``prefix`` ("cohorts") or ``prefix:key`` ("cohort:12").
+An app registers the prefixes it owns when it starts; the websocket asks here at every subscription. A topic
+reads ``prefix`` ("cohorts") or ``prefix:key`` ("cohort:12").
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ class TopicDeniedError(FundopsError):
     title = "Topic denied"
 
     def __init__(self, topic: str) -> None:
-        super().__init__(f"You may not listen to '{topic}'. Ask for the right to view its subject.", topic=topic)
+        super().__init__(
+            f"You may not listen to '{topic}'. Ask for the right to view its subject.", topic=topic
+        )
 
 
 _registry: dict[str, Authorise] = {}
@@ -64,8 +66,8 @@ _registry: dict[str, Authorise] = {}
 def register_topic(prefix: str, authorise: Authorise) -> None:
     """Declares the topics ``prefix`` and ``prefix:<key>``; ``authorise(user, key)`` says who may listen.
 
-    ``key`` is "" for the bare prefix. Called from an app's ``ready()``; raises ValueError when another function
-    already owns the prefix.
+    ``key`` is "" for the bare prefix. Called from an app's ``ready()``; raises ValueError when another
+    function already owns the prefix.
     """
     match = TOPIC_PATTERN.fullmatch(prefix)
     if match is None or match["key"]:

@@ -1,4 +1,5 @@
-"""Who may stay connected and who may listen: the questions the hub asks the database, many sockets at a time."""
+"""Who may stay connected and who may listen: the questions the hub asks the database, many sockets at a
+time."""
 
 from __future__ import annotations
 
@@ -23,15 +24,16 @@ SELECT u.id, u.is_active, u.is_superuser, u.password,
        ARRAY(SELECT gp.id FROM auth_group_permissions gp JOIN core_user_groups g ON g.group_id = gp.group_id
               WHERE g.user_id = u.id ORDER BY 1),
        ARRAY(SELECT o.id FROM guardian_userobjectpermission o WHERE o.user_id = u.id ORDER BY 1),
-       ARRAY(SELECT o.id FROM guardian_groupobjectpermission o JOIN core_user_groups g ON g.group_id = o.group_id
-              WHERE g.user_id = u.id ORDER BY 1)
+       ARRAY(SELECT o.id FROM guardian_groupobjectpermission o
+              JOIN core_user_groups g ON g.group_id = o.group_id WHERE g.user_id = u.id ORDER BY 1)
   FROM core_user u WHERE u.id = ANY(%s) AND u.is_active
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What an account's connections rest on: a change of ``login`` ends them, one of ``rights`` re-asks them."""
+    """What an account's connections rest on: a change of ``login`` ends them, one of ``rights`` re-asks
+    them."""
 
     login: int
     rights: int
@@ -54,7 +56,8 @@ def living_sessions(keys: Collection[str]) -> set[str]:
 
 
 def refusal(user_id: int, topic: str) -> FundopsError | None:
-    """None when the account may listen to ``topic``; asked with a fresh account, whose rights are not cached."""
+    """None when the account may listen to ``topic``; asked with a fresh account, whose rights are not
+    cached."""
     user = User.objects.filter(pk=user_id).first()
     if user is None:
         return TopicDeniedError(topic)

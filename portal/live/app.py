@@ -1,4 +1,5 @@
-"""The websocket's door: origin, session, account, then the connection itself; and the hub's end with its process."""
+"""The websocket's door: origin, session, account, then the connection itself; and the hub's end with its
+process."""
 
 from __future__ import annotations
 
@@ -62,5 +63,5 @@ async def lifespan(_scope: dict[str, Any], receive: Receive, send: Send) -> None
 
 
 websocket_application = AllowedHostsOriginValidator(
-    AuthMiddlewareStack(URLRouter([path("ws/live/", live_socket)]))
+    AuthMiddlewareStack(URLRouter([path("ws/live/", live_socket)])  # type: ignore[arg-type]  # an ASGI application, not a view)
 )

@@ -1,8 +1,8 @@
 """The hub: a process's one subscription to the relay, shared by all its websockets.
 
-It follows the sealed stream by its places. A batch that leaves a hole, a Redis that went away and a message that never
-came are all the same to it: it reads what it missed from the database and goes on. Nothing is told twice, because
-every place is passed once; nothing is left out, because no place is jumped.
+It follows the sealed stream by its places. A batch that leaves a hole, a Redis that went away and a message
+that never came are all the same to it: it reads what it missed from the database and goes on. Nothing is
+told twice, because every place is passed once; nothing is left out, because no place is jumped.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Hub:
         now = asyncio.get_running_loop().time()
         if self._allowed.get((user_id, topic), 0.0) > now:
             return None
-        answer = await _refusal(user_id, topic)
+        answer: FundopsError | None = await _refusal(user_id, topic)
         if answer is None:
             self._allowed[(user_id, topic)] = now + REFUSAL_SECONDS
         return answer
@@ -154,7 +154,9 @@ class Hub:
                 del socket.held[topic]
         if not still or topic not in socket.topics:
             return  # unsubscribed, or subscribed anew, meanwhile
-        self._replay(socket, topic, after, None if missed is None else [make_frame(item) for item in missed], upto)
+        self._replay(
+            socket, topic, after, None if missed is None else [make_frame(item) for item in missed], upto
+        )
         for text in held:
             socket.offer(text)
 
@@ -194,7 +196,9 @@ class Hub:
                 await self._follow_redis()
             except (RedisError, OSError, ValueError, KeyError, DatabaseError) as error:
                 if self.connected:
-                    logger.warning("The live hub lost the relay (%s); it reads the database meanwhile.", error)
+                    logger.warning(
+                        "The live hub lost the relay (%s); it reads the database meanwhile.", error
+                    )
                 self.connected = False
                 pause = min(pause * 2, RETRY_SECONDS[1])
                 await asyncio.sleep(pause)
@@ -211,7 +215,9 @@ class Hub:
         try:
             async with client.pubsub() as channel:
                 await channel.subscribe(live_channel())
-                while (answer := await channel.get_message(timeout=5)) is None or answer["type"] != "subscribe":
+                while (answer := await channel.get_message(timeout=5)) is None or answer[
+                    "type"
+                ] != "subscribe":
                     if answer is None:
                         raise TimeoutError("Redis does not confirm the subscription")
                 # What was pushed before the subscription began to hold is in the database.
@@ -300,7 +306,8 @@ class Hub:
                 logger.warning("Sessions could not be checked; the next look is in %s s.", CHECK_SECONDS)
 
     async def check_accounts(self) -> None:
-        """Ends the connections of people who signed out or were switched off; re-asks where rights changed."""
+        """Ends the connections of people who signed out or were switched off; re-asks where rights
+        changed."""
         sockets = list(self._sockets)
         users = {socket.user_id for socket in sockets}
         if not sockets:
@@ -311,7 +318,9 @@ class Hub:
         now_standing = await _standings(users)
         before, self._standings = self._standings, now_standing
         changed = {
-            user for user in users if user in before and user in now_standing and before[user] != now_standing[user]
+            user
+            for user in users
+            if user in before and user in now_standing and before[user] != now_standing[user]
         }
         for key in [key for key in self._allowed if key[0] in changed or key[0] not in now_standing]:
             del self._allowed[key]

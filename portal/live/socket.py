@@ -1,7 +1,7 @@
 """One browser's websocket: its subscriptions, its bounded queue and its end.
 
-Written straight onto ASGI: the hub puts ready-made text into the queue, one task a socket sends it. A browser that
-does not read fills its own queue only, and is closed with a reason when that is full.
+Written straight onto ASGI: the hub puts ready-made text into the queue, one task a socket sends it. A
+browser that does not read fills its own queue only, and is closed with a reason when that is full.
 """
 
 from __future__ import annotations
@@ -136,9 +136,13 @@ class LiveSocket:
             case {"type": "subscribe", "topic": str(topic)}:
                 after = request.get("after")
                 if after is not None and (type(after) is not int or not 0 <= after < 2**53):
-                    self.tell("error", code="bad_request", topic=topic[:120], detail="'after' is a place: a number.")
+                    self.tell(
+                        "error", code="bad_request", topic=topic[:120], detail="'after' is a place: a number."
+                    )
                 elif len(self.topics) >= MAX_TOPICS and topic not in self.topics:
-                    self.tell("error", code="too_many_topics", topic=topic[:120], detail=f"{MAX_TOPICS} at most.")
+                    self.tell(
+                        "error", code="too_many_topics", topic=topic[:120], detail=f"{MAX_TOPICS} at most."
+                    )
                 else:
                     await self._subscribe(topic, after, hub)
             case {"type": "unsubscribe", "topic": str(topic)}:
@@ -172,11 +176,13 @@ def _parse(text: str) -> dict[str, Any]:
 
 
 async def serve(socket: LiveSocket, receive: Receive, hub: Hub) -> tuple[int, str] | None:
-    """Runs a connection to its end; returns the close code and reason when it is ours to say, None when it is gone."""
+    """Runs a connection to its end; returns the close code and reason when it is ours to say, None when it
+    is gone."""
     reader = asyncio.ensure_future(socket.read(receive, hub))
     writer = asyncio.ensure_future(socket.write())
     try:
-        await asyncio.wait({reader, writer, socket.ended}, return_when=asyncio.FIRST_COMPLETED)
+        waited: list[asyncio.Future[Any]] = [reader, writer, socket.ended]
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in (reader, writer):
             task.cancel()
@@ -191,4 +197,6 @@ async def serve(socket: LiveSocket, receive: Receive, hub: Hub) -> tuple[int, st
 async def close(send: Send, code: int, reason: str) -> None:
     """Says goodbye, for as long as the browser cares to listen."""
     with suppress(TimeoutError, OSError):
-        await asyncio.wait_for(send({"type": "websocket.close", "code": code, "reason": reason}), CLOSE_SECONDS)
+        await asyncio.wait_for(
+            send({"type": "websocket.close", "code": code, "reason": reason}), CLOSE_SECONDS
+        )

@@ -149,7 +149,7 @@ def test_triggers_refuse_everyone_else_too(
     for role in ("postgres", "fundops_owner"):
         superuser.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(role)))
         with pytest.raises(psycopg.errors.RestrictViolation, match="append-only"):
-            superuser.execute(statement.format(table, change))  # type: ignore[arg-type]
+            superuser.execute(statement.format(table, change))
 
 
 @pytest.mark.django_db(transaction=True)

@@ -134,7 +134,7 @@ def test_concurrent_writers_with_long_transactions_and_rollbacks_lose_nothing() 
                     " jsonb_build_object('w', %s::int, 'n', %s::int), '{}')",
                     [worker, number],
                 )
-                held.append(session)  # type: ignore[arg-type]
+                held.append(session)
                 while held and (len(held) > 4 or number == each - 1):
                     out = held.pop(rng.randrange(len(held)))
                     out.execute("ROLLBACK" if rng.random() < 0.2 else "COMMIT")

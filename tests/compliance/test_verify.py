@@ -65,7 +65,8 @@ def rewrite_from(attacker: Superuser, seq: int) -> None:
     for item in read_sealed(after=seq - 1, limit=1000):
         hash_ = link(item.event, seq=item.seq, prev_hash=before)
         attacker.execute(
-            "UPDATE compliance_auditseal SET prev_hash = %s, hash = %s WHERE seq = %s", [before, hash_, item.seq]
+            "UPDATE compliance_auditseal SET prev_hash = %s, hash = %s WHERE seq = %s",
+            [before, hash_, item.seq],
         )
         before = hash_
 
@@ -98,14 +99,15 @@ def test_empty_stream_is_intact() -> None:
 )
 def test_edited_event_is_named(chain: Superuser, change: str) -> None:
     target = event_at(5)
-    chain.execute(f"UPDATE compliance_auditevent SET {change} WHERE id = %s", [target.id])  # type: ignore[arg-type]
+    statement = f"UPDATE compliance_auditevent SET {change} WHERE id = %s"  # noqa: S608
+    chain.execute(statement, [target.id])
     (finding,) = verify_chain().findings
     assert (finding.code, finding.seq, finding.event) == ("event_edited", 5, str(target.id))
 
 
 def test_every_column_of_the_event_is_covered_by_the_hash() -> None:
     columns = {field.column for field in AuditEvent._meta.concrete_fields}
-    assert columns == {name.removeprefix("e.").split("::")[0] for name in EventRow.__slots__}  # type: ignore[attr-defined]
+    assert columns == {name.removeprefix("e.").split("::")[0] for name in EventRow.__slots__}
 
 
 def test_deleted_event_is_named(chain: Superuser) -> None:
@@ -136,12 +138,14 @@ def test_swapped_events_are_named_with_their_true_places(chain: Superuser) -> No
     chain.execute("ALTER TABLE compliance_auditseal DROP CONSTRAINT compliance_auditseal_event_id_key")
     try:
         chain.execute(
-            "UPDATE compliance_auditseal SET event_id = CASE seq WHEN 4 THEN %s ELSE %s END WHERE seq IN (4, 7)",
+            "UPDATE compliance_auditseal SET event_id = CASE seq WHEN 4 THEN %s ELSE %s END"
+            " WHERE seq IN (4, 7)",
             [two.id, one.id],
         )
     finally:
         chain.execute(
-            "ALTER TABLE compliance_auditseal ADD CONSTRAINT compliance_auditseal_event_id_key UNIQUE (event_id)"
+            "ALTER TABLE compliance_auditseal"
+            " ADD CONSTRAINT compliance_auditseal_event_id_key UNIQUE (event_id)"
         )
     verdict = verify_chain()
     assert {(finding.code, finding.seq, finding.event) for finding in verdict.findings} == {
@@ -177,11 +181,15 @@ def test_wholly_recomputed_chain_contradicts_the_anchor(chain: Superuser, anchor
 def test_recomputed_chain_with_forged_anchor_is_found_by_its_code(chain: Superuser) -> None:
     chain.execute("UPDATE compliance_auditevent SET payload = '{\"n\": 40}' WHERE id = %s", [event_at(5).id])
     rewrite_from(chain, 5)
-    chain.execute("UPDATE compliance_auditanchor SET hash = (SELECT hash FROM compliance_auditseal WHERE seq = 10)")
+    chain.execute(
+        "UPDATE compliance_auditanchor SET hash = (SELECT hash FROM compliance_auditseal WHERE seq = 10)"
+    )
     assert codes() == [("anchor_forged", 10)]
 
 
-def test_recomputed_chain_with_the_anchors_deleted_contradicts_the_file(chain: Superuser, anchors: Path) -> None:
+def test_recomputed_chain_with_the_anchors_deleted_contradicts_the_file(
+    chain: Superuser, anchors: Path
+) -> None:
     chain.execute("UPDATE compliance_auditevent SET payload = '{\"n\": 40}' WHERE id = %s", [event_at(5).id])
     rewrite_from(chain, 5)
     chain.execute("DELETE FROM compliance_auditanchor")
@@ -190,7 +198,9 @@ def test_recomputed_chain_with_the_anchors_deleted_contradicts_the_file(chain: S
 
 def cut_tail(attacker: Superuser, keep: int) -> None:
     attacker.execute(
-        "DELETE FROM compliance_auditevent e USING compliance_auditseal s WHERE s.event_id = e.id AND s.seq > %s", [keep]
+        "DELETE FROM compliance_auditevent e USING compliance_auditseal s"
+        " WHERE s.event_id = e.id AND s.seq > %s",
+        [keep],
     )
     attacker.execute("DELETE FROM compliance_auditseal WHERE seq > %s", [keep])
 
@@ -222,8 +232,9 @@ def test_emptied_stream_is_found(chain: Superuser, anchors: Path) -> None:
 
 def test_event_inserted_past_the_rules_is_found(chain: Superuser) -> None:
     chain.execute(
-        "INSERT INTO compliance_auditevent (at, kind, actor_label, object_type, object_id, object_label, payload,"
-        " topics, created_xid) VALUES (now() - interval '1 hour', 'test.forged.done', 'x', '', '', '', '{}', '{}', 3)"
+        "INSERT INTO compliance_auditevent (at, kind, actor_label, object_type, object_id, object_label,"
+        " payload, topics, created_xid)"
+        " VALUES (now() - interval '1 hour', 'test.forged.done', 'x', '', '', '', '{}', '{}', 3)"
     )
     assert codes() == [("event_unsealed", None)]
 
@@ -232,8 +243,8 @@ def test_row_inserted_into_the_chain_is_found(chain: Superuser) -> None:
     for seq in range(12, 5, -1):
         chain.execute("UPDATE compliance_auditseal SET seq = seq + 1 WHERE seq = %s", [seq])
     row = chain.execute(
-        "INSERT INTO compliance_auditevent (at, kind, actor_label, object_type, object_id, object_label, payload,"
-        " topics) VALUES (now(), 'test.forged.done', 'x', '', '', '', '{}', '{}') RETURNING id"
+        "INSERT INTO compliance_auditevent (at, kind, actor_label, object_type, object_id, object_label,"
+        " payload, topics) VALUES (now(), 'test.forged.done', 'x', '', '', '', '{}', '{}') RETURNING id"
     ).fetchone()
     assert row is not None
     prev = AuditSeal.objects.get(seq=5).hash
@@ -261,7 +272,9 @@ def test_anchor_outlives_a_rotated_secret_key(chain: Superuser, anchors: Path, s
 
 
 def test_verification_from_the_middle_sees_what_comes_after(chain: Superuser) -> None:
-    chain.execute("UPDATE compliance_auditevent SET kind = 'a.b' WHERE id IN (%s, %s)", [event_at(3).id, event_at(9).id])
+    chain.execute(
+        "UPDATE compliance_auditevent SET kind = 'a.b' WHERE id IN (%s, %s)", [event_at(3).id, event_at(9).id]
+    )
     verdict = verify_chain(from_seq=6)
     assert [(f.code, f.seq) for f in verdict.findings] == [("event_edited", 9)]
     assert (verdict.checked, verdict.first_seq) == (7, 6)

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from asgiref.testing import ApplicationCommunicator
+from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.sessions.backends.db import SessionStore
-from django.conf import settings
 
 from fundops.core.models import User
 from portal.live.app import websocket_application
@@ -29,7 +29,9 @@ def signed_in(user: User) -> SessionStore:
 class Browser:
     """One websocket against the application in this event loop."""
 
-    def __init__(self, session_key: str | None, *, query: str = "", origin: str = "http://testserver") -> None:
+    def __init__(
+        self, session_key: str | None, *, query: str = "", origin: str = "http://testserver"
+    ) -> None:
         headers = [(b"origin", origin.encode()), (b"host", b"testserver")]
         if session_key is not None:
             headers.append((b"cookie", f"{settings.SESSION_COOKIE_NAME}={session_key}".encode()))
@@ -40,7 +42,7 @@ class Browser:
             "headers": headers,
             "subprotocols": [],
         }
-        self.link = ApplicationCommunicator(websocket_application, scope)
+        self.link: Any = ApplicationCommunicator(websocket_application, scope)  # type: ignore[no-untyped-call]
 
     async def open(self) -> bool:
         await self.link.send_input({"type": "websocket.connect"})
@@ -74,7 +76,7 @@ class Browser:
     async def silent(self) -> bool:
         """True when nothing but the answer to a ping comes: whatever was due before it has been sent."""
         await self.ask(type="ping")
-        return (await self.next())["type"] == "pong"
+        return bool((await self.next())["type"] == "pong")
 
     async def end(self, seconds: float = 5) -> tuple[int, str]:
         """The close code and reason, skipping messages before them."""
@@ -95,5 +97,5 @@ def seqs(messages: Iterable[dict[str, Any]]) -> list[int]:
 async def eventually(condition: Any, seconds: float = 10) -> None:
     """Returns once ``condition()`` holds."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for happens elsewhere
             await asyncio.sleep(0.01)

@@ -1,4 +1,5 @@
-"""`/ws/live/`: subscriptions, refusals, resuming, and the ends of a connection, against real Redis and PostgreSQL."""
+"""`/ws/live/`: subscriptions, refusals, resuming, and the ends of a connection, against real Redis and
+PostgreSQL."""
 
 from __future__ import annotations
 
@@ -32,7 +33,9 @@ def person(name: str, *roles: Role) -> tuple[User, str]:
 
 
 @sync_to_async
-def tell(count: int = 1, *, topics: list[str] | None = None, kind: str = "test.thing.done", push: bool = True) -> list[Sealed]:
+def tell(
+    count: int = 1, *, topics: list[str] | None = None, kind: str = "test.thing.done", push: bool = True
+) -> list[Sealed]:
     """Publishes and seals ``count`` events; pushes them as the relay does unless told not to."""
     before, _ = sealed_head()
     for number in range(count):
@@ -96,7 +99,12 @@ async def test_unsubscribed_topic_is_silent(hub: Hub) -> None:
 
 @pytest.mark.parametrize(
     ("topic", "code"),
-    [("cohort:secret", "topic_denied"), ("audit", "topic_denied"), ("nothing:1", "topic_unknown"), ("Bad topic", "topic_unknown")],
+    [
+        ("cohort:secret", "topic_denied"),
+        ("audit", "topic_denied"),
+        ("nothing:1", "topic_unknown"),
+        ("Bad topic", "topic_unknown"),
+    ],
 )
 async def test_refused_topic_gets_a_typed_error(hub: Hub, topic: str, code: str) -> None:
     _, key = await person("ada", Role.PORTFOLIO_MANAGER)
@@ -117,7 +125,11 @@ async def test_auditor_hears_every_event_without_its_payload(hub: Hub) -> None:
     await browser.subscribe("audit")
     await tell(topics=["cohort:1"])
     message = await browser.next()
-    assert (message["topic"], message["data"]["actor"], message["data"]["topics"]) == ("audit", "system", ["cohort:1"])
+    assert (message["topic"], message["data"]["actor"], message["data"]["topics"]) == (
+        "audit",
+        "system",
+        ["cohort:1"],
+    )
     assert "n" not in message["data"]
     await browser.leave()
 
@@ -164,7 +176,11 @@ async def test_resumed_subscription_gets_what_it_missed_once_and_in_order(hub: H
         hub._ring_floor = 8
     browser = Browser(key)
     await browser.hello()
-    assert await browser.subscribe("cohort:1", after=2) == {"type": "subscribed", "topic": "cohort:1", "seq": 2}
+    assert await browser.subscribe("cohort:1", after=2) == {
+        "type": "subscribed",
+        "topic": "cohort:1",
+        "seq": 2,
+    }
     assert seqs(await browser.take(4)) == [3, 6, 7, 8]
     await tell(1, topics=["cohort:1"])
     assert (await browser.next())["seq"] == 9
@@ -172,7 +188,9 @@ async def test_resumed_subscription_gets_what_it_missed_once_and_in_order(hub: H
     await browser.leave()
 
 
-async def test_events_that_happen_during_a_replay_come_after_it_once(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_events_that_happen_during_a_replay_come_after_it_once(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _, key = await person("ada")
     await tell(5, topics=["cohort:1"])
     await eventually(lambda: hub.seq == 5)

@@ -1,4 +1,5 @@
-"""`manage.py run_relay`: seals the audit stream and brings it to live pages and consumers until it is stopped."""
+"""`manage.py run_relay`: seals the audit stream and brings it to live pages and consumers until it is
+stopped."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from compliance.relay.service import Relay
 
 class Command(BaseCommand):
     help = (
-        "Seals committed audit events into the hash chain and relays them to live pages and registered consumers. "
+        "Seals committed audit events into the hash chain and relays them to live pages and registered "
+        "consumers. "
         "Start as many as you like: one leads, the others wait for it to go."
     )
 
