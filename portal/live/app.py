@@ -62,6 +62,5 @@ async def lifespan(_scope: dict[str, Any], receive: Receive, send: Send) -> None
             return
 
 
-websocket_application = AllowedHostsOriginValidator(
-    AuthMiddlewareStack(URLRouter([path("ws/live/", live_socket)])  # type: ignore[arg-type]  # an ASGI application, not a view)
-)
+_routes: list[Any] = [path("ws/live/", live_socket)]  # type: ignore[arg-type]  # an ASGI application, not a view
+websocket_application = AllowedHostsOriginValidator(AuthMiddlewareStack(URLRouter(_routes)))
