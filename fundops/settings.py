@@ -184,12 +184,12 @@ MFA_FORMS = {"add_webauthn": "fundops.core.forms.AddPasskeyForm"}
 MFA_TOTP_ISSUER = "fundops"
 MFA_TOTP_TOLERANCE = 1  # a phone's clock may be half a minute off
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PRODUCTION  # http://localhost, where no certificate is needed
-#: Staff without a second factor can only enrol one. The demo's cast and the tests sign in with passwords alone.
+#: Staff without a second factor can only enrol one. The demo's cast and the tests use passwords alone.
 SECOND_FACTOR_REQUIRED = ENV.fundops_env not in {"demo", "test"}
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
-# By account alone: a shared office address must not lock its colleagues out. Addresses have their own limit on
-# the sign-in page (allauth's "login"), so the check that asks for one here is answered.
+# By account alone: a shared office address must not lock its colleagues out. Addresses have their own limit
+# on the sign-in page (allauth's "login"), so the check that asks for one here is answered.
 AXES_LOCKOUT_PARAMETERS = ["username"]
 SILENCED_SYSTEM_CHECKS = ["axes.W006"]
 AXES_USERNAME_CALLABLE = "fundops.core.forms.lockout_name"
@@ -268,13 +268,16 @@ UNFOLD = {
     },
 }
 
-# --- The API --------------------------------------------------------------------------------------------------
+# --- The API --------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "fundops.core.api_schema.Schema",
     "DEFAULT_AUTHENTICATION_CLASSES": ["fundops.core.api_classes.SessionLogin"],
     "DEFAULT_PERMISSION_CLASSES": ["fundops.core.permissions.DeclaredPermission"],
     "DEFAULT_PAGINATION_CLASS": "fundops.core.api_classes.Page",
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer", "fundops.core.api_classes.CSVRenderer"],
+    "DEFAULT_RENDERER_CLASSES": [
+        "rest_framework.renderers.JSONRenderer",
+        "fundops.core.api_classes.CSVRenderer",
+    ],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser", "rest_framework.parsers.FormParser"],
     "DEFAULT_FILTER_BACKENDS": [
         "django_filters.rest_framework.DjangoFilterBackend",
@@ -291,9 +294,10 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "fundops",
-    "DESCRIPTION": "Errors are problem+json. Lists are paged; they come as CSV with ?format=csv or Accept: text/csv.",
+    "DESCRIPTION": "Errors are problem+json. Lists are paged, and CSV with ?format=csv or Accept: text/csv.",
     "VERSION": "0.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["fundops.core.permissions.DeclaredPermission"],
     "COMPONENT_SPLIT_REQUEST": True,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

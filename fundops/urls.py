@@ -1,4 +1,4 @@
-"""Where every page and interface is found. The probes (/healthz, /readyz, /metrics) are answered by a middleware."""
+"""Where every page and interface is found; the probes (/healthz, /readyz, /metrics) are a middleware's."""
 
 from importlib.util import find_spec
 

@@ -102,7 +102,7 @@ def _link(entry: Entry, path: str) -> Link:
 
 
 def shell(request: HttpRequest) -> dict[str, object]:
-    """Context processor: what the page shell shows of its reader and of the installation. Lazy: fragments pay nothing."""
+    """Context processor: what the shell shows of its reader. Lazy: fragments pay nothing for it."""
     user = getattr(request, "user", None)
     context: dict[str, object] = {"environment": settings.ENV.fundops_env}
     if isinstance(user, User):

@@ -39,7 +39,7 @@ class PortalTable(tables.Table):  # type: ignore[misc]
 
 
 class _FigureColumn(tables.Column):  # type: ignore[misc]
-    """Right-aligned; the export gets the bare value, the page the written one. ``reason`` explains a missing value."""
+    """Right-aligned; exports get the bare value, pages the written one; ``reason`` explains a missing one."""
 
     def __init__(self, *args: Any, reason: str = figures.NO_VALUE, **kwargs: Any) -> None:
         self.reason = reason
@@ -119,7 +119,7 @@ class TimeColumn(tables.Column):  # type: ignore[misc]
 
 
 class TablePage(PermissionRequiredMixin, ExportMixin, SingleTableMixin, FilterView):  # type: ignore[misc]
-    """A page with one table: filter by form, sort by header, export the whole filtered list (?_export=csv|json)."""
+    """A page with one table: filter by form, sort by header, export what is filtered (?_export=csv|json)."""
 
     export_formats = ("csv", "json")
     paginate_by = 50

@@ -12,11 +12,13 @@ import re
 import shutil
 import sys
 from pathlib import Path
+from typing import Literal
 
 from playwright.sync_api import Browser, StorageState, sync_playwright
 
 SIZES = {"wide": (1440, 900), "phone": (390, 844)}
-THEMES = ("light", "dark")
+Theme = Literal["light", "dark"]
+THEMES: tuple[Theme, ...] = ("light", "dark")
 
 
 def name_of(path: str) -> str:
@@ -66,7 +68,9 @@ def main() -> None:
         browser.close()
 
 
-def take(browser: Browser, given: argparse.Namespace, state: StorageState | None, size: str, theme: str) -> None:
+def take(
+    browser: Browser, given: argparse.Namespace, state: StorageState | None, size: str, theme: Theme
+) -> None:
     width, height = SIZES[size]
     context = browser.new_context(
         base_url=given.base_url,

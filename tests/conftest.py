@@ -35,7 +35,7 @@ def django_db_setup(
     with django_db_blocker.unblock():
         _become(settings.DATABASE_OWNER)
         connection.settings_dict.setdefault("TEST", {})["NAME"] = f"test_fundops_{suffix}_{_run_id()}"
-        made = setup_databases(verbosity=0, interactive=False, aliases={"default"})
+        made = setup_databases(verbosity=0, interactive=False, aliases={"default": False}, serialized_aliases=())
         _become(app)
     yield
     with django_db_blocker.unblock():

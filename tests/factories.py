@@ -1,8 +1,10 @@
 """The cast of the tests: a person for every role, made the same way everywhere.
 
-    manager = user_with(Role.PORTFOLIO_MANAGER)
-    owner, colleague, outsider = cast()
+manager = user_with(Role.PORTFOLIO_MANAGER)
+owner, colleague, outsider = cast()
 """
+
+# mypy: disable-error-code="no-untyped-call, untyped-decorator, attr-defined"
 
 from __future__ import annotations
 
@@ -37,8 +39,7 @@ class UserFactory(factory.django.DjangoModelFactory[User]):
 
 def user_with(*roles: Role, **fields: Any) -> User:
     """An account that holds exactly ``roles``."""
-    user: User = UserFactory(roles=roles, **fields)
-    return user
+    return UserFactory.create(roles=roles, **fields)
 
 
 class Cast(NamedTuple):

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.internal.flows.login import get_authentication_records
 from django.http import HttpRequest
+
+from fundops.core.models import User
+from fundops.core.security_events import record_sign_in, record_sign_out
 
 
 class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
@@ -16,6 +20,17 @@ class AccountAdapter(DefaultAccountAdapter):  # type: ignore[misc]
 
     def pre_authenticate(self, request: HttpRequest, **credentials: Any) -> None:
         """No count here: axes locks accounts after failures, and the sign-in page is limited by address."""
+
+    def login(self, request: HttpRequest, user: User) -> None:
+        super().login(request, user)
+        proofs = get_authentication_records(request, user)
+        record_sign_in(user=user, methods=[str(proof["method"]) for proof in proofs])
+
+    def logout(self, request: HttpRequest) -> None:
+        user = request.user
+        super().logout(request)
+        if isinstance(user, User):
+            record_sign_out(user=user)
 
     def is_safe_url(self, url: str | None) -> bool:
         """Only paths of this site: a ``next`` with a host is ignored, ours included."""

@@ -35,6 +35,11 @@ from fundops.core.models import User
 from fundops.core.roles import ABOUT, Role
 
 
+def _actor(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)  # noqa: S101 - the admin site lets nobody else in
+    return request.user
+
+
 class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
     """For append-only models (ledger, orders, audit): rows are shown, and there is no way to change one."""
 
@@ -77,13 +82,21 @@ class _NewAccountForm(UserCreationForm):  # type: ignore[misc]
 
 
 @admin.register(User)
-class AccountAdmin(SimpleHistoryAdmin, UserAdmin, ModelAdmin):  # type: ignore[misc]
+class AccountAdmin(SimpleHistoryAdmin, UserAdmin, ModelAdmin):  # type: ignore[misc,type-arg]
     """Accounts; roles, closing and second factors go through the actions, so that each is an audit event."""
 
     form = _AccountForm
     add_form = _NewAccountForm
     change_password_form = AdminPasswordChangeForm
-    list_display = ("username", "display_name", "email", "show_roles", "show_factor", "is_active", "last_login")
+    list_display = (
+        "username",
+        "display_name",
+        "email",
+        "show_roles",
+        "show_factor",
+        "is_active",
+        "last_login",
+    )
     list_filter = ("groups", "is_active")
     search_fields = ("username", "display_name", "email")
     filter_horizontal = ()
@@ -105,26 +118,29 @@ class AccountAdmin(SimpleHistoryAdmin, UserAdmin, ModelAdmin):  # type: ignore[m
         rows: QuerySet[User] = super().get_queryset(request)
         return rows.prefetch_related("groups").annotate(factors=factors)
 
-    @display(description="Roles")
+    @display(description="Roles")  # type: ignore[untyped-decorator]
     def show_roles(self, user: User) -> str:
         return ", ".join(group.name for group in user.groups.all()) or "—"
 
-    @display(description="Second factor", label={True: "success", False: "danger"}, ordering="factors")
+    @display(description="Second factor", label={True: "success", False: "danger"}, ordering="factors")  # type: ignore[untyped-decorator]
     def show_factor(self, user: User) -> tuple[bool, str]:
         held = bool(getattr(user, "factors", 0))
         return held, "yes" if held else "none"
 
-    @display(description="Authenticators")
+    @display(description="Authenticators")  # type: ignore[untyped-decorator]
     def show_factors(self, user: User) -> str:
         rows = [
-            (a.get_type_display(), f"{a.created_at:%Y-%m-%d}", f"{a.last_used_at:%Y-%m-%d}" if a.last_used_at else "never")
+            (
+                a.get_type_display(),
+                f"{a.created_at:%Y-%m-%d}",
+                f"{a.last_used_at:%Y-%m-%d}" if a.last_used_at else "never",
+            )
             for a in Authenticator.objects.filter(user=user).order_by("created_at")
         ]
         return format_html_join("; ", "{} (added {}, last used {})", rows) or "None"
 
     def save_model(self, request: HttpRequest, obj: User, form: forms.Form, change: bool) -> None:  # noqa: FBT001
-        actor = request.user
-        assert isinstance(actor, User)  # noqa: S101 - the admin site lets nobody else in
+        actor = _actor(request)
         wanted = {Role(name) for name in form.cleaned_data.get("held_roles", ())}
         with transaction.atomic():
             if not change:
@@ -145,7 +161,7 @@ class AccountAdmin(SimpleHistoryAdmin, UserAdmin, ModelAdmin):  # type: ignore[m
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: FBT001
         """Nothing: the roles were set by their action."""
 
-    def get_form(self, request: HttpRequest, obj: User | None = None, **kwargs: Any) -> Any:
+    def get_form(self, request: HttpRequest, obj: User | None = None, **kwargs: Any) -> Any:  # type: ignore[override]
         form = super().get_form(request, obj, **kwargs)
         return _checked(form, request, obj)
 
@@ -165,24 +181,30 @@ class AccountAdmin(SimpleHistoryAdmin, UserAdmin, ModelAdmin):  # type: ignore[m
     @admin.action(description="Close the accounts", permissions=["change"])
     def close_accounts(self, request: HttpRequest, users: QuerySet[User]) -> None:
         self._each(
-            request, users, lambda u: actions.set_active(user=u, active=False, actor=request.user), "closed"
+            request,
+            users,
+            lambda u: actions.set_active(user=u, active=False, actor=_actor(request)),
+            "closed",
         )
 
     @admin.action(description="Reopen the accounts", permissions=["change"])
     def reopen_accounts(self, request: HttpRequest, users: QuerySet[User]) -> None:
         self._each(
-            request, users, lambda u: actions.set_active(user=u, active=True, actor=request.user), "reopened"
+            request,
+            users,
+            lambda u: actions.set_active(user=u, active=True, actor=_actor(request)),
+            "reopened",
         )
 
     @admin.action(description="Reset the second factor (lost device)", permissions=["change"])
     def reset_second_factors(self, request: HttpRequest, users: QuerySet[User]) -> None:
         self._each(
-            request, users, lambda u: actions.reset_second_factor(user=u, actor=request.user), "reset"
+            request, users, lambda u: actions.reset_second_factor(user=u, actor=_actor(request)), "reset"
         )
 
     @admin.action(description="Lift the lock after failed sign-ins", permissions=["change"])
     def lift_locks(self, request: HttpRequest, users: QuerySet[User]) -> None:
-        self._each(request, users, lambda u: actions.lift_lock(user=u, actor=request.user), "unlocked")
+        self._each(request, users, lambda u: actions.lift_lock(user=u, actor=_actor(request)), "unlocked")
 
 
 def _checked(form: Any, request: HttpRequest, obj: User | None) -> Any:
@@ -193,7 +215,7 @@ def _checked(form: Any, request: HttpRequest, obj: User | None) -> Any:
             names: list[str] = self.cleaned_data["held_roles"]
             wanted = {Role(name) for name in names}
             try:
-                actions.check_roles(user=obj, roles=wanted, actor=request.user)
+                actions.check_roles(user=obj, roles=wanted, actor=_actor(request))
             except FundopsError as error:
                 raise forms.ValidationError(error.message) from error
             return names
@@ -217,11 +239,11 @@ class RoleAdmin(ReadOnlyAdmin):
         rows: QuerySet[Group] = super().get_queryset(request)
         return rows.annotate(member_count=Count("user"))
 
-    @display(description="For")
+    @display(description="For")  # type: ignore[untyped-decorator]
     def about(self, group: Group) -> str:
         return ABOUT[Role(group.name)] if group.name in set(Role) else ""
 
-    @display(description="Members", ordering="member_count")
+    @display(description="Members", ordering="member_count")  # type: ignore[untyped-decorator]
     def members(self, group: Group) -> int:
         return int(getattr(group, "member_count", 0))
 
@@ -254,7 +276,7 @@ class LockoutAdmin(ReadOnlyAdmin):
     def lift(self, request: HttpRequest, attempts: QuerySet[AccessAttempt]) -> None:
         names = sorted(set(attempts.exclude(username=None).values_list("username", flat=True)))
         for name in names:
-            actions.lift_lock_of_name(username=name, actor=request.user)  # type: ignore[arg-type]
+            actions.lift_lock_of_name(username=name, actor=_actor(request))
         messages.success(request, f"Locks lifted: {', '.join(names) or 'none'}.")
 
 
@@ -286,4 +308,3 @@ class ClockedAdmin(ClockedScheduleAdmin, ModelAdmin):  # type: ignore[misc]
 @admin.register(IntervalSchedule, CrontabSchedule, SolarSchedule)
 class TimingAdmin(ModelAdmin):  # type: ignore[misc]
     pass
-

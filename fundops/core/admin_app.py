@@ -1,4 +1,4 @@
-"""Makes ours the site that every `admin.py` registers with; named in INSTALLED_APPS in the place of Django's admin."""
+"""Makes ours the site that every `admin.py` registers with; stands in INSTALLED_APPS for Django's."""
 
 from django.contrib.admin.apps import AdminConfig
 

@@ -1,4 +1,4 @@
-"""The administration: for the role Administrator alone, entered by the ordinary sign-in with its second factor."""
+"""The administration: for administrators alone, entered by the ordinary sign-in with its second factor."""
 
 from __future__ import annotations
 
@@ -37,9 +37,11 @@ class FundopsAdminSite(UnfoldAdminSite):  # type: ignore[misc]
         return redirect_to_login(request.GET.get("next") or "/admin/", resolve_url("account_login"))
 
     def admin_view(
-        self, view: Callable[..., HttpResponseBase], cacheable: bool = False  # noqa: FBT001, FBT002 - Django's own
+        self,
+        view: Callable[..., HttpResponseBase],
+        cacheable: bool = False,  # noqa: FBT001, FBT002 - Django's own
     ) -> Callable[..., HttpResponseBase]:
-        """The theme's widgets evaluate expressions and write style attributes: allowed here, and nowhere else."""
+        """The theme evaluates expressions and writes style attributes: allowed here, and nowhere else."""
         relaxed = csp_replace({"script-src": [SELF, UNSAFE_EVAL], "style-src": [SELF, UNSAFE_INLINE]})
         guarded: Callable[..., HttpResponseBase] = relaxed(super().admin_view(view, cacheable))
         return guarded

@@ -1,4 +1,4 @@
-"""The base of the REST API, so that every app's part of it is alike: errors as problem+json, the schema's view."""
+"""The base of the REST API, so that every app's part is alike: problem+json errors, the schema's view."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def handle_exception(error: Exception, context: Mapping[str, Any]) -> Response |
         return None
     set_rollback()
     # Errors are JSON also where the data would have been CSV.
-    request.accepted_renderer = ProblemRenderer()  # type: ignore[attr-defined]
-    request.accepted_media_type = PROBLEM_JSON  # type: ignore[attr-defined]
+    request.accepted_renderer = ProblemRenderer()
+    request.accepted_media_type = PROBLEM_JSON
     return ProblemResponse(body, headers=headers)
 
 

@@ -50,7 +50,7 @@ class Page(PageNumberPagination):
         return response
 
 
-# --- Renderers ------------------------------------------------------------------------------------------------
+# --- Renderers ---
 class ProblemRenderer(BaseRenderer):
     media_type = PROBLEM_JSON
     format = "problem"
@@ -61,7 +61,7 @@ class ProblemRenderer(BaseRenderer):
 
 
 class CSVRenderer(BaseRenderer):
-    """`?format=csv` or `Accept: text/csv`: the rows of a list, one column a field, nested fields joined by dots."""
+    """`?format=csv` or `Accept: text/csv`: the rows of a list, a column a field, nested ones with dots."""
 
     media_type = "text/csv"
     format = "csv"

@@ -1,9 +1,11 @@
-"""The OpenAPI document's additions: the permission of every operation, and the problems it may answer with."""
+"""The OpenAPI document's additions: the permission of every operation, and the problems it may answer."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.openapi import AutoSchema
 
 from fundops.core.permissions import declared_permission
@@ -18,6 +20,16 @@ class Schema(AutoSchema):
         if operation is not None:
             operation["x-permission"] = declared_permission(self.view, self.method)
         return operation
+
+
+class SessionLoginScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """Names the session's cookie as the way to sign in."""
+
+    target_class = "fundops.core.api_classes.SessionLogin"
+    name = "session"
+
+    def get_security_definition(self, auto_schema: AutoSchema) -> dict[str, str]:
+        return {"type": "apiKey", "in": "cookie", "name": settings.SESSION_COOKIE_NAME}
 
 
 PROBLEM_SCHEMA: dict[str, Any] = {

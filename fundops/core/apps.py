@@ -11,6 +11,8 @@ class CoreConfig(AppConfig):
     def ready(self) -> None:
         from fundops.core.db_roles import grant_after_migrate  # noqa: PLC0415 - needs the app registry
         from fundops.core.role_sync import sync_after_migrate  # noqa: PLC0415
+        from fundops.core.security_events import connect  # noqa: PLC0415
 
         post_migrate.connect(sync_after_migrate, sender=self, dispatch_uid="core.roles")
         post_migrate.connect(grant_after_migrate, sender=self, dispatch_uid="core.grants")
+        connect()

@@ -19,7 +19,7 @@ FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 
 
 def has_second_factor(user: User) -> bool:
-    return Authenticator.objects.filter(user=user, type__in=FACTORS).exists()
+    return bool(Authenticator.objects.filter(user=user, type__in=FACTORS).exists())
 
 
 def must_enrol(user: Any) -> bool:
@@ -41,7 +41,7 @@ def _fernet() -> MultiFernet:
         [
             Fernet(
                 base64.urlsafe_b64encode(
-                    HKDF(SHA256(), 32, salt=None, info=b"fundops.core.mfa").derive(key.encode())
+                    HKDF(SHA256(), 32, salt=None, info=b"fundops.core.mfa").derive(str(key).encode())
                 )
             )
             for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)

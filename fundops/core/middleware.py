@@ -42,7 +42,7 @@ ENROLMENT_VIEWS = frozenset(
 
 
 class SecondFactorMiddleware:
-    """Sends staff without a second factor to enrolment; they can do nothing else, neither by page nor by API."""
+    """Sends staff without a second factor to enrolment; nothing else is open to them, page or API."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
@@ -68,7 +68,7 @@ class SecondFactorMiddleware:
 
 
 class RefusalMiddleware:
-    """A FundopsError that reaches a page becomes that page's error, with the status and words of the error."""
+    """A FundopsError that reaches a page becomes an error page, with the error's own status and words."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response

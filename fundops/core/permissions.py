@@ -1,4 +1,4 @@
-"""May this person do this? One question, asked the same way by actions, pages and the API; the answer is no by default.
+"""May this person do this? One question, asked the same way by actions, pages and the API; no by default.
 
 A permission is held through a role (a group, for everything of its kind) or on one object (django-guardian).
 """
@@ -48,7 +48,7 @@ def require(user: AnyUser, permission: str, obj: Model | None = None) -> None:
 
 
 def for_user(queryset: QuerySet[M], user: AnyUser, permission: str) -> QuerySet[M]:
-    """The rows of ``queryset`` on which ``user`` holds ``permission``: all by role, some by object, else none."""
+    """The rows on which ``user`` holds ``permission``: all by role, some by object, else none."""
     if may(user, permission):
         return queryset
     if not user.is_authenticated or not user.is_active:
@@ -59,12 +59,12 @@ def for_user(queryset: QuerySet[M], user: AnyUser, permission: str) -> QuerySet[
     return allowed
 
 
-# --- Pages ----------------------------------------------------------------------------------------------------
+# --- Pages ---
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
 
 def permission_required(permission: str) -> Callable[[View], View]:
-    """Decorates a page's function: the permission is checked before it, and the page says which one it needs."""
+    """Decorates a page's function: the permission is checked before it, and can be read off it."""
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -91,7 +91,7 @@ class PermissionRequiredMixin:
         return response
 
 
-# --- The API --------------------------------------------------------------------------------------------------
+# --- The API ---
 def declared_permission(view: APIView, method: str) -> str:
     """What ``view`` says it needs for this call.
 
@@ -101,7 +101,8 @@ def declared_permission(view: APIView, method: str) -> str:
     if isinstance(declared, str):
         return declared
     if declared:
-        for key in (getattr(view, "action", None), method, "GET" if method in {"HEAD", "OPTIONS"} else None):
+        reading = "GET" if method in {"HEAD", "OPTIONS"} else ""
+        for key in (getattr(view, "action", None) or "", method, reading):
             if key in declared:
                 return declared[key]
     raise ImproperlyConfigured(f"{type(view).__name__} declares no permission for {method}.")
@@ -110,8 +111,8 @@ def declared_permission(view: APIView, method: str) -> str:
 class DeclaredPermission(BasePermission):
     """The API's only permission class: views declare ``permission``; one that does not, answers nobody.
 
-    ``by_object = True`` lets everyone signed in through to a queryset narrowed by ``for_user``, and then asks for
-    the permission on the object itself.
+    ``by_object = True`` lets everyone signed in through to a queryset narrowed by ``for_user``, and then asks
+    for the permission on the object itself.
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:

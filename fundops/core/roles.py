@@ -1,6 +1,7 @@
 """The permission matrix: which role may do what. This file is the one place where that is written.
 
-A grant is ``app.codename`` or a pattern of it (``*.view_*``). Groups are made equal to it after every migration.
+A grant is ``app.codename`` or a pattern of it (``*.view_*``). Groups are made equal to it after every
+migration.
 """
 
 from __future__ import annotations

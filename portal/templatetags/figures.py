@@ -1,6 +1,6 @@
 """How figures are written on every page: money with its currency, returns with their sign, times in UTC.
 
-A value that is undefined (None, NaN) shows a dash with a reason on hover, never a zero. Signs are written out, so that
+An undefined value (None, NaN) shows a dash with a reason on hover, never a zero. Signs are written, so that
 colour only repeats what the text says.
 """
 

@@ -41,7 +41,7 @@ def account_security(user: User) -> list[Attention]:
     ]
 
 
-#: What may ask for attention, in order. Each source answers for one reader and checks what that reader may see.
+#: What may ask for attention. Each source answers for one reader and checks what that reader may see.
 ATTENTION: tuple[Source, ...] = (account_security,)
 
 

@@ -2,8 +2,8 @@
 
     def test_x(open_page): page = open_page(Role.AUDITOR); page.goto("/roles/")
 
-Every page opened this way is watched: a Content-Security-Policy violation, an uncaught error or an error on the
-console fails its test, unless the test said beforehand that it expects one (`watch.allow(...)`).
+Every page opened this way is watched: a Content-Security-Policy violation, an uncaught error or an error on
+the console fails its test, unless the test said beforehand that it expects one (`watch.allow(...)`).
 """
 
 from __future__ import annotations
@@ -39,8 +39,7 @@ PHONE = {"width": 390, "height": 844}
 
 _REPORT_VIOLATIONS = """
 document.addEventListener("securitypolicyviolation", (event) => window.__violation(
-  event.violatedDirective + " by " + (event.blockedURI || "inline") + " at " + event.sourceFile + ":" + event.lineNumber
-  + " " + event.sample));
+  [event.violatedDirective, event.blockedURI, event.sourceFile, event.lineNumber, event.sample].join(" ")));
 """
 
 
@@ -71,7 +70,7 @@ class Watch:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium a module. It must not outlive it: Playwright keeps an event loop running in this thread."""
+    """One Chromium a module, and no longer: Playwright keeps an event loop running in this thread."""
     if CHROMIUM is None:
         pytest.skip("No Chromium here: apt-get install chromium")
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # that loop is Playwright's, not ours
@@ -84,7 +83,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def server(django_db_setup: None) -> Iterator[str]:
-    """The ASGI application on a free port; returns its address. Named localhost, where passkeys need no TLS."""
+    """The ASGI application on a free port; its address, on localhost, where passkeys need no TLS."""
     connection.settings_dict["CONN_MAX_AGE"] = 0  # no thread keeps the test database open
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -126,9 +125,7 @@ NewContext = Callable[..., BrowserContext]
 
 
 @pytest.fixture
-def new_context(
-    browser: Browser, server: str, watch: Watch, transactional_db: None
-) -> Iterator[NewContext]:
+def new_context(browser: Browser, server: str, watch: Watch, transactional_db: None) -> Iterator[NewContext]:
     """Fresh browser contexts (a person's browser each), watched and closed at the end."""
     cache.clear()  # rate limits of earlier tests
     reset()
@@ -155,7 +152,7 @@ OpenPage = Callable[..., Page]
 
 @pytest.fixture
 def open_page(new_context: NewContext) -> OpenPage:
-    """`open_page(Role.AUDITOR)` or `open_page(user)`: a page of someone signed in; `open_page()` of nobody."""
+    """`open_page(Role.AUDITOR)`, `open_page(user)`: a page of someone signed in; `open_page()`: of nobody."""
 
     def open_as(who: Role | User | None = None, **options: Any) -> Page:
         user = user_with(who) if isinstance(who, Role) else who

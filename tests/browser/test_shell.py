@@ -77,8 +77,9 @@ def test_theme_is_chosen_kept_and_set_before_the_first_paint(open_page: OpenPage
     page.get_by_role("button", name="Light", exact=True).click()
     assert page.evaluate("document.documentElement.dataset.bsTheme") == "light"
     page.add_init_script(
-        "new MutationObserver((_, o) => { if (document.body) { window.__atBody = document.documentElement.dataset.bsTheme;"
-        " o.disconnect(); } }).observe(document, {childList: true, subtree: true})"
+        "new MutationObserver((_, o) => { if (document.body) {"
+        " window.__atBody = document.documentElement.dataset.bsTheme; o.disconnect(); } })"
+        ".observe(document, {childList: true, subtree: true})"
     )
     page.reload()
     assert page.evaluate("window.__atBody") == "light"

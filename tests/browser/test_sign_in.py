@@ -52,10 +52,10 @@ def test_sign_in_changes_the_session_key(open_page: OpenPage) -> None:
     user_with(Role.INVESTOR, username="ines")
     page = open_page()
     page.goto("/accounts/login/")
-    before = {c["name"]: c["value"] for c in page.context.cookies()}  # type: ignore[typeddict-item]
+    before = {c["name"]: c["value"] for c in page.context.cookies()}
     sign_in(page, "ines")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Welcome")
-    after = {c["name"]: c["value"] for c in page.context.cookies()}  # type: ignore[typeddict-item]
+    after = {c["name"]: c["value"] for c in page.context.cookies()}
     assert after["sessionid"] != before.get("sessionid")
 
 

@@ -64,7 +64,7 @@ def create_user(
 
 
 def check_roles(*, user: User | None, roles: Collection[Role], actor: User | None) -> None:
-    """Raises what `set_roles` would raise for these roles, and changes nothing; ``user`` None is a new account."""
+    """Raises what `set_roles` would raise, and changes nothing; ``user`` None is a new account."""
     held = user.roles if user is not None else frozenset()
     if set(roles) == held:
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, Group, UserManager
 from django.db import models
@@ -12,7 +12,7 @@ from fundops.core.roles import STAFF_ROLES, Role
 
 
 class AccountManager(UserManager["User"]):
-    """There are no superusers here: `createsuperuser` makes an administrator, who administers and nothing else."""
+    """There are no superusers: `createsuperuser` makes an administrator, who administers and nothing else."""
 
     use_in_migrations = False
 
@@ -27,16 +27,16 @@ class AccountManager(UserManager["User"]):
 
 
 class User(AbstractUser):
-    """An account; what it may do comes from its roles (groups) and its object permissions, never from flags."""
+    """An account; what it may do comes from its roles (groups) and object permissions, never from flags."""
 
     email = models.EmailField("email address", unique=True)
     display_name = models.CharField(max_length=120, blank=True)
     time_zone = models.CharField(max_length=64, default="UTC", help_text="IANA zone used for hovering times.")
 
-    objects = AccountManager()
+    objects: ClassVar[AccountManager] = AccountManager()
     history = HistoricalRecords(excluded_fields=["password", "last_login"])
 
-    class Meta(AbstractUser.Meta):  # type: ignore[name-defined,misc]
+    class Meta(AbstractUser.Meta):
         ordering = ("username",)
         permissions = [
             ("view_roles", "Can see the roles and what they may do"),
@@ -46,7 +46,9 @@ class User(AbstractUser):
             models.CheckConstraint(
                 condition=models.Q(is_superuser=False),
                 name="no_superusers",
-                violation_error_message="No account may pass over the roles: grant the Administrator role instead.",
+                violation_error_message=(
+                    "No account may pass over the roles: grant the Administrator role instead."
+                ),
             )
         ]
 

@@ -1,0 +1,178 @@
+"""The base of the API: one shape of error, pages, CSV, schema."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.test import Client
+from rest_framework import serializers
+from rest_framework.exceptions import Throttled
+from rest_framework.generics import ListAPIView
+from rest_framework.test import APIRequestFactory, force_authenticate
+from rest_framework.views import APIView
+
+from fundops.core.api_classes import csv_cell, flat, to_csv
+from fundops.core.errors import FundopsError
+from fundops.core.models import User
+from fundops.core.permissions import SIGNED_IN
+from fundops.core.roles import Role
+from tests.factories import UserFactory, user_with
+
+pytestmark = pytest.mark.django_db
+
+
+class PoolEmptyError(FundopsError):
+    status = 409
+    title = "The pool is empty"
+
+
+def answer_of(error: Exception) -> Any:
+    class Failing(APIView):
+        permission = SIGNED_IN
+
+        def get(self, request: Any) -> None:
+            raise error
+
+    request = APIRequestFactory().get("/api/x/", headers={"Accept": "text/csv"})
+    force_authenticate(request, user_with(Role.AUDITOR))
+    response = Failing.as_view()(request)
+    response.render()
+    return response
+
+
+def test_a_refusal_becomes_a_problem_with_its_detail() -> None:
+    response = answer_of(PoolEmptyError("Fund the pool first.", pool=7, status="hidden"))
+    assert response.status_code == 409
+    assert response["Content-Type"] == "application/problem+json"
+    assert response.data == {
+        "type": "urn:fundops:problem:pool_empty",
+        "title": "The pool is empty",
+        "status": 409,
+        "code": "pool_empty",
+        "detail": "Fund the pool first.",
+        "instance": "/api/x/",
+        "pool": 7,
+    }
+
+
+def test_invalid_input_says_which_field() -> None:
+    body = answer_of(serializers.ValidationError({"bankroll": ["Too small."]})).data
+    assert (body["status"], body["code"]) == (400, "invalid")
+    assert body["errors"] == {"bankroll": ["Too small."]}
+    of_model = answer_of(ValidationError({"name": "Taken."})).data
+    assert of_model["errors"] == {"name": ["Taken."]}
+
+
+def test_throttled_says_how_long_to_wait() -> None:
+    response = answer_of(Throttled(wait=12.4))
+    assert (response.status_code, response["Retry-After"]) == (429, "13")
+
+
+def test_a_bug_is_not_dressed_up_as_a_refusal() -> None:
+    with pytest.raises(ZeroDivisionError):
+        answer_of(ZeroDivisionError())
+
+
+def test_a_bug_answers_500_as_a_problem_and_tells_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr("fundops.core.api.SchemaView.get", broken)
+    client = Client(raise_request_exception=False)
+    client.force_login(user_with(Role.AUDITOR))
+    answer = client.get("/api/schema/")
+    assert (answer.status_code, answer["Content-Type"]) == (500, "application/problem+json")
+    assert "secret" not in answer.content.decode()
+
+
+def test_unknown_address_401_then_404_as_problems(client: Client) -> None:
+    answer = client.get("/api/nothing/")
+    assert (answer.status_code, answer["Content-Type"]) == (401, "application/problem+json")
+    assert answer["WWW-Authenticate"] == "Session"
+    client.force_login(user_with(Role.AUDITOR))
+    answer = client.get("/api/nothing/")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+class _Names(serializers.ModelSerializer[User]):
+    class Meta:
+        model = User
+        fields = ("username", "email")
+
+
+class _People(ListAPIView[User]):
+    permission = SIGNED_IN
+    queryset = User.objects.order_by("username")
+    serializer_class = _Names
+
+
+def people(query: str, *, reader: User | None = None, **headers: str) -> Any:
+    request = APIRequestFactory().get(f"/api/people/{query}", headers=headers)
+    force_authenticate(request, reader or user_with(Role.AUDITOR))
+    response = _People.as_view()(request)
+    response.render()
+    return response
+
+
+def test_pages_have_a_size_and_a_ceiling() -> None:
+    UserFactory.create_batch(60)
+    body = people("?page_size=7&page=2").data
+    assert (len(body["results"]), body["count"]) == (7, 61)
+    assert (body["next"] is not None, body["previous"] is not None) == (True, True)
+
+
+def test_pages_are_fifty_rows_unless_asked() -> None:
+    UserFactory.create_batch(60)
+    assert len(people("").data["results"]) == 50
+
+
+def test_pages_never_exceed_the_ceiling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fundops.core.api_classes.Page.max_page_size", 20)
+    UserFactory.create_batch(30)
+    assert len(people("?page_size=5000").data["results"]) == 20
+
+
+def test_csv_by_format_and_by_accept_holds_every_row() -> None:
+    UserFactory.create_batch(55)
+    reader = user_with(Role.AUDITOR)
+    for response in (people("?format=csv", reader=reader), people("", reader=reader, Accept="text/csv")):
+        assert response["Content-Type"].startswith("text/csv")
+        rows = list(csv.DictReader(io.StringIO(response.content.decode())))
+        assert len(rows) == 56
+        assert rows[0].keys() == {"username", "email"}
+        assert response["X-Total-Count"] == "56"
+
+
+def test_csv_cells_cannot_become_formulas_and_numbers_stay_numbers() -> None:
+    assert csv_cell("=cmd()") == "'=cmd()"
+    assert csv_cell("@x") == "'@x"
+    assert csv_cell("-12.5") == "-12.5"
+    assert csv_cell(None) == ""
+    assert csv_cell(True) == "true"
+
+
+def test_nested_rows_become_dotted_columns_in_order_of_appearance() -> None:
+    assert flat({"a": {"b": 1, "c": {"d": 2}}, "e": 3}) == {"a.b": 1, "a.c.d": 2, "e": 3}
+    assert to_csv([{"a": 1}, {"b": 2}]) == "a,b\r\n1,\r\n,2\r\n"
+    assert to_csv([]) == ""
+
+
+def test_schema_names_the_permission_and_the_problems_of_every_operation(client: Client) -> None:
+    client.force_login(user_with(Role.AUDITOR))
+    schema = client.get("/api/schema/?format=json").json()
+    operations = [op for path in schema["paths"].values() for op in path.values() if "responses" in op]
+    assert operations
+    for operation in operations:
+        assert operation["x-permission"]
+        assert "application/problem+json" in operation["responses"]["403"]["content"]
+
+
+def test_documentation_lists_every_operation(client: Client) -> None:
+    client.force_login(user_with(Role.AUDITOR))
+    page = client.get("/api/docs/").content.decode()
+    for path in client.get("/api/schema/?format=json").json()["paths"]:
+        assert path in page
