@@ -64,11 +64,10 @@ def score(
     odds, sizes = confidence(np.vstack([past_agents.hourly_roi, hourly.roi]))
     parent_odds, parent_sizes = confidence(np.vstack([past_parent.hourly_roi, parent_hourly.roi]))
     roi = final["equity"] / hourly.opening - 1.0
-    fall = np.vstack(
-        [marks["peak_equity"] - marks["equity"], (final["peak_equity"] - final["equity"])[None, :]]
-    )
-    against = np.append(parent_marks["equity"], parent_final["equity"])[:, None]
-    parent_fall = np.max(np.where(against > 0, fall / against, 0.0), axis=0, initial=0.0)
+    fall = marks["peak_equity"] - marks["equity"]
+    against = parent_marks["equity"][:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parent_fall = np.max(np.where(against > 0, fall / against, 0.0), axis=0, initial=0.0)
     leverage = run.breaches[run.breaches["kind"] == BreachKind.AGENT_LEVERAGE]
     breaches = np.bincount(leverage["agent"], minlength=len(agents))
     common = {"day": day, "date": cohort.start + timedelta(days=day - 1), "complete": complete}

@@ -8,29 +8,33 @@ from pathlib import Path
 
 from django.conf import settings
 
-from trading.strategies.profiles import StrategyProfile, load_profiles
+from trading.strategies.profiles import Profile, load_profiles
 from trading.strategies.registry import Registry, load_registry, user_files
 from trading.strategies.spec import StrategyFamily
 
 
 def installed_strategies() -> Registry:
-    """All strategies that pass their checks; read again when a user's file changes."""
-    folder = Path(settings.USER_STRATEGIES_DIR)
-    stamp = tuple((path, path.stat().st_mtime_ns) for path in user_files(folder))
-    return _registry(folder, stamp)
-
-
-@lru_cache(maxsize=2)
-def _registry(folder: Path, _stamp: tuple[tuple[Path, int], ...]) -> Registry:
-    return load_registry(folder, cache_dir=Path(settings.STRATEGY_CHECKS_DIR))
+    """All strategies that pass their checks, and what was refused."""
+    return _installed()[0]
 
 
 def installed_families() -> Mapping[str, StrategyFamily]:
     """The families by key (name@version)."""
-    return installed_strategies().families
+    return _installed()[0].families
 
 
-@lru_cache(maxsize=1)
-def installed_profiles() -> Mapping[str, StrategyProfile]:
+def installed_profiles() -> Mapping[str, Profile]:
     """The profiles by name."""
-    return {profile.name: profile for profile in load_profiles()}
+    return _installed()[1]
+
+
+def _installed() -> tuple[Registry, Mapping[str, Profile]]:
+    """Read once a process, and again when a user's file comes, goes or changes."""
+    folder = Path(settings.USER_STRATEGIES_DIR)
+    return _read(folder, tuple((path, path.stat().st_mtime_ns) for path in user_files(folder)))
+
+
+@lru_cache(maxsize=2)
+def _read(folder: Path, _stamp: tuple[tuple[Path, int], ...]) -> tuple[Registry, Mapping[str, Profile]]:
+    registry = load_registry(folder, cache_dir=Path(settings.STRATEGY_CHECKS_DIR))
+    return registry, load_profiles(registry.family)

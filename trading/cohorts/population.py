@@ -14,7 +14,7 @@ from fundops.core.money import allocate
 from trading.errors import CohortSpecError
 from trading.models.cohort import AgentDay, Allocation, Cohort, GenomeSource
 from trading.quant.genome import Genome, parse_genome, random_genome
-from trading.strategies.profiles import StrategyProfile
+from trading.strategies.profiles import Profile
 from trading.strategies.spec import StrategyFamily
 
 
@@ -27,7 +27,7 @@ class Member:
 
 
 def choose_members(
-    cohort: Cohort, *, profiles: Mapping[str, StrategyProfile], families: Mapping[str, StrategyFamily]
+    cohort: Cohort, *, profiles: Mapping[str, Profile], families: Mapping[str, StrategyFamily]
 ) -> list[Member]:
     """``agent_count`` members, a function of the cohort's seed alone (and of earlier results for BEST)."""
     rng = np.random.default_rng(cohort.seed)

@@ -44,7 +44,10 @@ def engine_setup(
     return Setup(
         agents=[
             parse_genome(agent.genome, families.__getitem__).agent(
-                families[agent.family], draw=float(agent.draw), leverage=min(1.0, leverage), max_leverage=leverage
+                families[agent.family],
+                draw=float(agent.draw),
+                leverage=min(1.0, leverage),
+                max_leverage=leverage,
             )
             for agent in agents
         ],
