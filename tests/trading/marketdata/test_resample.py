@@ -63,8 +63,8 @@ def test_impossible_targets_are_refused(source: int, target: int) -> None:
 def real(path: str, symbol: str) -> Bars:
     table = pq.read_table(require_sample(path)).to_pandas()
     rows = table[table["symbol"] == symbol].sort_values("timestamp")
-    stamps = rows["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
-    return Bars(stamps, *(rows[name].to_numpy(np.float64) for name in FIELDS))
+    stamps = rows["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy(np.int64)
+    return Bars(stamps.astype(np.int64), *(rows[name].to_numpy(np.float64) for name in FIELDS))
 
 
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "ETHUSDT", "SOLUSDT", "DOGEUSDT", "AVAXUSDT"])

@@ -35,7 +35,7 @@ UNAVAILABLE: Answer = (503, {}, "Service Unavailable")
 
 @dataclass
 class VenueServer:
-    """``bars`` are what all venues know; the last of them is still open at ``now_ms``. ``faults`` go out first."""
+    """``bars`` are what all venues know; the last is still open at ``now_ms``. ``faults`` go out first."""
 
     bars: Bars
     now_ms: int
@@ -135,7 +135,7 @@ def _binance_perp_info(server: VenueServer, query: dict[str, str]) -> Any:
 
 
 def _bybit_info(server: VenueServer, query: dict[str, str]) -> Any:
-    market = {
+    market: dict[str, Any] = {
         "symbol": "BTCUSDT",
         "baseCoin": "BTC",
         "quoteCoin": "USDT",

@@ -53,7 +53,9 @@ class MarketDataCommand(BaseCommand):
         self.stdout.write(json.dumps(document, indent=2, default=str))
 
     def console(self) -> Console:
-        return Console(file=self.stdout, soft_wrap=True)  # type: ignore[arg-type]
+        """Tables as wide as the terminal; in a pipe as wide as they need."""
+        wide = None if self.stdout.isatty() else 200
+        return Console(file=self.stdout, width=wide, soft_wrap=True)  # type: ignore[arg-type]
 
 
 @contextmanager

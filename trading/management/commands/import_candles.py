@@ -31,9 +31,7 @@ class Command(MarketDataCommand):
         parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files or folders")
         parser.add_argument("--venue", help="where the bars traded; otherwise from the path")
         parser.add_argument("--symbol", help="otherwise from a column or the file name")
-        parser.add_argument(
-            "--interval", type=_interval, help="1m, 5m, 1h, 1d, ...; otherwise from name or rows"
-        )
+        parser.add_argument("--interval", help="1m, 5m, 1h, 1d, ...; otherwise from name or rows")
         parser.add_argument(
             "--kind", type=Kind, choices=list(Kind), help="what the prices are (default trade)"
         )
@@ -66,7 +64,7 @@ class Command(MarketDataCommand):
             read=ReadOptions(
                 venue=options["venue"],
                 symbol=canonical_symbol(symbol) if symbol else None,
-                interval_ms=options["interval"],
+                interval_ms=parse_interval(options["interval"]) if options["interval"] else None,
                 zone=parse_timezone(zone) if zone else None,
                 kind=options["kind"],
                 price_scale=options["price_scale"],
@@ -111,7 +109,3 @@ class Command(MarketDataCommand):
                 console.print(f"{report.key} ({report.source}): {note}", markup=False)
         for failure in outcome.failures:
             console.print(f"Not imported: {failure.error.message}", markup=False)
-
-
-def _interval(text: str) -> int:
-    return parse_interval(text)
