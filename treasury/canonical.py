@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, localcontext
 from itertools import repeat
-from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,12 +26,8 @@ from treasury.postings import EntryBatch, Line, Source
 _INT = np.dtype("<i8")
 
 
-class EntryHead(NamedTuple):
-    value_date: date
-    kind: EntryKind
-    source_type: str
-    source_id: str
-    memo: str
+#: Value date (ISO 8601), kind, source type, source id, memo.
+EntryHead = tuple[str, str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +43,7 @@ class CanonicalEntries:
     def digest(self) -> str:
         """SHA-256 of the canonical form, in hex."""
         found = hashlib.sha256()
-        heads = ("\x1f".join((h[0].isoformat(), *h[1:])) for h in self.heads)
-        found.update("\n".join(heads).encode())
+        found.update("\n".join(map("\x1f".join, self.heads)).encode())
         found.update(b"\n\n")
         for column in (self.line_entries, self.account_ids, self.asset_ids):
             found.update(column.astype(_INT, copy=False).tobytes())
@@ -86,7 +80,7 @@ def canonical_entry(
     """One entry; the order of its lines does not matter."""
     ordered = sorted(lines)
     return CanonicalEntries(
-        heads=[EntryHead(value_date, kind, *(source or Source("", "")), memo)],
+        heads=[(value_date.isoformat(), kind.value, *(source or Source("", "")), memo)],
         line_entries=np.zeros(len(ordered), dtype=np.int64),
         account_ids=np.array([line.account_id for line in ordered], dtype=np.int64),
         asset_ids=np.array([line.asset_id for line in ordered], dtype=np.int64),
@@ -113,17 +107,16 @@ def canonical_batch(batch: EntryBatch) -> CanonicalEntries:
     if len(lengths) > 1 or line_entries[-1] >= entry_count:
         raise BatchShapeError("The entry columns differ in length, or a line names an entry beyond them.")
     return CanonicalEntries(
-        heads=[
-            EntryHead(*head)
-            for head in zip(
-                _spread(batch.value_dates, entry_count),
+        heads=list(
+            zip(
+                _days(batch.value_dates, entry_count),
                 _spread(batch.kinds, entry_count),
                 repeat(batch.source_type, entry_count),
                 _spread("" if batch.source_ids is None else batch.source_ids, entry_count),
                 _spread(batch.memos, entry_count),
                 strict=True,
             )
-        ],
+        ),
         line_entries=line_entries,
         account_ids=account_ids,
         asset_ids=asset_ids,
@@ -131,8 +124,14 @@ def canonical_batch(batch: EntryBatch) -> CanonicalEntries:
     )
 
 
-def _spread(column: Any, count: int) -> Iterable[Any]:
-    return repeat(column, count) if isinstance(column, date | str) else column
+def _spread(column: str | Sequence[str], count: int) -> Iterable[str]:
+    return repeat(str(column), count) if isinstance(column, str) else map(str, column)
+
+
+def _days(column: date | Sequence[date], count: int) -> Iterable[str]:
+    if isinstance(column, date):
+        return repeat(column.isoformat(), count)
+    return [day.isoformat() for day in column]
 
 
 def _batch_amounts(batch: EntryBatch) -> list[str]:

@@ -12,12 +12,11 @@ import numpy as np
 from django.db.models import Max, QuerySet, Sum
 
 from fundops.core.money import WORKING_PRECISION
-from treasury.canonical import CanonicalEntries, EntryHead, whole_units
+from treasury.canonical import CanonicalEntries, whole_units
 from treasury.errors import MissingPriceError
 from treasury.models import (
     AccountKind,
     Book,
-    EntryKind,
     Fund,
     JournalEntry,
     JournalLine,
@@ -193,7 +192,7 @@ def batch_digest(batch: PostingBatch) -> str:
     lines = JournalLine.objects.filter(entry__in=entries).order_by("entry__posting_seq", "id")
     columns = list(lines.values_list("entry__posting_seq", "account_id", "asset_id", "amount"))
     return CanonicalEntries(
-        heads=[EntryHead(day, EntryKind(kind), *rest) for day, kind, *rest in heads],
+        heads=[(day.isoformat(), kind, of, source, memo) for day, kind, of, source, memo in heads],
         line_entries=np.array([seq - batch.first_seq for seq, *_ in columns], dtype=np.int64),
         account_ids=np.array([account for _, account, *_ in columns], dtype=np.int64),
         asset_ids=np.array([asset for *_, asset, _ in columns], dtype=np.int64),
