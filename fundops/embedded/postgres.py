@@ -99,7 +99,10 @@ class Postgres:
             alive = wait_for_exit(leftover, timeout_s=10.0)
             if end_processes(alive, steps=STOP_STEPS):
                 raise EmbeddedError(f"Another PostgreSQL keeps {data} busy and does not end.")
-        (data / "postmaster.pid").unlink(missing_ok=True)
+        # Nobody works here any more, whatever the lock files say: their pid may be another process by now, or a
+        # zombie that a slow init has not reaped, and PostgreSQL would take either for a living server.
+        for stale in (data / "postmaster.pid", *self.layout.run.glob(".s.PGSQL.*")):
+            stale.unlink(missing_ok=True)
 
     def _initialise(self) -> None:
         """Makes the cluster beside its place and moves it there complete, so that a kill leaves none half
