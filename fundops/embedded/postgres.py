@@ -99,8 +99,8 @@ class Postgres:
             alive = wait_for_exit(leftover, timeout_s=10.0)
             if end_processes(alive, steps=STOP_STEPS):
                 raise EmbeddedError(f"Another PostgreSQL keeps {data} busy and does not end.")
-        # Nobody works here any more, whatever the lock files say: their pid may be another process by now, or a
-        # zombie that a slow init has not reaped, and PostgreSQL would take either for a living server.
+        # Nobody works here any more, whatever the lock files say: their pid may be another process by now, or
+        # a zombie that a slow init has not reaped, and PostgreSQL would take either for a living server.
         for stale in (data / "postmaster.pid", *self.layout.run.glob(".s.PGSQL.*")):
             stale.unlink(missing_ok=True)
 
