@@ -85,6 +85,14 @@ def test_agents_and_symbols_are_kept_apart() -> None:
     }  # fmt: skip
 
 
+def test_the_residue_of_adding_floats_is_neither_an_open_position_nor_a_trade() -> None:
+    rows = [fill(t, 0.1, 100) for t in range(3)] + [fill(3, -0.3, 101), fill(4, -0.7, 101)]
+    rows += [fill(5 + t, 0.1, 100) for t in range(7)]
+    trips, still_open = round_trips(table(*rows))
+    assert trips["direction"].tolist() == [1, -1]
+    assert still_open == 0
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_round_trips_conserve_money_and_match_a_naive_walk(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -7,14 +7,13 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import IO, Any, cast
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.table import Table
 
+from trading.cohorts.installed import installed_strategies
 from trading.strategies.errors import StrategyError
 from trading.strategies.profiles import PROFILES_DIR, Profile, load_profiles
-from trading.strategies.registry import load_registry
 
 
 class Command(BaseCommand):
@@ -29,7 +28,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         try:
-            registry = load_registry(settings.USER_STRATEGIES_DIR)
+            registry = installed_strategies()
             profiles = load_profiles(registry.family, folder=options["folder"])
             wanted = registry.family(options["family"]).key if options["family"] else None
         except StrategyError as error:

@@ -92,7 +92,8 @@ def _walk(
             position = book[0]
             closing = position * side[f] < 0.0
             part = left
-            if closing and abs(position) < left:
+            dust = 1e-12 * book[12]  # what adding up float64 quantities leaves of a flat position
+            if closing and abs(position) < left - dust:
                 part = abs(position)
             share = part / qty[f]
             if position == 0.0:
@@ -109,7 +110,7 @@ def _walk(
             book[0] = position + side[f] * part
             book[12] = max(book[12], abs(book[0]))
             left -= part
-            if closing and abs(book[0]) <= 1e-12 * book[12]:
+            if closing and abs(book[0]) <= dust:
                 out[count, 0] = slot[f]
                 out[count, 1] = reason[f]
                 out[count, 2] = ts[f]
@@ -282,16 +283,16 @@ def realised_lots(
     lots: list[tuple[float, float]] = []
     realised = 0.0
     for quantity, price in zip(map(float, quantities), map(float, prices), strict=True):
-        left = quantity
-        while left and lots and lots[0][0] * left < 0:
+        left, dust = quantity, 1e-12 * abs(quantity)
+        while abs(left) > dust and lots and lots[0][0] * left < 0:
             held, cost = lots[0]
             part = math.copysign(min(abs(held), abs(left)), held)
             realised += part * (price - cost)
             left += part
             lots[0] = (held - part, cost)
-            if lots[0][0] == 0:
+            if abs(lots[0][0]) <= dust:
                 lots.pop(0)
-        if left:
+        if abs(left) > dust:
             lots.append((left, price))
             if method == "average" and len(lots) > 1:
                 size = sum(q for q, _ in lots)
