@@ -56,7 +56,13 @@ class Section:
 
 NAVIGATION: tuple[Section, ...] = (
     Section("", (Entry("Home", "portal:home", "home", everyone),)),
-    Section("Trading", ()),
+    Section(
+        "Trading",
+        (
+            Entry("Cohorts", "portal:cohorts", "robot", holding("trading.view_cohort")),
+            Entry("Strategies", "portal:strategies", "bolt", holding("trading.view_cohort")),
+        ),
+    ),
     Section("Books", ()),
     Section("Control", (Entry("Roles", "portal:roles", "shield-lock", fund_staff),)),
     Section(

@@ -2,6 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
+from portal.views import cohorts, strategies
 from portal.views.home import home
 from portal.views.roles import roles
 
@@ -9,4 +10,19 @@ app_name = "portal"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", home, name="home"),
     path("roles/", roles, name="roles"),
+    path("strategies/", strategies.strategy_list, name="strategies"),
+    path("strategies/<str:key>/", strategies.strategy_page, name="strategy"),
+    path("cohorts/", cohorts.CohortListPage.as_view(), name="cohorts"),
+    path("cohorts/new/", cohorts.cohort_new, name="cohort-new"),
+    path("cohorts/check/", cohorts.cohort_check, name="cohort-check"),
+    path("cohorts/<int:pk>/", cohorts.cohort_page, name="cohort"),
+    path("cohorts/<int:pk>/cancel/", cohorts.cohort_cancel, name="cohort-cancel"),
+    path("cohorts/<int:pk>/charts/<slug:name>.json", cohorts.cohort_chart, name="cohort-chart"),
+    path("cohorts/<int:pk>/agents/<int:number>/", cohorts.agent_page, name="cohort-agent"),
+    path(
+        "cohorts/<int:pk>/agents/<int:number>/<slug:name>.json",
+        cohorts.agent_chart,
+        name="cohort-agent-chart",
+    ),
+    path("cohorts/<int:pk>/fills/<int:number>/", cohorts.fill_page, name="cohort-fill"),
 ]

@@ -58,8 +58,9 @@ class CohortQuerySet(models.QuerySet["Cohort"]):
         return for_user(self, user, "trading.view_cohort")  # type: ignore[return-value]
 
 
-def _fraction(default: str, low: str, high: str, help_text: str) -> models.DecimalField[Any, Any]:
+def _fraction(name: str, default: str, low: str, high: str, help_text: str) -> models.DecimalField[Any, Any]:
     return models.DecimalField(
+        name,
         max_digits=8,
         decimal_places=4,
         default=Decimal(default),
@@ -115,12 +116,24 @@ class Cohort(models.Model):
     parents = models.ManyToManyField("self", symmetrical=False, blank=True, related_name="offspring")
 
     cost_profile = models.CharField(max_length=32, default="binance")
-    gross_ceiling = _fraction("1.0", "0.01", "10", "Gross exposure of all agents over the parent's equity.")
-    net_ceiling = _fraction("1.0", "0.01", "10", "Net exposure of all agents over the parent's equity.")
-    leverage_ceiling = _fraction("2.0", "0.1", "10", "Exposure of one agent over its own equity.")
-    market_cap_frac = _fraction("0.5", "0.01", "10", "Exposure to one market over the parent's equity.")
-    drawdown_alert_frac = _fraction("0.05", "0.001", "1", "Parent drawdown that raises an alert.")
-    utilisation_alert_frac = _fraction("0.95", "0.01", "10", "Bankroll utilisation that raises an alert.")
+    gross_ceiling = _fraction(
+        "gross ceiling", "1.0", "0.01", "10", "Gross exposure of all agents over the parent's equity."
+    )
+    net_ceiling = _fraction(
+        "net ceiling", "1.0", "0.01", "10", "Net exposure of all agents over the parent's equity."
+    )
+    leverage_ceiling = _fraction(
+        "leverage ceiling", "2.0", "0.1", "10", "Exposure of one agent over its own equity."
+    )
+    market_cap_frac = _fraction(
+        "ceiling for one market", "0.5", "0.01", "10", "Exposure to one market over the parent's equity."
+    )
+    drawdown_alert_frac = _fraction(
+        "drawdown alert", "0.05", "0.001", "1", "Parent drawdown that raises an alert."
+    )
+    utilisation_alert_frac = _fraction(
+        "utilisation alert", "0.95", "0.01", "10", "Bankroll utilisation that raises an alert."
+    )
 
     speed = models.FloatField(
         default=1.0,
@@ -158,7 +171,7 @@ class Cohort(models.Model):
         return self.name or f"Cohort {self.pk}"
 
     def get_absolute_url(self) -> str:
-        return reverse("cohort-detail", args=[self.pk])
+        return reverse("portal:cohort", args=[self.pk])
 
     def clean(self) -> None:
         errors: dict[str, list[str]] = {}
@@ -260,7 +273,7 @@ class CohortAgent(models.Model):
         return f"Agent {self.number}"
 
     def get_absolute_url(self) -> str:
-        return reverse("cohort-agent", args=[self.cohort_id, self.number])
+        return reverse("portal:cohort-agent", args=[self.cohort_id, self.number])
 
 
 class DayMeasures(models.Model):

@@ -1,0 +1,227 @@
+"""Tables of cohorts and of what they did."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django_tables2 as tables
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from portal.tables import MoneyColumn, NumberColumn, PercentColumn, PortalTable, ShareColumn, TimeColumn
+from portal.templatetags import figures
+from trading.models.cohort import AgentDay, Cohort, CohortFill, CohortRejection
+
+STATUS_TONES = {
+    "completed": "tag-good",
+    "running": "tag-accent",
+    "queued": "tag-accent",
+    "failed": "tag-bad",
+    "cancelling": "tag-warn",
+    "cancelled": "tag-warn",
+}
+
+
+def status_tag(cohort: Cohort) -> SafeString:
+    return format_html(
+        '<span class="tag {}">{}</span>', STATUS_TONES[cohort.status], cohort.get_status_display()
+    )
+
+
+def words(code: str) -> str:
+    """A machine's word as a person writes it: stop_loss -> stop loss."""
+    return code.replace("_", " ")
+
+
+class CohortTable(PortalTable):
+    caption = "Cohorts"
+    empty_hint = "Launch one: thirty agents on the latest three days are ready to go."
+
+    name = tables.Column(linkify=lambda record: reverse("portal:cohort", args=[record.pk]))
+    status = tables.Column()
+    mode = tables.Column()
+    market = tables.Column(accessor="venue", order_by=("venue", "symbols"))
+    window = tables.Column(accessor="start", verbose_name="Window (UTC)")
+    agent_count = NumberColumn(verbose_name="Agents")
+    bankroll = NumberColumn(verbose_name="Bankroll", places=2)
+    latest_equity = NumberColumn(verbose_name="Equity", places=2, reason="No bar has been traded yet.")
+    roi = PercentColumn(
+        accessor="latest_equity", verbose_name="Return", orderable=False, reason="No bar has been traded yet."
+    )
+    latest_drawdown = ShareColumn(verbose_name="Drawdown", reason="No bar has been traded yet.")
+    launched_at = TimeColumn(verbose_name="Launched")
+
+    class Meta(PortalTable.Meta):
+        model = Cohort
+        fields = (
+            "name",
+            "status",
+            "mode",
+            "market",
+            "window",
+            "agent_count",
+            "bankroll",
+            "latest_equity",
+            "roi",
+        )
+        sequence = (*fields, "latest_drawdown", "launched_at")
+        order_by = "-launched_at"
+
+    def render_name(self, value: str, record: Cohort) -> SafeString:
+        badge = format_html(' <span class="tag tag-synthetic">Synthetic</span>') if record.synthetic else ""
+        return format_html("{}{}", value, badge)
+
+    def render_status(self, record: Cohort) -> SafeString:
+        return status_tag(record)
+
+    def render_market(self, record: Cohort) -> str:
+        return f"{record.venue}: {len(record.symbols)} in {record.quote}, {record.interval}"
+
+    def render_window(self, record: Cohort) -> str:
+        return f"{record.start:%Y-%m-%d}, {record.days} day{'s' if record.days > 1 else ''}"
+
+    def render_roi(self, value: Any, record: Cohort) -> Any:
+        return (
+            figures.percent(value / record.bankroll - 1)
+            if value is not None
+            else figures.missing("No bar yet.")
+        )
+
+    def value_roi(self, value: Any, record: Cohort) -> Any:
+        return value / record.bankroll - 1 if value is not None else ""
+
+
+class LeaderboardTable(PortalTable):
+    caption = "Leaderboard of the day"
+    empty_hint = "It fills once the first bar of this day has been traded."
+
+    rank = NumberColumn()
+    agent = tables.Column(
+        accessor="agent__number",
+        verbose_name="Agent",
+        linkify=lambda record: reverse(
+            "portal:cohort-agent", args=[record.agent.cohort_id, record.agent.number]
+        ),
+    )
+    profile = tables.Column(accessor="agent__profile", empty_values=())
+    symbol = tables.Column(accessor="agent__symbol", verbose_name="Market", empty_values=())
+    equity = NumberColumn(places=2)
+    roi_frac = PercentColumn(verbose_name="Return")
+    realised = NumberColumn(places=2)
+    unrealised = NumberColumn(places=2)
+    drawdown_frac = ShareColumn(verbose_name="Drawdown")
+    parent_drawdown_frac = ShareColumn(verbose_name="Drawdown of parent")
+    utilisation_frac = ShareColumn(verbose_name="Utilisation")
+    leverage_breaches = NumberColumn(verbose_name="Leverage breaches")
+    trades = NumberColumn()
+    rejections = NumberColumn(verbose_name="Rejected")
+    fees = NumberColumn(verbose_name="Fees", places=2)
+    confidence = ShareColumn(
+        verbose_name="P(Sharpe > 0)", reason="Needs four hourly returns that are not all equal."
+    )
+    sample_size = NumberColumn(verbose_name="n (hours)")
+
+    class Meta(PortalTable.Meta):
+        model = AgentDay
+        fields = (
+            "rank",
+            "agent",
+            "profile",
+            "symbol",
+            "equity",
+            "roi_frac",
+            "realised",
+            "unrealised",
+            "drawdown_frac",
+        )
+        sequence = (
+            *fields,
+            "parent_drawdown_frac",
+            "utilisation_frac",
+            "leverage_breaches",
+            "trades",
+            "rejections",
+            "fees",
+            "confidence",
+            "sample_size",
+        )
+        attrs = {"id": "leaderboard"}
+
+    def render_agent(self, value: int) -> str:
+        return f"Agent {value}"
+
+    def render_profile(self, value: str, record: AgentDay) -> str:
+        return words(value or record.agent.family.partition("@")[0])
+
+    def render_symbol(self, value: str) -> str:
+        return value or "all"
+
+
+class FillTable(PortalTable):
+    caption = "Fills"
+    empty_hint = "This agent has not traded."
+
+    number = tables.Column(
+        verbose_name="Fill",
+        linkify=lambda record: reverse("portal:cohort-fill", args=[record.cohort_id, record.number]),
+    )
+    at = TimeColumn(verbose_name="Time (UTC)", form="second")
+    symbol = tables.Column()
+    side = tables.Column()
+    quantity = NumberColumn()
+    price = NumberColumn()
+    fee = NumberColumn()
+    spread_cost = NumberColumn(verbose_name="Spread")
+    impact_cost = NumberColumn(verbose_name="Impact")
+    realised = MoneyColumn(sign=True)
+    reason = tables.Column()
+
+    class Meta(PortalTable.Meta):
+        model = CohortFill
+        fields = (
+            "number",
+            "at",
+            "symbol",
+            "side",
+            "quantity",
+            "price",
+            "fee",
+            "spread_cost",
+            "impact_cost",
+            "realised",
+            "reason",
+        )
+        order_by = "number"
+        attrs = {"id": "fills"}
+
+    def render_realised(self, value: Any, record: CohortFill) -> Any:
+        return figures.signed(value, record.cohort.quote)
+
+    def render_side(self, value: str) -> SafeString:
+        return format_html(
+            '<span class="tag {}">{}</span>', "tag-good" if value == "Buy" else "tag-bad", value
+        )
+
+    def render_reason(self, value: str) -> str:
+        return words(value)
+
+
+class RejectionTable(PortalTable):
+    caption = "Refused and cut orders"
+    empty_hint = "No order of this agent was refused or cut."
+
+    at = TimeColumn(verbose_name="Time (UTC)", form="second")
+    symbol = tables.Column()
+    reason = tables.Column()
+    wanted = NumberColumn()
+    permitted = NumberColumn()
+
+    class Meta(PortalTable.Meta):
+        model = CohortRejection
+        fields = ("at", "symbol", "reason", "wanted", "permitted")
+        order_by = "at"
+        attrs = {"id": "rejections"}
+
+    def render_reason(self, value: str) -> str:
+        return words(value)

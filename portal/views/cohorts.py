@@ -1,0 +1,294 @@
+"""Cohorts: the list, the launch form, the cohort as it trades, and each agent's log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+from django_tables2 import RequestConfig
+from django_tables2.export import TableExport
+
+from compliance.selectors import live_seq
+from fundops.core.clock import from_ms
+from fundops.core.errors import FundopsError
+from fundops.core.models import User
+from fundops.core.permissions import may, permission_required
+from portal.charts import cohort as charts
+from portal.forms.cohort import CohortForm
+from portal.tables import TablePage
+from portal.tables_cohort import CohortTable, FillTable, LeaderboardTable, RejectionTable
+from trading.actions.cohort import cancel_cohort, check_cohort, launch_cohort
+from trading.api.filters import CohortFilter
+from trading.cohorts.postings import FILL_SOURCE
+from trading.errors import CohortSpecError
+from trading.models.cohort import Cohort, CohortAgent, CohortDay, CohortFill, CohortRejection
+from trading.selectors.cohort import cohort_list, leaderboard
+from treasury.models import JournalEntry, JournalLine
+from treasury.selectors import By, balances
+
+READ = "trading.view_cohort"
+LAUNCH = "trading.launch_cohort"
+LINES_SHOWN = 100
+
+
+class CohortListPage(TablePage):
+    """All cohorts the reader may see."""
+
+    permission = READ
+    table_class, filterset_class = CohortTable, CohortFilter
+    template_name = "cohorts/list.html"
+
+    def get_queryset(self) -> QuerySet[Cohort]:
+        return cohort_list(self.request.user)
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(**kwargs) | {
+            "crumbs": [("Cohorts", "")],
+            "may_launch": may(self.request.user, LAUNCH),
+            "live_after": live_seq(),
+        }
+
+
+# --- Launch ---------------------------------------------------------------------------------------------------
+@permission_required(LAUNCH)
+def cohort_new(request: HttpRequest) -> HttpResponse:
+    """The launch form; POST launches."""
+    user = _user(request)
+    form = _form(request)
+    if request.method == "POST" and form.is_valid():
+        try:
+            cohort = launch_cohort(
+                cohort=form.cohort(), parents=list(form.cleaned_data["parents"]), actor=user
+            )
+        except CohortSpecError as refused:
+            form.add_refusal(refused.fields)
+        else:
+            messages.success(request, f"{cohort} is launched.")
+            return redirect("portal:cohort", cohort.pk)
+    context = {"form": form, "crumbs": [("Cohorts", reverse("portal:cohorts")), ("Launch", "")]}
+    return render(request, "cohorts/new.html", context, status=422 if form.is_bound else 200)
+
+
+@require_POST
+@permission_required(LAUNCH)
+def cohort_check(request: HttpRequest) -> HttpResponse:
+    """The form's own partial, with everything that is wrong so far; nothing is launched."""
+    form = _form(request)
+    if form.is_valid():
+        try:
+            check_cohort(form.cohort(), parents=list(form.cleaned_data["parents"]))
+        except CohortSpecError as refused:
+            form.add_refusal(refused.fields)
+    return render(request, "cohorts/_form.html", {"form": form})
+
+
+def _form(request: HttpRequest) -> CohortForm:
+    return CohortForm(request.POST or None, readable=Cohort.objects.for_user(request.user))
+
+
+# --- One cohort -----------------------------------------------------------------------------------------------
+@require_GET
+@permission_required(READ)
+def cohort_page(request: HttpRequest, pk: int) -> HttpResponse:
+    """A cohort: verdict first, then pictures, then the leaderboard of a day. Its fragment is the board below the head."""
+    cohort = _cohort(request, pk)
+    day = _day(request, cohort)
+    table = LeaderboardTable(leaderboard(cohort, day=day))
+    if (form := request.GET.get("_export")) in ("csv", "json"):
+        return TableExport(form, table).response(f"cohort-{cohort.pk}-day-{day}.{form}")
+    RequestConfig(request, paginate={"per_page": 50}).configure(table)
+    days = {row.day: row for row in cohort.cohort_days.order_by("day")}
+    context = {
+        "cohort": cohort,
+        "run": getattr(cohort, "run", None),
+        "day": day,
+        "days": [(number, days.get(number)) for number in range(1, cohort.days + 1)],
+        "today": days.get(day),
+        **_standing(cohort, days.get(max(days, default=0))),
+        "day_text": str(day),
+        "heat_height": min(900, 90 + 18 * min(cohort.agent_count, charts.MOST_ROWS)),
+        "table": table,
+        "alerts": cohort.alerts.select_related("agent")[:20],
+        "alert_count": cohort.alerts.count(),
+        "may_cancel": cohort.is_live and may(request.user, "trading.cancel_cohort", cohort),
+        "crumbs": [("Cohorts", reverse("portal:cohorts")), (str(cohort), "")],
+        "live_after": live_seq(),
+    }
+    fragment = request.headers.get("HX-Target") == "board"
+    response = render(request, "cohorts/_board.html" if fragment else "cohorts/detail.html", context)
+    if fragment:
+        response["HX-Trigger"] = "cohort-moved"
+    return response
+
+
+def _standing(cohort: Cohort, latest: CohortDay | None) -> dict[str, Any]:
+    """Where the cohort stands: its latest day, its whole return, how far it is, what the proof of the books found."""
+    run = getattr(cohort, "run", None)
+    proofs = [x for x in cohort.cohort_days.values_list("largest_difference", flat=True) if x is not None]
+    return {
+        "latest": latest,
+        "total_roi": latest.equity / cohort.bankroll - 1 if latest else None,
+        "progress": (run.next_bar_ms - cohort.start_ms) / (cohort.end_ms - cohort.start_ms) if run else 0.0,
+        "reached": from_ms(run.next_bar_ms) if run else None,
+        "proven": max(proofs, default=None),
+    }
+
+
+@require_POST
+@permission_required("trading.cancel_cohort")
+def cohort_cancel(request: HttpRequest, pk: int) -> HttpResponse:
+    """Asks the run to stop; the reason goes into the audit stream."""
+    cohort = _cohort(request, pk)
+    reason = request.POST.get("reason", "").strip()
+    if not reason:
+        messages.error(request, "Say why: the reason goes into the audit stream.")
+        return redirect("portal:cohort", pk)
+    try:
+        cancel_cohort(cohort=cohort, reason=reason[:400], actor=_user(request))
+        messages.success(request, f"{cohort} stops after the stretch it is trading.")
+    except FundopsError as refused:
+        messages.error(request, refused.message)
+    return redirect("portal:cohort", pk)
+
+
+@require_GET
+@permission_required(READ)
+def cohort_chart(request: HttpRequest, pk: int, name: str) -> JsonResponse:
+    """The payload of one picture: equity, utilisation or heatmap (`?day=`)."""
+    cohort = _cohort(request, pk)
+    match name:
+        case "equity":
+            return JsonResponse(charts.equity(cohort))
+        case "utilisation":
+            return JsonResponse(charts.utilisation(cohort))
+        case "heatmap":
+            return JsonResponse(charts.heatmap(cohort, day=_day(request, cohort)))
+    raise Http404("There is no such picture of a cohort.")
+
+
+# --- One agent ------------------------------------------------------------------------------------------------
+@require_GET
+@permission_required(READ)
+def agent_page(request: HttpRequest, pk: int, number: int) -> HttpResponse:
+    """An agent's log: what it is, how each day went, every fill and refusal, and its lines in the books."""
+    agent = _agent(request, pk, number)
+    cohort = agent.cohort
+    day = _day(request, cohort)
+    fills = FillTable(CohortFill.objects.filter(agent=agent).select_related("cohort"), prefix="f-")
+    if (form := request.GET.get("_export")) in ("csv", "json"):
+        return TableExport(form, fills).response(f"cohort-{pk}-agent-{number}-fills.{form}")
+    refused = RejectionTable(CohortRejection.objects.filter(agent=agent), prefix="r-")
+    RequestConfig(request, paginate={"per_page": 25}).configure(fills)
+    RequestConfig(request, paginate={"per_page": 25}).configure(refused)
+    lines = Paginator(
+        JournalLine.objects.filter(account__book_id=agent.book_id)
+        .select_related("entry", "account", "asset")
+        .order_by("-entry__posting_seq", "pk"),
+        LINES_SHOWN,
+    ).get_page(request.GET.get("lines"))
+    symbols = [agent.symbol] if agent.symbol else list(cohort.symbols)
+    days = list(agent.agent_days.order_by("day"))
+    context = {
+        "cohort": cohort,
+        "agent": agent,
+        "day": day,
+        "days": days,
+        "today": next((row for row in days if row.day == day), None),
+        "day_text": str(day),
+        "symbols": symbols,
+        "symbol": request.GET.get("symbol") if request.GET.get("symbol") in symbols else symbols[0],
+        "fills": fills,
+        "rejections": refused,
+        "lines": lines,
+        "balances": balances(books=agent.book, by=(By.KIND,)),
+        "reasons": _exit_reasons(agent),
+        "numbers": _neighbours(cohort, number),
+        "crumbs": [
+            ("Cohorts", reverse("portal:cohorts")),
+            (str(cohort), reverse("portal:cohort", args=[pk])),
+            (str(agent), ""),
+        ],
+        "live_after": live_seq(),
+    }
+    return render(request, "cohorts/agent.html", context)
+
+
+@require_GET
+@permission_required(READ)
+def agent_chart(request: HttpRequest, pk: int, number: int, name: str) -> JsonResponse:
+    """The payload of one picture of an agent: equity, or candles (`?symbol=&day=`)."""
+    agent = _agent(request, pk, number)
+    if name == "equity":
+        return JsonResponse(charts.agent_equity(agent))
+    symbol = request.GET.get("symbol") or agent.symbol or agent.cohort.symbols[0]
+    if name != "candles" or symbol not in agent.cohort.symbols:
+        raise Http404("There is no such picture of an agent.")
+    return JsonResponse(charts.agent_candles(agent, symbol=symbol, day=_day(request, agent.cohort)))
+
+
+@require_GET
+@permission_required(READ)
+def fill_page(request: HttpRequest, pk: int, number: int) -> HttpResponse:
+    """One fill, down to the journal entry that books it."""
+    cohort = _cohort(request, pk)
+    fill = get_object_or_404(cohort.fills.select_related("agent"), number=number)
+    entry = JournalEntry.objects.filter(source_type=FILL_SOURCE, source_id=fill.source_id).first()
+    context = {
+        "cohort": cohort,
+        "fill": fill,
+        "entry": entry,
+        "lines": entry.lines.select_related("account__book", "asset") if entry else [],
+        "slippage": (fill.price - fill.reference_price) * (1 if fill.side == "buy" else -1),
+        "crumbs": [
+            ("Cohorts", reverse("portal:cohorts")),
+            (str(cohort), reverse("portal:cohort", args=[pk])),
+            (str(fill.agent), reverse("portal:cohort-agent", args=[pk, fill.agent.number])),
+            (f"Fill {number}", ""),
+        ],
+    }
+    return render(request, "cohorts/fill.html", context)
+
+
+def _exit_reasons(agent: CohortAgent) -> list[tuple[str, int]]:
+    counts: dict[str, int] = {}
+    for reason in agent.fills.values_list("reason", flat=True):
+        counts[reason] = counts.get(reason, 0) + 1
+    return sorted(
+        ((reason.replace("_", " "), count) for reason, count in counts.items()), key=lambda row: -row[1]
+    )
+
+
+def _neighbours(cohort: Cohort, number: int) -> tuple[int | None, int | None]:
+    return (number - 1 if number > 1 else None, number + 1 if number < cohort.agent_count else None)
+
+
+def _cohort(request: HttpRequest, pk: int) -> Cohort:
+    cohorts = Cohort.objects.for_user(request.user).select_related("fund", "run", "launched_by", "book")
+    return get_object_or_404(cohorts, pk=pk)
+
+
+def _agent(request: HttpRequest, pk: int, number: int) -> CohortAgent:
+    cohort = _cohort(request, pk)
+    return get_object_or_404(
+        CohortAgent.objects.select_related("book", "cohort__run"), cohort=cohort, number=number
+    )
+
+
+def _day(request: HttpRequest, cohort: Cohort) -> int:
+    """The day asked for, else the last one that has begun."""
+    asked = request.GET.get("day", "")
+    if asked.isdecimal() and 1 <= int(asked) <= cohort.days:
+        return int(asked)
+    last = cohort.cohort_days.order_by("-day").values_list("day", flat=True).first()
+    return last or 1
+
+
+def _user(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)  # noqa: S101 - the decorators let nobody else in
+    return request.user

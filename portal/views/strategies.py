@@ -1,0 +1,55 @@
+"""Strategies: every family with its description, parameters and source, the profiles made of it, and what was refused."""
+
+from __future__ import annotations
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_GET
+
+from fundops.core.permissions import permission_required
+from trading.cohorts.installed import installed_profiles, installed_strategies
+from trading.models.cohort import AgentDay
+from trading.strategies.errors import UnknownStrategyError
+from trading.strategies.pages import family_page
+
+READ = "trading.view_cohort"
+
+
+@require_GET
+@permission_required(READ)
+def strategy_list(request: HttpRequest) -> HttpResponse:
+    """All families of this installation, and the user files that were refused, each with file, line and reason."""
+    registry = installed_strategies()
+    pages = [family_page(family) for family in (*registry.families.values(), *registry.frames.values())]
+    context = {
+        "families": pages,
+        "profiles": installed_profiles().values(),
+        "refused": registry.refused,
+        "crumbs": [("Strategies", "")],
+    }
+    return render(request, "strategies/list.html", context)
+
+
+@require_GET
+@permission_required(READ)
+def strategy_page(request: HttpRequest, key: str) -> HttpResponse:
+    """One family: idea, parameters, source, profiles, and how its agents have done."""
+    registry = installed_strategies()
+    try:
+        family = registry.family(key) if "@" not in key or key in registry.families else registry.frame(key)
+    except UnknownStrategyError as unknown:
+        raise Http404(unknown.message) from unknown
+    results = (
+        AgentDay.objects.filter(agent__family=family.key, complete=True)
+        .select_related("agent__cohort")
+        .order_by("-agent__cohort__launched_at", "-day", "rank")[:20]
+    )
+    context = {
+        "family": family_page(family),
+        "profiles": [p for p in installed_profiles().values() if p.family == family.key],
+        "origin": registry.origins[family.key].name,
+        "results": results,
+        "crumbs": [("Strategies", reverse("portal:strategies")), (family.title, "")],
+    }
+    return render(request, "strategies/detail.html", context)
