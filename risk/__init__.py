@@ -1,7 +1,6 @@
-"""Risk: limits on Books, pre-trade checks, value at risk and stress, kill switch, leverage policy, capital
-budgets.
+"""Risk: limits on Books, pre-trade checks, value at risk, stress, capital budgets.
 
-Its turn comes with governance; until then the ceilings that a cohort needs live in the engine's wallet rules.
-The layer exists so that the order of imports is fixed from the first day: it may know Books, never a venue or
-a strategy.
+`quant/` is pure mathematics and the pre-trade check; the rest keeps limits, breaches, scenarios and
+snapshots. The layer knows Books, never a venue or a strategy: who knows positions and prices registers in
+`risk.sources`.
 """

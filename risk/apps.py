@@ -5,3 +5,9 @@ class RiskConfig(AppConfig):
     name = "risk"
     verbose_name = "Risk"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from fundops.core.live import register_topic  # noqa: PLC0415 - needs the app registry
+        from risk.topics import may_watch_risk  # noqa: PLC0415
+
+        register_topic("risk", may_watch_risk)

@@ -149,8 +149,12 @@ def _optimum(
 ) -> FloatArray:
     # skfolio brings scikit-learn and cvxpy: only the process that optimises pays for the import.
     import cvxpy  # noqa: PLC0415
-    from skfolio import RiskMeasure  # noqa: PLC0415
-    from skfolio.optimization import MeanRisk, ObjectiveFunction, RiskBudgeting  # noqa: PLC0415
+    from skfolio import RiskMeasure  # type: ignore[import-untyped]  # noqa: PLC0415
+    from skfolio.optimization import (  # type: ignore[import-untyped]  # noqa: PLC0415
+        MeanRisk,
+        ObjectiveFunction,
+        RiskBudgeting,
+    )
 
     common: dict[str, Any] = {
         "risk_measure": RiskMeasure.CVAR if measure is Measure.ES else RiskMeasure.VARIANCE,
@@ -165,7 +169,7 @@ def _optimum(
             raise AllocationError("No Book has a positive mean return: there is no ratio to maximise.")
         model = MeanRisk(objective_function=ObjectiveFunction.MAXIMIZE_RATIO, **common)
     else:
-        within = None if max_turnover is None else lambda w: [cvxpy.norm1(w - w0) <= max_turnover]
+        within = None if max_turnover is None else lambda w: [cvxpy.norm(w - w0, 1) <= max_turnover]  # type: ignore[attr-defined]
         model = MeanRisk(objective_function=ObjectiveFunction.MINIMIZE_RISK, add_constraints=within, **common)
     try:
         weights = np.asarray(model.fit(R).weights_, dtype=np.float64)

@@ -49,6 +49,19 @@ def roll_up(values: FloatArray, parent: IntArray) -> FloatArray:
     return out
 
 
+def roll_up_max(values: FloatArray, parent: IntArray) -> FloatArray:
+    """`values` (n_books, n_columns) with every Book's row the largest of its own and all below. NaN stays
+    NaN.
+    """
+    out = np.array(values, dtype=np.float64)
+    depth = depths(parent)
+    with np.errstate(invalid="ignore"):
+        for level in range(int(depth.max()) if depth.size else 0, 0, -1):
+            rows = np.flatnonzero(depth == level)
+            np.maximum.at(out, parent[rows], out[rows])
+    return out
+
+
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """Effective levels (n_books, n_columns), NaN where none is set, and the row of the limit each comes from,
@@ -180,13 +193,11 @@ def measure(books: BookTable, positions: PositionTable, *, n_symbols: int, n_ven
     own, symbol, venue = (roll_up(t, books.parent) for t in (own, symbol, venue))
     gross, net = own[:, 0], np.abs(own[:, 1])
     largest, worst_loss = np.zeros(n), np.zeros(n)
-    np.maximum.at(largest, positions.book, positions.worst)
-    np.maximum.at(worst_loss, positions.book, positions.loss_frac)
-    depth = depths(books.parent)
-    for level in range(int(depth.max()) if n else 0, 0, -1):
-        rows = np.flatnonzero(depth == level)
-        np.maximum.at(largest, books.parent[rows], largest[rows])
-        np.maximum.at(worst_loss, books.parent[rows], worst_loss[rows])
+    with np.errstate(invalid="ignore"):
+        np.maximum.at(largest, positions.book, positions.worst)
+        np.maximum.at(worst_loss, positions.book, positions.loss_frac)
+    peaks = roll_up_max(np.column_stack((largest, worst_loss)), books.parent)
+    largest, worst_loss = peaks[:, 0], peaks[:, 1]
     loss = _floor(books.day_open_equity - books.equity)
     columns = {
         "gross_exposure": gross,
@@ -219,11 +230,12 @@ def measure(books: BookTable, positions: PositionTable, *, n_symbols: int, n_ven
 def over(value: FloatArray, equity: FloatArray) -> FloatArray:
     """A share of equity: infinite for a Book with an exposure and none left, NaN where either is unknown."""
     value, equity = np.broadcast_arrays(value, equity)
-    out = np.divide(value, equity, out=np.full(value.shape, math.nan), where=equity > 0)
+    out: FloatArray = np.full(value.shape, math.nan)
+    np.divide(value, equity, out=out, where=equity > 0)
     none_left = equity <= 0
     out[none_left] = np.where(np.isnan(value), math.nan, np.where(value > 0, math.inf, 0.0))[none_left]
     return out
 
 
 def _floor(x: FloatArray) -> FloatArray:
-    return np.where(np.isnan(x), math.nan, np.maximum(x, 0.0))
+    return np.asarray(np.where(np.isnan(x), math.nan, np.maximum(x, 0.0)))

@@ -187,8 +187,9 @@ class _Totals:
 class BookState:
     """What a Book is worth and holds at one instant; money in its base asset, None where it is not known.
 
-    `orders_in_window` counts the orders sent in the last minute; `seconds_since_loss` is infinite before the
-    first one.
+    `elsewhere` are positions of other Books that this one adds up (those below it): they count in every
+    exposure, without netting, but an order cannot close them. `orders_in_window` counts the orders sent in
+    the last minute; `seconds_since_loss` is infinite before the first one.
     """
 
     equity: Number
@@ -200,6 +201,7 @@ class BookState:
     var: Number = None
     es: Number = None
     mode: TradingMode | None = TradingMode.ACTIVE
+    elsewhere: tuple[PositionState, ...] = ()
     _totals: _Totals = field(init=False, repr=False, compare=False)
     _index: Mapping[tuple[str, str], PositionState] = field(init=False, repr=False, compare=False)
 
@@ -207,7 +209,7 @@ class BookState:
         object.__setattr__(self, "_index", {(p.symbol, p.venue): p for p in self.positions})
         if len(self._index) != len(self.positions):
             raise ValueError("A Book holds one position a symbol and venue: add the doubles up first.")
-        object.__setattr__(self, "_totals", _add_up(self.positions))
+        object.__setattr__(self, "_totals", _add_up((*self.positions, *self.elsewhere)))
 
     @property
     def gross(self) -> float:

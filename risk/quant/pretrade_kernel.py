@@ -1,3 +1,4 @@
+# mypy: disable-error-code="no-any-return"
 """The compiled core of the pre-trade check: one order, one Book, many limits, no allocation.
 
 The Python side (`risk.quant.pretrade`) and any compiled engine call the same function, so that backtest,

@@ -78,15 +78,16 @@ def parametric_shock(
     for asset, shock in shocks.items():
         if not math.isfinite(shock) or shock < -1.0:
             raise ValueError(f"The shock of {asset} must be a fraction of at least -1, not {shock!r}.")
-    by_line, missing = np.zeros(len(holdings.asset)), set()
+    by_line = np.zeros(len(holdings.asset))
+    missing: set[str] = set()
     for i, asset in enumerate(holdings.asset):
-        shock = shocks.get(asset, default)
-        if shock is None:
-            if holdings.exposure[i] != 0:
-                missing.add(asset)
-                by_line[i] = math.nan
-        else:
-            by_line[i] = holdings.exposure[i] * shock
+        if asset in shocks:
+            by_line[i] = holdings.exposure[i] * shocks[asset]
+        elif default is not None:
+            by_line[i] = holdings.exposure[i] * default
+        elif holdings.exposure[i] != 0:
+            missing.add(asset)
+            by_line[i] = math.nan
     return _outcome(by_line, missing)
 
 
@@ -123,7 +124,8 @@ def replay(holdings: Holdings, prices: Mapping[str, FloatArray]) -> StressOutcom
     if len(lengths) > 1:
         raise ValueError(f"The windows of prices differ in length: {sorted(lengths)}.")
     steps = lengths.pop() if lengths else 0
-    moves, missing = np.zeros((len(holdings.asset), max(steps, 1))), set()
+    moves = np.zeros((len(holdings.asset), max(steps, 1)))
+    missing: set[str] = set()
     for i, asset in enumerate(holdings.asset):
         if holdings.exposure[i] == 0:
             continue

@@ -1,0 +1,1 @@
+"""Every write of the risk layer; one transaction and one event each."""

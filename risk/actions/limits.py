@@ -1,0 +1,205 @@
+"""Setting and retiring limits, one by one or as a template set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+
+from fundops.core import clock
+from fundops.core.events import publish
+from fundops.core.models import User
+from risk.errors import (
+    ClosedBookLimitError,
+    LimitLevelsError,
+    LimitOverlapError,
+    LimitPeriodError,
+    LimitRetiredError,
+    LimitScopeError,
+)
+from risk.models import HardAction, RiskLimit
+from risk.models.common import LARGEST
+from risk.quant.metrics import SYMBOL_SCOPED, VENUE_SCOPED, Metric
+from risk.quant.pretrade import InvalidLimitError, Limit, validate_limit
+from risk.templates_of_limits import TemplateLimit, load_template
+from treasury.models import Book
+
+TOPIC = "risk"
+
+
+def set_limit(
+    *,
+    book: Book,
+    metric: Metric,
+    actor: User | None,
+    soft: Decimal | None = None,
+    hard: Decimal | None = None,
+    symbol: str = "",
+    venue: str = "",
+    action: HardAction = HardAction.ALERT,
+    effective_from: datetime | None = None,
+    effective_to: datetime | None = None,
+    template: str = "",
+    reason: str = "",
+) -> RiskLimit:
+    """Puts a limit in force from `effective_from` (now by default), in place of the one that ran then.
+
+    The one before it ends at that instant. What would overlap a limit that begins later is refused, so that
+    nothing planned disappears unseen. Raises LimitLevelsError, LimitScopeError, LimitPeriodError,
+    LimitOverlapError or ClosedBookLimitError.
+    """
+    now = clock.now()
+    starts = effective_from or now
+    _check(
+        book=book,
+        metric=metric,
+        soft=soft,
+        hard=hard,
+        symbol=symbol,
+        venue=venue,
+        starts=starts,
+        ends=effective_to,
+        now=now,
+    )
+    same = {"book": book, "metric": metric, "symbol": symbol, "venue": venue}
+    try:
+        with transaction.atomic():
+            running = (
+                RiskLimit.objects.select_for_update()
+                .filter(Q(effective_to=None) | Q(effective_to__gt=starts), effective_from__lte=starts, **same)
+                .first()
+            )
+            if running is not None:
+                running.effective_to = starts
+                running.save(update_fields=["effective_to"])
+            limit = RiskLimit.objects.create(
+                **same,
+                soft=soft,
+                hard=hard,
+                action=action,
+                effective_from=starts,
+                effective_to=effective_to,
+                template=template,
+                reason=reason,
+            )
+            publish(
+                "risk.limit.set",
+                actor=actor,
+                obj=limit,
+                payload={
+                    "book": book.path,
+                    "metric": metric,
+                    "symbol": symbol,
+                    "venue": venue,
+                    "old": None if running is None else {"limit": running.pk, **_levels(running)},
+                    "new": {"soft": soft, "hard": hard, "action": action},
+                    "effective_from": starts,
+                    "effective_to": effective_to,
+                    "template": template,
+                    "reason": reason,
+                },
+                topics=[TOPIC, f"book:{book.pk}"],
+            )
+    except IntegrityError as error:
+        if "risk_limit_no_overlap" not in str(error):
+            raise
+        raise LimitOverlapError(
+            f"A limit on {metric.value} of {book.path} begins within these dates. "
+            "Retire it first, or end this one before it begins.",
+            book=book.path,
+            metric=metric.value,
+        ) from error
+    return limit
+
+
+def _levels(limit: RiskLimit) -> dict[str, object]:
+    return {"soft": limit.soft, "hard": limit.hard, "action": limit.action}
+
+
+def _check(
+    *,
+    book: Book,
+    metric: Metric,
+    soft: Decimal | None,
+    hard: Decimal | None,
+    symbol: str,
+    venue: str,
+    starts: datetime,
+    ends: datetime | None,
+    now: datetime,
+) -> None:
+    if not book.is_open:
+        raise ClosedBookLimitError(f"Book {book.path} is closed; set limits on open books.", book=book.path)
+    if (symbol and metric not in SYMBOL_SCOPED) or (venue and metric not in VENUE_SCOPED):
+        raise LimitScopeError(
+            f"{metric.value} is measured for the whole book; leave symbol and venue empty.",
+            metric=metric.value,
+        )
+    for level in (soft, hard):
+        if level is not None and level.is_finite() and level >= LARGEST:
+            raise LimitLevelsError("A level this large limits nothing; leave it empty instead.")
+    try:
+        hardest, softest = (None if level is None else float(level) for level in (hard, soft))
+        validate_limit(Limit(metric, hardest, softest, symbol, venue))
+    except InvalidLimitError as error:
+        raise LimitLevelsError(str(error), metric=metric.value) from error
+    if starts.tzinfo is None or (ends is not None and ends.tzinfo is None):
+        raise LimitPeriodError("Give dates with their time zone.")
+    if starts < now:
+        raise LimitPeriodError("A limit cannot begin in the past: what was in force then is a fact.")
+    if ends is not None and ends <= starts:
+        raise LimitPeriodError("A limit must end after it begins.")
+
+
+def retire_limit(*, limit: RiskLimit, actor: User | None, reason: str = "") -> RiskLimit:
+    """Ends a limit now (one that has not begun never does). Raises LimitRetiredError when it has ended
+    already.
+    """
+    with transaction.atomic():
+        held = RiskLimit.objects.select_for_update().get(pk=limit.pk)
+        now = clock.now()
+        if held.effective_to is not None and held.effective_to <= now:
+            raise LimitRetiredError(
+                f"This limit ended on {held.effective_to:%Y-%m-%d %H:%M} UTC.", limit=held.pk
+            )
+        held.effective_to = max(now, held.effective_from)
+        held.reason = reason or held.reason
+        held.save(update_fields=["effective_to", "reason"])
+        publish(
+            "risk.limit.retired",
+            actor=actor,
+            obj=held,
+            payload={
+                "book": held.book.path,
+                "metric": held.metric,
+                "old": _levels(held),
+                "effective_to": held.effective_to,
+                "reason": reason,
+            },
+            topics=[TOPIC, f"book:{held.book_id}"],
+        )
+    return held
+
+
+def apply_template(*, book: Book, template: str, actor: User | None, reason: str = "") -> list[RiskLimit]:
+    """Sets every limit of a template set on a Book, all or none. Raises TemplateError for an unknown or
+    broken set.
+    """
+    chosen: Sequence[TemplateLimit] = load_template(template).limits
+    with transaction.atomic():
+        return [
+            set_limit(
+                book=book,
+                metric=x.metric,
+                soft=x.soft,
+                hard=x.hard,
+                action=x.action,
+                template=template,
+                reason=reason,
+                actor=actor,
+            )
+            for x in chosen
+        ]

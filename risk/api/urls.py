@@ -1,0 +1,22 @@
+"""Routes of the risk API, below /api/."""
+
+from __future__ import annotations
+
+from django.urls import path
+from rest_framework.routers import SimpleRouter
+
+from risk.api import views
+
+router = SimpleRouter()
+router.register("risk/limits", views.LimitViewSet, basename="api-risk-limit")
+router.register("risk/breaches", views.BreachViewSet, basename="api-risk-breach")
+router.register("risk/scenarios", views.ScenarioViewSet, basename="api-risk-scenario")
+router.register("risk/stress", views.StressResultViewSet, basename="api-risk-stress")
+router.register("risk/snapshots", views.SnapshotViewSet, basename="api-risk-snapshot")
+router.register("risk/budgets", views.BudgetViewSet, basename="api-risk-budget")
+
+urlpatterns = [
+    path("risk/limit-status/", views.LimitStatusView.as_view(), name="api-risk-limit-status"),
+    path("risk/effective-limits/", views.EffectiveLimitsView.as_view(), name="api-risk-effective-limits"),
+    *router.urls,
+]

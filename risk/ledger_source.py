@@ -1,0 +1,131 @@
+"""A source of figures from the books themselves: balances times price.
+
+For Books whose positions all stand in the ledger. The layer above gives the prices; equity of yesterday and
+its peak come from the risk snapshots, so they are known once the first one has been taken.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, time
+
+from django.db.models import Max, OuterRef, Subquery
+
+from risk.models import RiskSnapshot
+from risk.quant.tail import FloatArray
+from risk.sources import BookFigures, HeldPosition
+from treasury.models import Book
+from treasury.models.books import EQUITY_KINDS
+from treasury.selectors import Balance, By, balances
+
+Marks = Callable[[Collection[str], str, datetime], Mapping[str, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerSource:
+    """`marks(assets, base, at)` gives prices in the base asset, leaving out what it does not know.
+
+    `returns` and `windows` answer `RiskSource.daily_returns` and `RiskSource.prices`. The ledger does not say
+    where an asset is kept: `venue` names it for all.
+    """
+
+    marks: Marks
+    returns: Callable[[Sequence[str], int, datetime], FloatArray]
+    windows: Callable[[Sequence[str], datetime, datetime], Mapping[str, FloatArray]]
+    venue: str = ""
+
+    def figures(self, book_ids: Collection[int], at: datetime) -> dict[int, BookFigures]:
+        books = Book.objects.filter(pk__in=book_ids).order_by("-path")
+        rows = list(books.values_list("pk", "parent_id", "fund__base_asset__code"))
+        held: dict[int, list[Balance]] = defaultdict(list)
+        for balance in balances(books=list(book_ids), by=(By.BOOK, By.KIND), as_known=at):
+            if balance.kind in EQUITY_KINDS and balance.book_id is not None:
+                held[balance.book_id].append(balance)
+        marks = self._marks(held, {pk: base for pk, _, base in rows}, at)
+        lines = {pk: self._lines(held[pk], base, marks[base]) for pk, _, base in rows}
+        equity = _equity(rows, lines)
+        opened, peaks = _opened(book_ids, at), _peaks(book_ids, at)
+        return {
+            pk: BookFigures(
+                equity=equity[pk],
+                day_open_equity=opened.get(pk),
+                peak_equity=_peak(equity[pk], peaks.get(pk)),
+                positions=lines[pk],
+            )
+            for pk, _, _ in rows
+        }
+
+    def _marks(
+        self, held: Mapping[int, list[Balance]], bases: Mapping[int, str], at: datetime
+    ) -> dict[str, Mapping[str, float]]:
+        wanted: dict[str, set[str]] = {base: set() for base in bases.values()}
+        for book_id, found in held.items():
+            wanted[bases[book_id]] |= {b.asset for b in found} - {bases[book_id]}
+        return {base: self.marks(assets, base, at) if assets else {} for base, assets in wanted.items()}
+
+    def _lines(self, found: list[Balance], base: str, marks: Mapping[str, float]) -> tuple[HeldPosition, ...]:
+        amounts: dict[str, float] = defaultdict(float)
+        for balance in found:
+            amounts[balance.asset] += float(balance.amount)
+        lines = []
+        for asset, amount in sorted(amounts.items()):
+            price = 1.0 if asset == base else marks.get(asset)
+            lines.append(
+                HeldPosition(
+                    symbol=asset,
+                    venue=self.venue,
+                    currency=asset,
+                    quantity=amount,
+                    unit_notional=0.0 if asset == base else price,
+                    value=None if price is None else amount * price,
+                )
+            )
+        return tuple(lines)
+
+    def daily_returns(self, symbols: Sequence[str], days: int, at: datetime) -> FloatArray:
+        return self.returns(symbols, days, at)
+
+    def prices(self, symbols: Sequence[str], start: datetime, end: datetime) -> Mapping[str, FloatArray]:
+        return self.windows(symbols, start, end)
+
+
+def _equity(
+    rows: Sequence[tuple[int, int | None, str]], lines: Mapping[int, tuple[HeldPosition, ...]]
+) -> dict[int, float | None]:
+    """Own value and that of all below; `rows` come children first. One line without a price and it is not
+    known.
+    """
+    total: dict[int, float | None] = {}
+    below: dict[int, list[float | None]] = defaultdict(list)
+    for pk, parent, _ in rows:
+        parts = [*(p.value for p in lines[pk]), *below[pk]]
+        known = [p for p in parts if p is not None]
+        total[pk] = sum(known) if len(known) == len(parts) else None
+        if parent is not None:
+            below[parent].append(total[pk])
+    return total
+
+
+def _opened(book_ids: Collection[int], at: datetime) -> dict[int, float]:
+    """Equity at the day's start: the last snapshot of the days before, else the first of this day."""
+    midnight = datetime.combine(at.astimezone(UTC).date(), time.min, tzinfo=UTC)
+    known = RiskSnapshot.objects.filter(book=OuterRef("pk"), equity__isnull=False, at__lte=at)
+    before = known.filter(at__lte=midnight).order_by("-at").values("equity")[:1]
+    today = known.filter(at__gt=midnight).order_by("at").values("equity")[:1]
+    books = Book.objects.filter(pk__in=book_ids).annotate(before=Subquery(before), today=Subquery(today))
+    found = {pk: a if a is not None else b for pk, a, b in books.values_list("pk", "before", "today")}
+    return {pk: value for pk, value in found.items() if value is not None}
+
+
+def _peaks(book_ids: Collection[int], at: datetime) -> dict[int, float]:
+    rows = RiskSnapshot.objects.filter(book__in=book_ids, equity__isnull=False, at__lte=at).order_by()
+    return dict(rows.values("book").annotate(peak=Max("equity")).values_list("book", "peak"))
+
+
+def _peak(equity: float | None, before: float | None) -> float | None:
+    """The highest equity since measuring began, today's included."""
+    if equity is None:
+        return None
+    return equity if before is None else max(equity, before)

@@ -1,0 +1,316 @@
+"""Reads of the risk layer, for the pre-trade check, the pages and the API alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import numpy as np
+from django.db.models import QuerySet
+
+from fundops.core import clock
+from fundops.core.permissions import AnyUser
+from risk.limits_in_force import limits_in_force
+from risk.measuring import MeasuredBooks, measure_books, rows_below
+from risk.models import BreachStatus, HardAction, LimitBreach, RiskLimit, RiskSnapshot, StressResult
+from risk.models.limits import BreachLevel
+from risk.quant.bulk import evaluate
+from risk.quant.measures import Exposure, exposures
+from risk.quant.metrics import CODES, STATE_METRICS, Level, Metric
+from risk.quant.pretrade import BookState, Limit, LimitSet, PositionState, TradingMode
+from risk.sources import BookFigures, HeldPosition
+from treasury.models import Book
+from treasury.models.books import PATH_SEPARATOR
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveLimit:
+    """What binds a Book in one metric: the tightest soft and hard level, and where each is set."""
+
+    metric: Metric
+    symbol: str
+    venue: str
+    soft: float | None
+    hard: float | None
+    soft_limit_id: int | None
+    hard_limit_id: int | None
+    action: HardAction
+    soft_book_id: int | None
+    hard_book_id: int | None
+
+    def as_limit(self) -> Limit:
+        name = f"limit {self.hard_limit_id or self.soft_limit_id}"
+        return Limit(self.metric, self.hard, self.soft, self.symbol, self.venue, name)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitStatus:
+    """An effective limit with where the Book stands. `value` None is not known; `headroom` is a share of the
+    level.
+    """
+
+    book_id: int
+    limit: EffectiveLimit
+    value: float | None
+    headroom: float | None
+    level: Level
+
+
+def effective_limits(book: Book, *, at: datetime | None = None) -> list[EffectiveLimit]:
+    """The limits that bind a Book: its own and those of all Books above it, the tightest of each."""
+    line = _line(book)
+    return _effective([b.pk for b in line], at or clock.now())[-1]
+
+
+def _line(book: Book) -> list[Book]:
+    """The Books from the root down to this one, in one query."""
+    parts = book.path.split(PATH_SEPARATOR)
+    paths = [PATH_SEPARATOR.join(parts[: i + 1]) for i in range(len(parts))]
+    return sorted(Book.objects.filter(path__in=paths), key=lambda b: len(b.path))
+
+
+def _effective(line: Sequence[int], at: datetime) -> list[list[EffectiveLimit]]:
+    """Effective limits of every Book of a line, root first."""
+    parent = np.arange(-1, len(line) - 1, dtype=np.int64)
+    found = limits_in_force(line, parent, at)
+    out: list[list[EffectiveLimit]] = []
+    for row in range(len(line)):
+        mine = []
+        for c, (metric, symbol, venue) in enumerate(found.columns):
+            soft_row, hard_row = (int(t[row, c]) for t in (found.bounds.soft_from, found.bounds.hard_from))
+            if soft_row < 0 and hard_row < 0:
+                continue
+            soft, hard = (found.rows[r] if r >= 0 else None for r in (soft_row, hard_row))
+            mine.append(
+                EffectiveLimit(
+                    metric,
+                    symbol,
+                    venue,
+                    soft.soft if soft else None,
+                    hard.hard if hard else None,
+                    soft.pk if soft else None,
+                    hard.pk if hard else None,
+                    HardAction(hard.action if hard else HardAction.ALERT),
+                    soft.book_id if soft else None,
+                    hard.book_id if hard else None,
+                )
+            )
+        out.append(mine)
+    return out
+
+
+def _limit_set(limits: Sequence[EffectiveLimit]) -> LimitSet:
+    """For the check: each level as a limit of its own where the two come from different rows that cross."""
+    out = []
+    for x in limits:
+        limit = x.as_limit()
+        if limit.soft is not None and limit.hard is not None and x.soft_limit_id != x.hard_limit_id:
+            out.append(Limit(x.metric, x.hard, None, x.symbol, x.venue, f"limit {x.hard_limit_id}"))
+            out.append(Limit(x.metric, None, x.soft, x.symbol, x.venue, f"limit {x.soft_limit_id}"))
+        else:
+            out.append(limit)
+    return LimitSet(out)
+
+
+def limit_set(book: Book, *, at: datetime | None = None) -> LimitSet:
+    """What binds a Book, ready for `risk.quant.pretrade.check_order`."""
+    return _limit_set(effective_limits(book, at=at))
+
+
+def trading_mode(book: Book) -> TradingMode:
+    """What open hard breaches of the Book, or of one above it, leave it to do, by the action of the limit
+    passed.
+    """
+    line = [b.pk for b in _line(book)]
+    return _mode(line)
+
+
+def _mode(line: Sequence[int]) -> TradingMode:
+    actions = set(
+        LimitBreach.objects.filter(book__in=line, level=BreachLevel.HARD)
+        .exclude(status=BreachStatus.CLOSED)
+        .values_list("limit__action", flat=True)
+    )
+    if HardAction.HALT in actions:
+        return TradingMode.HALTED
+    if actions & {HardAction.REDUCE, HardAction.FLATTEN}:
+        return TradingMode.REDUCING
+    return TradingMode.ACTIVE
+
+
+def order_path(book: Book, *, at: datetime | None = None) -> list[tuple[BookState, LimitSet]]:
+    """Everything `check_order_path` needs for orders of a Book: it and each Book above, with state and
+    limits.
+    """
+    moment = at or clock.now()
+    line = [b.pk for b in _line(book)]
+    measured = measure_books(at=moment, book_ids=[book.pk])
+    limits = _effective(line, moment)
+    own = measured.figures[measured.row(book.pk)].positions
+    return [
+        (_state(measured, pk, book.pk, own, _mode(line[: i + 1])), _limit_set(limits[i]))
+        for i, pk in reversed(list(enumerate(line)))
+    ]
+
+
+def _state(
+    measured: MeasuredBooks, pk: int, own_id: int, own: Sequence[HeldPosition], mode: TradingMode
+) -> BookState:
+    row = measured.row(pk)
+    figures: BookFigures = measured.figures[row]
+    elsewhere = [
+        p
+        for other in rows_below(measured, row)
+        if measured.ids[other] != own_id
+        for p in measured.figures[other].positions
+    ]
+    if math.isnan(float(measured.measured.values[row, CODES[Metric.GROSS_EXPOSURE]])):
+        elsewhere.append(HeldPosition("not measured", "", "", None, None, None))
+
+    def figure(metric: Metric) -> float:
+        return float(measured.measured.values[row, CODES[metric]])
+
+    return BookState(
+        equity=figures.equity,
+        day_open_equity=figures.day_open_equity,
+        peak_equity=figures.peak_equity,
+        positions=_positions(own),
+        elsewhere=_positions(elsewhere),
+        orders_in_window=figures.orders_in_window,
+        seconds_since_loss=figures.seconds_since_loss,
+        var=figure(Metric.VAR) if measured.symbols else 0.0,
+        es=figure(Metric.ES) if measured.symbols else 0.0,
+        mode=mode,
+    )
+
+
+def _positions(held: Sequence[HeldPosition]) -> tuple[PositionState, ...]:
+    return tuple(
+        PositionState(
+            p.symbol, p.venue, p.quantity, p.unit_notional, p.loss_frac, p.working_buy, p.working_sell
+        )
+        for p in held
+        if p.unit_notional != 0
+    )
+
+
+def limit_status(user: AnyUser, *, book: Book | None = None, at: datetime | None = None) -> list[LimitStatus]:
+    """Every limit in force on the Books a person may see (or on one), with value and headroom, tightest
+    first.
+    """
+    moment = at or clock.now()
+    visible = set(RiskLimit.objects.for_user(user).in_force(moment).values_list("pk", flat=True))
+    if not visible:
+        return []
+    measured = measure_books(at=moment, book_ids=None if book is None else [book.pk])
+    found = limits_in_force(measured.ids, measured.parent, moment)
+    out = []
+    for metric, symbol, venue in found.columns:
+        values = measured.column(metric, symbol, venue)
+        for limit in (r for r in found.rows if r.column == (metric, symbol, venue) and r.pk in visible):
+            if book is not None and limit.book_id != book.pk:
+                continue
+            row = measured.row(limit.book_id)
+            judged = evaluate(
+                values[row : row + 1],
+                np.array([limit.soft]),
+                np.array([limit.hard]),
+                np.array([CODES[metric]], dtype=np.int64),
+            )
+            of_orders = metric not in STATE_METRICS
+            out.append(
+                LimitStatus(
+                    limit.book_id,
+                    EffectiveLimit(
+                        metric,
+                        symbol,
+                        venue,
+                        _known(limit.soft),
+                        _known(limit.hard),
+                        limit.pk,
+                        limit.pk,
+                        HardAction(limit.action),
+                        limit.book_id,
+                        limit.book_id,
+                    ),
+                    _known(float(values[row])),
+                    _known(float(judged.headroom[0])),
+                    Level.OK if of_orders else Level(int(judged.levels[0])),
+                )
+            )
+    return sorted(out, key=lambda s: (-s.level, math.inf if s.headroom is None else s.headroom))
+
+
+def _known(x: float) -> float | None:
+    return x if math.isfinite(x) else None
+
+
+def limit_list(user: AnyUser) -> QuerySet[RiskLimit]:
+    return RiskLimit.objects.for_user(user).select_related("book")
+
+
+def breach_list(user: AnyUser) -> QuerySet[LimitBreach]:
+    """Breaches a person may see, the open ones first."""
+    rows: QuerySet[LimitBreach] = LimitBreach.objects.for_user(user)
+    return rows.select_related("book", "limit", "acknowledged_by").order_by("closed_at", "-opened_at")
+
+
+def latest_snapshot(book: Book) -> RiskSnapshot | None:
+    return RiskSnapshot.objects.filter(book=book).order_by("-at", "-pk").first()
+
+
+def latest_stress(book: Book) -> list[StressResult]:
+    """The last result of each scenario on a Book, the dearest first; unknown losses before all."""
+    rows = (
+        StressResult.objects.filter(book=book)
+        .select_related("scenario")
+        .order_by("scenario", "-at", "-pk")
+        .distinct("scenario")
+    )
+    return sorted(rows, key=lambda r: -math.inf if r.loss is None else -r.loss)
+
+
+@dataclass(frozen=True, slots=True)
+class ExposureBreakdown:
+    """Exposure of a Book and all below it, by each label; `by_book` is by the Books directly below it."""
+
+    by_asset: list[Exposure]
+    by_venue: list[Exposure]
+    by_currency: list[Exposure]
+    by_book: list[Exposure]
+
+
+def exposure_breakdown(book: Book, *, at: datetime | None = None) -> ExposureBreakdown:
+    """Exposure by asset, venue, currency and strategy (the Books directly below), without netting between
+    Books.
+    """
+    measured = measure_books(at=at or clock.now(), book_ids=[book.pk], tail=False)
+    top = measured.row(book.pk)
+    names = dict(Book.objects.filter(parent=book).values_list("pk", "code"))
+    lines: list[tuple[float, HeldPosition, str]] = []
+    for row in rows_below(measured, top):
+        child = _child_of(measured, row, top)
+        label = names.get(measured.ids[child], book.code) if child is not None else book.code
+        for p in measured.figures[row].positions:
+            if p.unit_notional != 0:
+                quantity = math.nan if p.quantity is None else p.quantity
+                unit = math.nan if p.unit_notional is None else p.unit_notional
+                lines.append((quantity * unit, p, label))
+    x = np.array([line[0] for line in lines], dtype=np.float64)
+    return ExposureBreakdown(
+        exposures(x, [p.symbol for _, p, _ in lines]),
+        exposures(x, [p.venue for _, p, _ in lines]),
+        exposures(x, [p.currency for _, p, _ in lines]),
+        exposures(x, [label for _, _, label in lines]),
+    )
+
+
+def _child_of(measured: MeasuredBooks, row: int, top: int) -> int | None:
+    while row != top:
+        up = int(measured.parent[row])
+        if up == top:
+            return row
+        row = up
+    return None

@@ -1,0 +1,273 @@
+"""The life of a breach: it opens, escalates, is acknowledged, closes by itself; and limits inherit."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from compliance.models import AuditEvent
+from fundops.core import clock
+from fundops.core.roles import Role
+from risk.actions.breaches import acknowledge_breach, evaluate_limits
+from risk.actions.limits import retire_limit, set_limit
+from risk.errors import BreachClosedError
+from risk.models import BreachStatus, HardAction, LimitBreach
+from risk.quant.metrics import Metric
+from risk.quant.pretrade import OrderIntent, Outcome, Side, TradingMode, check_order_path
+from risk.selectors import effective_limits, limit_status, order_path, trading_mode
+from risk.sources import BookFigures, install_source
+from risk.tasks import evaluate_limits as evaluate_task
+from tests.factories import user_with
+from tests.risk.conftest import NOW, Tree, WrittenSource, figures, position
+from treasury.models import Book
+
+D = Decimal
+HOUR = timedelta(hours=1)
+
+
+def write(source: WrittenSource, tree: Tree, agent: BookFigures, at_root: float = 10_000.0) -> None:
+    """The agent trades; every other Book holds nothing of its own."""
+    source.books = {
+        tree.agent.pk: agent,
+        tree.trend.pk: figures(1000.0),
+        tree.carry.pk: figures(500.0),
+        tree.root.pk: figures(at_root),
+    }
+
+
+def limit(
+    book: Book, metric: Metric, hard: float | None, soft: float | None = None, **changes: object
+) -> None:
+    set_limit(
+        book=book,
+        metric=metric,
+        hard=None if hard is None else D(str(hard)),
+        soft=None if soft is None else D(str(soft)),
+        actor=None,
+        **changes,  # type: ignore[arg-type]
+    )
+
+
+def kinds() -> list[str]:
+    events = AuditEvent.objects.filter(kind__startswith="risk.breach").order_by("at", "id")
+    return [kind.rsplit(".", 1)[1] for kind in events.values_list("kind", flat=True)]
+
+
+def test_a_breach_opens_escalates_and_closes_by_itself(tree: Tree, source: WrittenSource) -> None:
+    limit(tree.agent, Metric.LEVERAGE, 2, 1, action=HardAction.HALT)
+    steps = [(8.0, None), (12.0, "soft"), (18.0, "soft"), (30.0, "hard"), (17.0, "soft")]
+    for hour, (btc, level) in enumerate(steps):
+        write(source, tree, figures(1000.0, position("BTC", btc)))
+        evaluate_limits(actor=None, at=NOW + hour * HOUR)
+        found = LimitBreach.objects.first()
+        assert (found and found.level) == level
+    assert found is not None
+    assert (found.opened_at, found.escalated_at) == (NOW + HOUR, NOW + 3 * HOUR)
+    assert (found.first_value, found.worst_value, found.last_value) == pytest.approx((1.2, 3.0, 1.7))
+    write(source, tree, figures(1000.0))
+    evaluate_limits(actor=None, at=NOW + 5 * HOUR)
+    found.refresh_from_db()
+    assert (found.status, found.closed_at) == (BreachStatus.CLOSED, NOW + 5 * HOUR)
+
+
+def test_levels_are_passed_above_them_not_at_them(tree: Tree, source: WrittenSource) -> None:
+    limit(tree.agent, Metric.LEVERAGE, 2, 1)
+    write(source, tree, figures(1000.0, position("BTC", 10.0)))
+    assert evaluate_limits(actor=None).soft == 0
+    write(source, tree, figures(1000.0, position("BTC", 20.0)))
+    assert (evaluate_limits(actor=None).soft, LimitBreach.objects.get().level) == (1, "soft")
+
+
+def test_the_whole_life_with_its_events(tree: Tree, source: WrittenSource) -> None:
+    officer = user_with(Role.RISK_OFFICER)
+    limit(tree.agent, Metric.LEVERAGE, 2, 1, action=HardAction.REDUCE)
+    write(source, tree, figures(1000.0, position("BTC", 15.0)))
+    opened = evaluate_limits(actor=None)
+    breach = LimitBreach.objects.get(pk=opened.opened[0])
+    acknowledge_breach(breach=breach, actor=officer, note="watching")
+    assert evaluate_limits(actor=None).changed is False, "the same state says nothing new"
+    write(source, tree, figures(1000.0, position("BTC", 30.0)))
+    with clock.frozen(NOW + HOUR):
+        assert evaluate_limits(actor=None).escalated == [breach.pk]
+    breach.refresh_from_db()
+    assert breach.status == BreachStatus.OPEN, "a hard breach wants attention anew"
+    assert breach.acknowledged_by == officer
+    write(source, tree, figures(1000.0))
+    with clock.frozen(NOW + 2 * HOUR):
+        assert evaluate_limits(actor=None).closed == [breach.pk]
+    breach.refresh_from_db()
+    assert (breach.status, breach.closed_at, breach.worst_value) == ("closed", NOW + 2 * HOUR, 3.0)
+    with pytest.raises(BreachClosedError):
+        acknowledge_breach(breach=breach, actor=officer, note="late")
+    assert sorted(kinds()) == ["acknowledged", "closed", "escalated", "opened"]
+    escalation = AuditEvent.objects.get(kind="risk.breach.escalated").payload
+    assert (escalation["action"], escalation["value"], escalation["threshold"]) == ("reduce", 3.0, 2.0)
+    assert breach.history.count() >= 4
+
+
+def test_what_is_unknown_opens_and_closes_nothing(tree: Tree, source: WrittenSource) -> None:
+    limit(tree.agent, Metric.LEVERAGE, 1)
+    write(source, tree, figures(1000.0, position("BTC", 20.0)))
+    assert len(evaluate_limits(actor=None).opened) == 1
+    for hole in (figures(None, position("BTC", 1.0)), figures(1000.0, position("BTC", 1.0, None))):
+        write(source, tree, hole)
+        summary = evaluate_limits(actor=None)
+        assert (summary.unknown, summary.changed) == (1, False)
+    source.books = {}
+    assert evaluate_limits(actor=None).unknown == 1
+    assert LimitBreach.objects.get().status == BreachStatus.OPEN
+
+
+def test_without_a_source_everything_is_unknown(tree: Tree) -> None:
+    limit(tree.agent, Metric.LEVERAGE, 1)
+    before = install_source(None)
+    try:
+        evaluate_task()
+        summary = evaluate_limits(actor=None)
+    finally:
+        install_source(before)
+    assert (summary.checked, summary.unknown) == (1, 1)
+
+
+def test_no_equity_left_is_a_hard_breach_without_a_figure(tree: Tree, source: WrittenSource) -> None:
+    limit(tree.agent, Metric.LEVERAGE, 5)
+    write(source, tree, figures(-10.0, position("BTC", 1.0)))
+    evaluate_limits(actor=None)
+    assert (LimitBreach.objects.get().level, LimitBreach.objects.get().last_value) == ("hard", None)
+
+
+def test_a_limit_binds_all_books_below_and_the_tightest_counts(tree: Tree, source: WrittenSource) -> None:
+    limit(tree.root, Metric.LEVERAGE, 3, 2)
+    limit(tree.trend, Metric.LEVERAGE, 1.5)
+    limit(tree.agent, Metric.LEVERAGE, 9)
+    (mine,) = effective_limits(tree.agent)
+    assert (mine.soft, mine.hard) == (2.0, 1.5)
+    assert (mine.soft_book_id, mine.hard_book_id) == (tree.root.pk, tree.trend.pk)
+    (carry,) = effective_limits(tree.carry)
+    assert (carry.soft, carry.hard) == (2.0, 3.0)
+    write(source, tree, figures(1000.0, position("BTC", 18.0)))
+    evaluate_limits(actor=None)
+    breaches = {b.book_id: b for b in LimitBreach.objects.select_related("limit")}
+    assert set(breaches) == {tree.agent.pk, tree.trend.pk}, "at the fund it is 1,800 over 10,000"
+    assert breaches[tree.agent.pk].limit.book_id == tree.trend.pk
+
+
+def test_retiring_the_limit_closes_its_breach(tree: Tree, source: WrittenSource) -> None:
+    limit(tree.agent, Metric.LEVERAGE, 1)
+    write(source, tree, figures(1000.0, position("BTC", 20.0)))
+    evaluate_limits(actor=None)
+    breach = LimitBreach.objects.get()
+    retire_limit(limit=breach.limit, actor=None)
+    assert evaluate_limits(actor=None).closed == [breach.pk]
+
+
+def test_scoped_limits_look_at_their_symbol(tree: Tree, source: WrittenSource) -> None:
+    limit(tree.root, Metric.POSITION_NOTIONAL, 500, symbol="ETH")
+    limit(tree.root, Metric.VENUE_CONCENTRATION_FRAC, 0.1, venue="bybit")
+    limit(tree.root, Metric.SYMBOL_CONCENTRATION_FRAC, 0.01, symbol="DOGE")
+    held = (position("BTC", 9.0), position("ETH", -6.0), position("SOL", 20.0, venue="bybit"))
+    write(source, tree, figures(10_000.0, *held))
+    evaluate_limits(actor=None, book_ids=[tree.root.pk])
+    found = {(b.book_id, b.symbol or b.venue): b.last_value for b in LimitBreach.objects.all()}
+    assert found[tree.root.pk, "ETH"] == pytest.approx(600.0)
+    assert found[tree.root.pk, "bybit"] == pytest.approx(0.2)
+    assert not any(key[1] == "DOGE" for key in found)
+
+
+@pytest.mark.parametrize(
+    ("metric", "hard", "agent"),
+    [
+        (Metric.DAILY_LOSS, 50, figures(900.0, day_open_equity=1000.0)),
+        (Metric.DRAWDOWN_FRAC, 0.1, figures(900.0, peak_equity=1100.0)),
+        (Metric.STOP_LOSS_FRAC, 0.05, figures(900.0, position("BTC", 1.0, loss_frac=0.06))),
+        (Metric.COOLDOWN_S, 60, figures(900.0, seconds_since_loss=30.0)),
+        (Metric.ORDER_RATE, 10, figures(900.0, orders_in_window=11)),
+        (Metric.OPEN_POSITIONS, 1, figures(900.0, position("BTC", 1.0), position("ETH", -1.0))),
+    ],
+)
+def test_every_state_metric_can_breach(
+    tree: Tree, source: WrittenSource, metric: Metric, hard: float, agent: BookFigures
+) -> None:
+    limit(tree.agent, metric, hard)
+    write(source, tree, agent)
+    evaluate_limits(actor=None)
+    assert (LimitBreach.objects.get().book_id, LimitBreach.objects.get().level) == (tree.agent.pk, "hard")
+
+
+def test_var_needs_history_and_measures_with_it(tree: Tree, source: WrittenSource) -> None:
+    limit(tree.agent, Metric.VAR_FRAC, 0.02)
+    write(source, tree, figures(1000.0, position("BTC", 10.0)))
+    assert evaluate_limits(actor=None).unknown == 1, "no returns"
+    source.returns = {"BTC": np.random.default_rng(1).normal(0, 0.03, 365)}
+    evaluate_limits(actor=None)
+    loss = np.sort(source.returns["BTC"])[3]
+    assert LimitBreach.objects.get().last_value == pytest.approx(-loss)
+
+
+@pytest.mark.parametrize(
+    ("action", "mode"),
+    [
+        (HardAction.ALERT, TradingMode.ACTIVE),
+        (HardAction.REDUCE, TradingMode.REDUCING),
+        (HardAction.FLATTEN, TradingMode.REDUCING),
+        (HardAction.HALT, TradingMode.HALTED),
+    ],
+)
+def test_a_hard_breach_sets_the_trading_mode_below(
+    tree: Tree, source: WrittenSource, action: HardAction, mode: TradingMode
+) -> None:
+    limit(tree.trend, Metric.DAILY_LOSS, 10, 1, action=action)
+    write(source, tree, figures(100.0))
+    source.books[tree.trend.pk] = replace(figures(995.0), day_open_equity=1000.0)
+    evaluate_limits(actor=None)
+    assert trading_mode(tree.agent) is TradingMode.ACTIVE, "a soft breach alerts"
+    source.books[tree.trend.pk] = replace(figures(900.0), day_open_equity=1000.0)
+    evaluate_limits(actor=None)
+    assert trading_mode(tree.agent) is mode
+    assert trading_mode(tree.carry) is TradingMode.ACTIVE
+    assert trading_mode(tree.root) is TradingMode.ACTIVE
+
+
+def test_an_order_is_judged_by_its_book_and_all_above(tree: Tree, source: WrittenSource) -> None:
+    limit(tree.trend, Metric.LEVERAGE, 2)
+    limit(tree.root, Metric.GROSS_EXPOSURE, 2500)
+    write(source, tree, figures(1000.0, position("BTC", 5.0)))
+    source.books[tree.carry.pk] = figures(500.0, position("BTC", -15.0))
+    path = order_path(tree.agent)
+    buy = OrderIntent("BTC", "kraken", Side.BUY, 20.0, 100.0)
+    verdict = check_order_path(path, buy)
+    # Own Book: 5 of 20 units are held. Fund: 500 long and 1,500 short leave 500 of 2,500.
+    assert (verdict.outcome, verdict.size) == (Outcome.REDUCED, pytest.approx(5.0))
+    assert {r.metric for r in verdict.reasons} == {Metric.LEVERAGE, Metric.GROSS_EXPOSURE}
+    out = check_order_path(path, replace(buy, side=Side.SELL, quantity=5.0))
+    assert out.outcome is Outcome.ALLOWED
+    del source.books[tree.carry.pk]
+    assert not check_order_path(order_path(tree.agent), buy).allowed, "a part of the fund is not known"
+
+
+def test_limit_status_shows_headroom_tightest_first(tree: Tree, source: WrittenSource) -> None:
+    officer, manager = user_with(Role.RISK_OFFICER), user_with(Role.INVESTOR)
+    limit(tree.agent, Metric.LEVERAGE, 2)
+    limit(tree.agent, Metric.GROSS_EXPOSURE, 10_000)
+    limit(tree.agent, Metric.ORDER_NOTIONAL, 50)
+    write(source, tree, figures(1000.0, position("BTC", 15.0)))
+    rows = limit_status(officer, book=tree.agent)
+    known = [(s.limit.metric, s.value, s.headroom) for s in rows if s.headroom is not None]
+    assert known == [
+        (Metric.LEVERAGE, 1.5, pytest.approx(0.25)),
+        (Metric.GROSS_EXPOSURE, 1500.0, pytest.approx(0.85)),
+    ]
+    assert limit_status(manager) == []
+
+
+def test_a_child_limit_that_is_looser_changes_nothing(tree: Tree, now: datetime) -> None:
+    limit(tree.root, Metric.COOLDOWN_S, 600)
+    limit(tree.agent, Metric.COOLDOWN_S, 60)
+    assert effective_limits(tree.agent)[0].hard == 600.0
+    assert effective_limits(tree.agent, at=now - HOUR) == []
+    assert math.isinf(figures(1.0).seconds_since_loss or 0)
