@@ -10,9 +10,11 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import pyarrow as pa
 
 from trading.marketdata.bars import NAT_US, Bools, Int64s, Reason
 from trading.marketdata.errors import TimezoneError
+from trading.marketdata.texts import Texts
 
 _OFFSET = re.compile(r"(?:UTC|GMT)?\s*([+-])(\d{1,2})(?::?([0-5]\d))?", re.IGNORECASE)
 _NUMBER = re.compile(r"-?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?")
@@ -62,7 +64,9 @@ def parse_times(texts: Sequence[str], zone: tzinfo) -> tuple[Int64s, dict[int, R
 
     ``zone`` applies to dates that name no zone of their own; epoch numbers are UTC by definition.
     """
-    fast = _parse_uniform(texts, zone)
+    fast = _cast(texts, zone) if isinstance(texts, Texts) else None
+    if fast is None:
+        fast = _parse_uniform(texts, zone)
     if fast is not None:
         return fast, {}
     out = np.full(len(texts), NAT_US, np.int64)
@@ -89,6 +93,29 @@ def localise(naive_us: Int64s, zone: tzinfo) -> tuple[Int64s, Bools]:
         ambiguous[i] = isinstance(resolved, Reason)
         out[i] = NAT_US if isinstance(resolved, Reason) else resolved
     return out, ambiguous
+
+
+def _cast(texts: Texts, zone: tzinfo) -> Int64s | None:
+    """A column that is all epoch numbers, all ISO with a zone, or all ISO without one in a fixed zone."""
+    if not len(texts):
+        return None
+    first = texts[0]
+    if first.isdigit():
+        numbers = texts.cast(pa.int64()) if len(first) > 8 else None
+        if numbers is None:
+            return None
+        values: Int64s = numbers.to_numpy()
+        return epoch_to_us(values) if bool((values >= 10**8).all()) else None
+    if len(first) < 10 or first[4] != "-":
+        return None
+    aware = texts.cast(pa.timestamp("us", tz="UTC"))
+    if aware is not None:
+        stamps: Int64s = aware.cast(pa.int64()).to_numpy()
+        return stamps
+    if zone.utcoffset(None) is None:
+        return None
+    naive = texts.cast(pa.timestamp("us"))
+    return None if naive is None else localise(naive.cast(pa.int64()).to_numpy(), zone)[0]
 
 
 def _parse_uniform(texts: Sequence[str], zone: tzinfo) -> Int64s | None:

@@ -117,6 +117,30 @@ def test_any_cell_of_a_good_file_replaced(row: int, column: int, cell: str) -> N
     run("\n".join(",".join(line) for line in lines).encode("utf-8", "replace"), "BTCUSDT_1m.csv")
 
 
+@SETTINGS
+@given(st.lists(st.lists(CELLS.filter(lambda c: '"' not in c), min_size=6, max_size=6), max_size=12))
+def test_quick_and_patient_ways_of_splitting_agree(rows: list[list[str]]) -> None:
+    header = "timestamp,open,high,low,close,volume"
+    good = as_csv(make_bars(3), header="").strip().split("\n")
+    body = "\n".join([*good, *(",".join(row) for row in rows)])
+    found: list[tuple[object, object]] = []
+    for first_line in (
+        header,
+        header.replace("open", '"open"'),
+    ):  # one quote in the file takes the patient way
+        importer = Importer(Catalog(MemoryStorage()), now_ms=NOW_MS)
+        options = ImportOptions(read=ReadOptions(venue="x", symbol="BTCUSDT", interval_ms=MINUTE_MS))
+        content = f"{first_line}\n{body}\n".encode("utf-8", "replace")
+        try:
+            (report,) = importer.import_file(Path("/nowhere/a.csv"), options, content=content)
+        except MarketDataError as error:
+            found.append(("error", error.message))
+            continue
+        filed = [(row.reason, row.line, dict(row.raw)) for row in report.quarantined]
+        found.append((report.accepted, filed))
+    assert found[0] == found[1]
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=7) | st.dictionaries(st.text(max_size=3), inner, max_size=2),

@@ -16,10 +16,12 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from trading.marketdata.bars import FIELDS, Float64s, Kind, RawSeries, Reason
 from trading.marketdata.errors import SourceFormatError
 from trading.marketdata.symbols import PathHints, canonical_symbol, hints_from_path
+from trading.marketdata.texts import Texts
 
 MAX_BYTES = 2 * 1024**3
 _HEAD = 65_536
@@ -190,6 +192,10 @@ def series_symbol(probe: Probe, options: ReadOptions) -> str:
 
 def parse_floats(texts: Sequence[str], *, decimal_comma: bool = False) -> tuple[Float64s, dict[int, Reason]]:
     """Numbers of a text column; NaN with a reason where there is none."""
+    if isinstance(texts, Texts) and not decimal_comma:
+        numbers = texts.cast(pa.float64())
+        if numbers is not None:
+            return numbers.to_numpy(), {}
     if decimal_comma:
         texts = [text.replace(",", ".") for text in texts]
     try:
