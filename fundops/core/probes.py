@@ -15,7 +15,6 @@ from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings
-from django.db import close_old_connections
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -58,7 +57,6 @@ def healthz(_request: HttpRequest) -> HttpResponse:
 
 def readyz(request: HttpRequest) -> HttpResponse:
     """Every check with its age and threshold, or just the verdict for those who may not see more."""
-    close_old_connections()
     readiness = check_readiness()
     body = readiness.as_json() if _may_see_detail(request) else {"ready": readiness.ready}
     return _json(body, status=200 if readiness.ready else 503)
@@ -70,7 +68,6 @@ def metrics(request: HttpRequest) -> HttpResponse:
         return HttpResponse(
             "Metrics need the bearer token METRICS_TOKEN.\n", status=403, content_type="text/plain"
         )
-    close_old_connections()
     return HttpResponse(render_metrics(), content_type=CONTENT_TYPE_LATEST)
 
 
