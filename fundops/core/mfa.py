@@ -12,7 +12,18 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
+from fundops.core.errors import FundopsError
 from fundops.core.models import User
+
+class SecondFactorMissingError(FundopsError):
+    status = 403
+    title = "Second factor missing"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Add a second factor first: an authenticator app or a passkey, under Account security."
+        )
+
 
 #: Recovery codes only stand in for one of these.
 FACTORS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)

@@ -10,16 +10,11 @@ from django.shortcuts import redirect
 from django.urls import resolve
 
 from fundops.core.errors import FundopsError
-from fundops.core.mfa import must_enrol
+from fundops.core.mfa import SecondFactorMissingError, must_enrol
 from fundops.core.problems import problem_response, wants_problem
 from fundops.core.views import refused
 
 Handler = Callable[[HttpRequest], HttpResponseBase]
-
-
-class SecondFactorMissingError(FundopsError):
-    status = 403
-    title = "Second factor missing"
 
 
 #: What a person without a second factor may still do: enrol one, confirm who they are for it, and leave.
@@ -54,9 +49,7 @@ class SecondFactorMiddleware:
         match = request.resolver_match or resolve(request.path_info)
         if match.view_name in ENROLMENT_VIEWS or not must_enrol(getattr(request, "user", None)):
             return None
-        error = SecondFactorMissingError(
-            "Add a second factor first: an authenticator app or a passkey, under Account security."
-        )
+        error = SecondFactorMissingError()
         if wants_problem(request):
             return problem_response(error, path=request.path)
         if request.headers.get("HX-Request"):

@@ -15,6 +15,7 @@ from django.db import connection
 from fundops.core import clock
 from fundops.core.errors import FundopsError
 from fundops.core.live import TopicDeniedError, check_topic
+from fundops.core.mfa import SecondFactorMissingError, must_enrol
 from fundops.core.models import User
 
 _STANDING = """
@@ -61,6 +62,8 @@ def refusal(user_id: int, topic: str) -> FundopsError | None:
     user = User.objects.filter(pk=user_id).first()
     if user is None:
         return TopicDeniedError(topic)
+    if must_enrol(user):
+        return SecondFactorMissingError()
     try:
         check_topic(user, topic)
     except FundopsError as error:

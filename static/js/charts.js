@@ -13,7 +13,9 @@
  *   data-src        a URL that answers the payload as JSON (fetched with the session; HTTP errors show as an error state)
  *   data-json       instead: the id of a <script type="application/json">
  *   data-height     px, default 320 (also by CSS: the element's own height wins when it has one)
- *   data-topic      optional live topic; a live message for it with {"chart": id, "append"|"patch"|"reload": ...} is applied
+ *   data-topic      optional live topic (see live.js): what happens there refetches data-src, bursts joined; the old picture
+ *                   stays until the new one is there. With data-live="patch" it is not refetched: messages of the topic whose
+ *                   data is {"chart": id, "append"|"patch"|"reload": ...} are applied instead.
  *   data-refresh-on optional name of a DOM event on document (or from HTMX: HX-Trigger) that refetches data-src
  *
  * Every payload:
@@ -149,7 +151,8 @@
       animationDurationUpdate: 200,
       color: colours.series,
       backgroundColor: "transparent",
-      textStyle: { color: colours.text, fontFamily: "inherit", fontSize: 12 },
+      // A canvas font must name its family: "inherit" would void the whole font.
+      textStyle: { color: colours.text, fontFamily: getComputedStyle(document.body).fontFamily, fontSize: 12 },
       grid: { left: 8, right: 14, top: 30, bottom: 8, containLabel: true },
       tooltip: {
         trigger: "axis", confine: true, appendTo: undefined, backgroundColor: colours.surface, borderColor: colours.grid,
@@ -171,7 +174,7 @@
     );
   }
   const timeAxis = (colours) =>
-    axis(colours, { type: "time", splitLine: { show: false }, axisLabel: { color: colours.muted, hideOverlap: true, fontSize: 11, formatter: axisTime } });
+    axis(colours, { type: "time", splitLine: { show: false }, axisLabel: { color: colours.muted, hideOverlap: true, fontSize: 11, alignMinLabel: "left", alignMaxLabel: "right", formatter: axisTime } });
   const valueAxis = (colours, unit, extra) =>
     axis(colours, Object.assign({ type: "value", scale: true, axisLabel: { color: colours.muted, fontSize: 11, hideOverlap: true, formatter: (v) => figure(v, unit, true) } }, extra));
 
@@ -191,8 +194,8 @@
   const zoomers = (colours) => [
     { type: "inside", filterMode: "none", zoomOnMouseWheel: "ctrl", moveOnMouseWheel: false },
     {
-      type: "slider", height: 16, bottom: 4, filterMode: "none", brushSelect: false, showDetail: false, borderColor: "transparent",
-      backgroundColor: colours.faint, fillerColor: colours.neutral, handleStyle: { color: colours.muted, borderColor: colours.muted },
+      type: "slider", height: 8, bottom: 6, filterMode: "none", brushSelect: false, showDetail: false, borderColor: "transparent", borderRadius: 4,
+      backgroundColor: "transparent", fillerColor: colours.faint, handleSize: 16, handleStyle: { color: colours.surface, borderColor: colours.muted },
       moveHandleSize: 0, dataBackground: { lineStyle: { opacity: 0 }, areaStyle: { opacity: 0 } },
       selectedDataBackground: { lineStyle: { opacity: 0 }, areaStyle: { opacity: 0 } },
     },
@@ -287,16 +290,16 @@
       if (diverging) { high = Math.max(Math.abs(low), Math.abs(high)) || 1; low = -high; }
       const xName = (i) => (time ? utc(payload.xs[i]) : String(payload.xs[i]));
       option.tooltip.trigger = "item";
-      option.tooltip.formatter = (item) => tip((ys[item.value[1]] || {}).label + " · " + xName(item.value[0]), [{ name: payload.title || "Value", colour: item.color, value: figure(item.value[2], payload.unit) }].concat(item.value[3] ? [{ name: String(item.value[3]), value: "" }] : []));
+      option.tooltip.formatter = (item) => tip((ys[item.value[1]] || {}).label + " · " + xName(item.value[0]), [{ name: payload.title || "Value", colour: item.color, value: figure(item.value[2], payload.unit) }].concat(item.data.note ? [{ name: String(item.data.note), value: "" }] : []));
       option.grid = { left: 8, right: 8, top: 8, bottom: 44, containLabel: true };
       option.xAxis = axis(colours, { type: "category", data: (payload.xs || []).map((x) => (time ? axisTime(x) : x)), splitLine: { show: false }, splitArea: { show: false } });
       option.yAxis = axis(colours, { type: "category", data: ys.map((y) => y.label), inverse: true, splitLine: { show: false }, axisLabel: { color: colours.muted, fontSize: 11, interval: ys.length > 60 ? "auto" : 0 } });
       option.visualMap = {
-        min: low, max: high, calculable: false, orient: "horizontal", left: "center", bottom: 2, itemHeight: 120, itemWidth: 10, precision: 4,
+        dimension: 2, min: low, max: high, calculable: false, orient: "horizontal", left: "center", bottom: 2, itemHeight: 120, itemWidth: 10, precision: 4,
         text: [figure(high, payload.unit), figure(low, payload.unit)], textStyle: { color: colours.muted, fontSize: 11 }, formatter: (v) => figure(v, payload.unit),
         inRange: { color: diverging ? [colours.bad, colours.faint, colours.good] : [colours.faint, colours.accent] },
       };
-      option.series = [{ type: "heatmap", data: cells.map((c) => [c[0], c[1], number(c[2]), c[3]]), progressive: 4000, itemStyle: { borderColor: colours.surface, borderWidth: 1 }, emphasis: { itemStyle: { borderColor: colours.text, borderWidth: 1 } } }];
+      option.series = [{ type: "heatmap", data: cells.map((c) => ({ value: [c[0], c[1], number(c[2])], note: c[3] })), itemStyle: { borderColor: colours.surface, borderWidth: 1 }, emphasis: { itemStyle: { borderColor: colours.text, borderWidth: 1 } } }];
       return option;
     },
 
@@ -382,7 +385,7 @@
       option.tooltip.formatter = (item) => tip(item.data.point.name, [
         { name: payload.x_name || "x", value: figure(item.data.point.x, payload.x_unit) },
         { name: payload.y_name || "y", value: figure(item.data.point.y, payload.unit) }]);
-      option.legend = { show: groups.length > 1, top: 0, left: 0, textStyle: { color: colours.text } };
+      option.legend = { show: groups.length > 1, top: 0, right: 8, itemWidth: 9, itemHeight: 9, textStyle: { color: colours.text } };
       option.grid.top = 34;
       option.grid.bottom = 24;
       option.xAxis = valueAxis(colours, payload.x_unit, { name: payload.x_name, nameLocation: "middle", nameGap: 26 });
@@ -390,7 +393,7 @@
       const symbols = ["circle", "diamond", "triangle", "rect", "roundRect", "pin"];
       option.series = groups.map((group, i) => ({
         name: group || payload.title, type: "scatter", symbol: symbols[i % symbols.length], itemStyle: { color: groups.length > 1 ? colours.series[i % 8] : colours.accent, opacity: 0.8 },
-        data: points.filter((p) => (p.group || "") === group && number(p.x) !== null && number(p.y) !== null).map((p) => ({ value: [number(p.x), number(p.y)], point: p, symbolSize: 7 + 16 * Math.sqrt(p.size || 0) })),
+        data: points.filter((p) => (p.group || "") === group && number(p.x) !== null && number(p.y) !== null).map((p) => ({ value: [number(p.x), number(p.y)], point: p, symbolSize: 8 + 16 * Math.sqrt(p.size || 0) })),
         markLine: i === 0 ? guides(colours, payload) : undefined,
       }));
       return option;
@@ -509,6 +512,7 @@
     mounted.set(element, entry);
     const details = element.parentElement && element.parentElement.querySelector("details.chart-data");
     if (details) details.addEventListener("toggle", () => { if (details.open) fillTable(details, entry); });
+    if (element.dataset.src && element.dataset.live !== "patch") element.addEventListener("live", () => load(element));
     if (element.dataset.refreshOn) document.addEventListener(element.dataset.refreshOn, () => { if (element.isConnected) load(element); });
     load(element);
   }
@@ -570,6 +574,7 @@
     due.add(element);
   }
 
+  // A message for one chart by its id; without a chart in it, the event "live" on the element refetches (mountOne).
   function onLive(event) {
     const { topic, data } = event.detail || {};
     if (!data || !data.chart) return;

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 
@@ -70,3 +73,21 @@ def test_pages_carry_no_inline_style_or_handler(client: Client) -> None:
         page = client.get(url).content.decode()
         assert " style=" not in page, url
         assert " onclick=" not in page, url
+
+
+def test_every_icon_in_use_is_in_the_sprite() -> None:
+    sprite = (settings.BASE_DIR / "static/vendor/icons/tabler.svg").read_text()
+    held = set(re.findall(r'<symbol id="([^"]+)"', sprite))
+    used = {entry.icon for section in NAVIGATION for entry in section.entries}
+    for template in (settings.BASE_DIR / "templates").rglob("*.html"):
+        used |= set(re.findall(r'{% icon "([^"]+)"', template.read_text()))
+        used |= set(re.findall(r'with icon="([^"]+)"', template.read_text()))
+    assert used <= held, used - held
+
+
+def test_no_template_writes_what_the_policy_refuses() -> None:
+    for template in (settings.BASE_DIR / "templates").rglob("*.html"):
+        text = template.read_text()
+        assert not re.search(r"""\sstyle=["']""", text), template
+        assert not re.search(r"""\son[a-z]+=["']""", text), template
+        assert not re.search(r"<script(?![^>]*(src=|application/json))", text), template
