@@ -19,6 +19,7 @@ from trading.quant.backtest_report import backtest_report, cohort_reports
 from trading.quant.engine import (
     AgentSpec,
     ExitRules,
+    FillReason,
     InstrumentKind,
     InstrumentRules,
     Market,
@@ -89,7 +90,9 @@ def test_the_report_equals_figures_computed_by_hand(traded: Run) -> None:
     refused = traded.rejections[traded.rejections["agent"] == 0]["reason"]
     assert report.rejections["participation"] == np.count_nonzero(refused == RejectionReason.PARTICIPATION)
     assert sum(report.rejections.values()) == refused.size
-    assert report.exit_reasons["stop_loss"] == np.count_nonzero(fills["reason"] == 1)
+    assert report.exit_reasons["stop_loss"] == np.count_nonzero(
+        (fills["reason"] == FillReason.STOP_LOSS) & (fills["position"] == 0)
+    )
     assert sum(report.exit_reasons.values()) == report.trades.n
 
 
