@@ -42,6 +42,7 @@ def test_the_step_of_ten_lines_loads_passes_its_checks_and_trades(tmp_path: Path
     assert registry.refused == ()
     family = registry.family("ema_slope")
     bars = synthetic_bars(1500, seed=2)[:, 0]
+    bars[:, 4] *= 1e4  # deep enough that every order fills whole
     names = ("open", "high", "low", "close", "volume")
     market = Market.from_columns(
         1_700_006_400_000 + 60_000 * np.arange(1500),
@@ -51,7 +52,7 @@ def test_the_step_of_ten_lines_loads_passes_its_checks_and_trades(tmp_path: Path
     outcome = run(
         market,
         [AgentSpec(family=family, params={}, draw=1000.0, symbol="X")],
-        instruments=[InstrumentRules(symbol="X", kind=InstrumentKind.PERPETUAL)],
+        instruments=[InstrumentRules(symbol="X", kind=InstrumentKind.PERPETUAL, max_leverage=5)],
         costs=frictionless(),
         wallet=WalletRules(bankroll=1000.0),
     )
