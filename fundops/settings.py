@@ -144,6 +144,14 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": BEAT_EVERY_S},
     },
 }
+CELERY_BEAT_SCHEDULE |= {
+    "live cohorts": {"task": "trading.tasks.drive_live_cohorts", "schedule": 1.0, "options": {"expires": 2.0}},
+    "candles of forward cohorts": {
+        "task": "trading.tasks.feed_forward_cohorts",
+        "schedule": 15.0,
+        "options": {"expires": 15.0},
+    },
+}
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = CELERY_WORKER_REDIRECT_STDOUTS = False

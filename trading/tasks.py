@@ -6,6 +6,7 @@ from celery import shared_task
 from django.db import OperationalError
 
 from trading.actions.cohort_drive import drive_cohort as drive
+from trading.actions.cohort_feed import feed_forward_cohorts as feed
 from trading.models.cohort import LIVE_STATUSES, Cohort
 
 
@@ -26,3 +27,9 @@ def drive_live_cohorts() -> None:
     """
     for cohort_id in Cohort.objects.filter(status__in=LIVE_STATUSES).values_list("pk", flat=True):
         drive_cohort.apply_async((cohort_id,), expires=30)
+
+
+@shared_task(name="trading.tasks.feed_forward_cohorts", ignore_result=True, expires=30)
+def feed_forward_cohorts() -> None:
+    """Beat's call for fresh candles; a venue that does not answer is asked again at the next one."""
+    feed()

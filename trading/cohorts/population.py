@@ -41,10 +41,7 @@ def choose_members(
         ]
     chosen = [profiles[name] for name in (cohort.profiles or sorted(profiles))]
     return [
-        Member(
-            genome_from_profile(profile, families[profile.family], rng=rng, symbols=cohort.symbols),
-            profile.name,
-        )
+        Member(profile.genome(families[profile.family], rng, symbols=cohort.symbols), profile.name)
         for i in range(cohort.agent_count)
         for profile in [chosen[i % len(chosen)]]
     ]
