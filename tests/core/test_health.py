@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from celery import shared_task
 from django.conf import settings
-from django.db import connection
+from django.db import connection, connections
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client, RequestFactory, override_settings
 from prometheus_client.parser import text_string_to_metric_families
@@ -212,6 +213,7 @@ async def test_probes_answer_under_asgi_too() -> None:
     response = await client.get("/readyz")
     assert response.status_code == 503
     assert json.loads(response.content)["ready"] is False
+    await sync_to_async(connections.close_all)()  # those of the thread that answered
 
 
 # --- metrics ---------------------------------------------------------------------------
