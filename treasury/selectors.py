@@ -183,9 +183,12 @@ def value_balances(held: Iterable[Balance], *, prices: Mapping[int, Decimal]) ->
 
 def batch_digest(batch: PostingBatch) -> str:
     """A batch's digest taken from the books anew: it differs from ``batch.digest`` after tampering."""
-    entries = JournalEntry.objects.filter(
-        fund_id=batch.fund_id, posting_seq__range=(batch.first_seq, batch.last_seq)
-    )
+    return digest_of_range(fund_id=batch.fund_id, first_seq=batch.first_seq, last_seq=batch.last_seq)
+
+
+def digest_of_range(*, fund_id: int, first_seq: int, last_seq: int) -> str:
+    """The digest of the entries of a range of numbers as one batch, from the books."""
+    entries = JournalEntry.objects.filter(fund_id=fund_id, posting_seq__range=(first_seq, last_seq))
     heads = entries.order_by("posting_seq").values_list(
         "value_date", "kind", "source_type", "source_id", "memo"
     )
@@ -193,7 +196,7 @@ def batch_digest(batch: PostingBatch) -> str:
     columns = list(lines.values_list("entry__posting_seq", "account_id", "asset_id", "amount"))
     return CanonicalEntries(
         heads=[(day.isoformat(), kind, of, source, memo) for day, kind, of, source, memo in heads],
-        line_entries=np.array([seq - batch.first_seq for seq, *_ in columns], dtype=np.int64),
+        line_entries=np.array([seq - first_seq for seq, *_ in columns], dtype=np.int64),
         account_ids=np.array([account for _, account, *_ in columns], dtype=np.int64),
         asset_ids=np.array([asset for *_, asset, _ in columns], dtype=np.int64),
         amounts=whole_units(amount for *_, amount in columns),

@@ -11,8 +11,10 @@ from django.test.utils import CaptureQueriesContext
 from guardian.shortcuts import assign_perm
 
 from compliance.models import AuditEvent
+from fundops.core.live import TopicDeniedError, check_topic
 from fundops.core.models import User
 from fundops.core.roles import Role
+from tests.factories import user_with
 from tests.treasury.conftest import DAY, OPENED, Cast
 from treasury import errors
 from treasury.actions.books import NewBook, close_book, ensure_asset, open_book, open_books
@@ -132,3 +134,16 @@ class TestWhoSees:
         user = self.user(None)
         assign_perm("treasury.view_fund", user, cast.other_fund)
         assert [b.path for b in Book.objects.for_user(user)] == ["OTHER"]
+
+
+def test_live_topic_of_a_book_is_for_those_who_read_its_journal(cast: Cast) -> None:
+    manager, adviser = user_with(Role.PORTFOLIO_MANAGER), user_with(Role.CLIENT_RELATIONS)
+    check_topic(manager, f"book:{cast.cohort.pk}")
+    for user, topic in (
+        (adviser, f"book:{cast.cohort.pk}"),
+        (manager, "book:987654"),
+        (manager, "book"),
+        (manager, "book:x"),
+    ):
+        with pytest.raises(TopicDeniedError):
+            check_topic(user, topic)
