@@ -24,6 +24,7 @@ from trading.marketdata.errors import CandlesMissingError, CatalogError, Synthet
 from trading.marketdata.gaps import GapRange, find_gaps
 from trading.marketdata.intervals import period_name, period_of
 from trading.marketdata.manifest import Manifest, Part, manifest_path
+from trading.marketdata.partcache import SHARED, PartCache
 from trading.marketdata.partfile import (
     decode_bars,
     decode_quarantine,
@@ -55,12 +56,13 @@ class MergeResult:
 
 
 class Catalog:
-    """Reads and writes one catalog. Readers need no lock; writers of one series take turns on a local
-    disk.
-    """
+    """Reads and writes one catalog. Readers need no lock; writers of one series take turns."""
 
-    def __init__(self, storage: Storage, *, lock: WriterLock | None = None) -> None:
+    def __init__(
+        self, storage: Storage, *, lock: WriterLock | None = None, cache: PartCache = SHARED
+    ) -> None:
         self.storage = storage
+        self._cache = cache
         self._lock = lock or storage.lock
 
     @classmethod
@@ -108,27 +110,42 @@ class Catalog:
         return Bars.empty() if manifest is None else self.read_from(manifest, start_ms, end_ms)
 
     def read_from(self, manifest: Manifest, start_ms: int, end_ms: int) -> Bars:
-        """The same, with the manifest at hand. A writer may replace a part between the two reads: look again
-        then.
-        """
+        """The same, with the manifest at hand. A writer may replace a part between the reads: look again."""
         for _ in range(5):
-            parts = manifest.overlapping(start_ms, end_ms)
-            datas = [self.storage.read(part.path) for part in parts]
-            if all(data is not None for data in datas):
-                decoded = [
-                    decode_bars(data or b"", part.path) for data, part in zip(datas, parts, strict=True)
-                ]
-                return Bars.concat(decoded).between(start_ms, end_ms)
-            lost = [part.path for part, data in zip(parts, datas, strict=True) if data is None]
+            found: list[Bars] = []
+            lost = ""
+            for part in manifest.overlapping(start_ms, end_ms):
+                bars = self._part(part)
+                if bars is None:
+                    lost = part.path
+                    break
+                found.append(bars)
+            else:
+                return Bars.concat(found).between(start_ms, end_ms)
             fresh = self.manifest(manifest.key)
             if fresh is None or fresh == manifest:
                 break
             manifest = fresh
         raise CatalogError(
-            f"{self.url} lacks {lost[0]}, which its manifest names: restore the file, or import that "
-            f"period again "
-            "with --replace."
+            f"{self.url} lacks {lost}, which its manifest names: restore the file, or import that period "
+            "again with --replace."
         )
+
+    def _part(self, part: Part) -> Bars | None:
+        """The bars of a part, None where its file is gone; raises CatalogError where it was tampered with."""
+        bars = self._cache.get(self.url, part.path)
+        if bars is None:
+            data = self.storage.read(part.path)
+            if data is None:
+                return None
+            if hashlib.sha256(data).hexdigest() != part.sha256:
+                raise CatalogError(
+                    f"{self.url}/{part.path} is damaged: it is not what was written. Restore the file, or "
+                    "import that period again with --replace."
+                )
+            bars = decode_bars(data, part.path)
+            self._cache.put(self.url, part.path, bars)
+        return bars
 
     def gaps(self, key: SeriesKey, start_ms: int | None = None, end_ms: int | None = None) -> list[GapRange]:
         """Missing bars in [start, end), by default between the first and the last stored bar."""
@@ -243,13 +260,7 @@ class Catalog:
         if old_part is None:
             result.accepted += len(new)
             return self._write_part(key, period, new, source)
-        data = self.storage.read(old_part.path)
-        if data is None and not replace:
-            raise CatalogError(
-                f"{self.url} lacks {old_part.path}, which its manifest names: restore it, or import with "
-                f"--replace."
-            )
-        stored = Bars.empty() if data is None else decode_bars(data, old_part.path)
+        stored = self._stored(old_part, replace=replace)
         where = np.searchsorted(stored.ts_ms, new.ts_ms)
         clipped = np.minimum(where, max(len(stored) - 1, 0))
         known = (stored.ts_ms[clipped] == new.ts_ms) if len(stored) else np.zeros(len(new), np.bool_)
@@ -268,6 +279,21 @@ class Catalog:
         merged = sorted_merge(stored.take(~gone), arriving)
         sources = dict.fromkeys([*old_part.source.split(" + "), source])
         return self._write_part(key, period, merged, " + ".join(list(sources)[-4:]))
+
+    def _stored(self, part: Part, *, replace: bool) -> Bars:
+        """What a part holds; a lost or damaged one counts as empty when it is to be replaced anyway."""
+        try:
+            bars = self._part(part)
+        except CatalogError:
+            if not replace:
+                raise
+            return Bars.empty()
+        if bars is None and not replace:
+            raise CatalogError(
+                f"{self.url} lacks {part.path}, which its manifest names: restore it, or import with "
+                "--replace."
+            )
+        return Bars.empty() if bars is None else bars
 
     def _newer_wins(
         self,

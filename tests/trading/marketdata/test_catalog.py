@@ -222,9 +222,14 @@ def test_changed_and_missing_files_are_found(catalog: Catalog, tmp_path: Path) -
     problems = catalog.damaged_parts(KEY)
     assert [p.split(" ", 1)[1] for p in problems] == ["was changed after it was written", "is missing"]
     with pytest.raises(CatalogError, match="lacks"):
-        catalog.read_bars(KEY, *ALL)
+        catalog.read_bars(KEY, MAY_4 + DAY_MS, MAY_4 + 2 * DAY_MS)
     with pytest.raises(CatalogError, match="is damaged"):
         catalog.read_bars(KEY, MAY_4, MAY_4 + MINUTE_MS)
+    with pytest.raises(CatalogError, match="--replace"):
+        catalog.merge(KEY, make_bars(4000), source="a")
+    catalog.merge(KEY, make_bars(4000), source="a", replace=True)
+    assert catalog.damaged_parts(KEY) == []
+    assert_same_bars(catalog.read_bars(KEY, *ALL), make_bars(4000))
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"version": 99}', b'{"version": 1}'])
