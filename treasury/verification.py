@@ -1,7 +1,7 @@
-"""Whether the books are still what was posted: for what only a superuser can do, or the owner without the rules.
+"""Whether the books are still what was posted: against a superuser, or the owner with the rules off.
 
-The arithmetic is checked in the database; then every entry must be covered by an event of the audit stream, and its
-digest, taken anew, must be the one in that event. ``manage.py verify_audit`` vouches for the stream itself.
+The arithmetic is checked in the database; then every entry must be covered by an event of the audit stream,
+and its digest, taken anew, must be the one in that event. ``manage.py verify_audit`` vouches for the stream.
 """
 
 from __future__ import annotations
