@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 from django.conf import settings
@@ -23,6 +24,8 @@ from fundops.core.events import publish
 from fundops.core.models import User
 from fundops.core.roles import Role
 
+#: The key of child processes; a test that checks signatures of theirs works with the same (fixture `shared_key`).
+SHARED_KEY = "kq8-test-only-Zr5uY0aV3nXw7LmJtC2sQeHd9GfBp1iOyU4R6k"
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -71,25 +74,25 @@ def wait_until(condition: Callable[[], bool], *, seconds: float = 20.0, what: st
 def process_env() -> dict[str, str]:
     """The environment of a child process that works on this test's database."""
     config: dict[str, Any] = connection.settings_dict
-    url = (
-        f"postgres://{config['USER']}:{config['PASSWORD']}@{config['HOST']}:{config['PORT']}/{config['NAME']}"
-    )
+    login = f"{quote(config['USER'], safe='')}:{quote(config['PASSWORD'], safe='')}"
+    port = f":{config['PORT']}" if config["PORT"] else ""
+    url = f"postgres://{login}@{quote(config['HOST'], safe='')}{port}/{config['NAME']}"
     return os.environ | {
         "DATABASE_URL": url,
         "DJANGO_SETTINGS_MODULE": "fundops.settings",
         "REDIS_URL": settings.REDIS_URL,
-        "SECRET_KEY": settings.SECRET_KEY,
+        "SECRET_KEY": SHARED_KEY,
         "PYTHONUNBUFFERED": "1",
     }
 
 
 @contextmanager
-def relay_process(anchor_file: Path) -> Iterator[subprocess.Popen[bytes]]:
+def relay_process(anchor_file: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """A real relay; killed with -9 at the end if it still lives."""
     process = subprocess.Popen(
         [sys.executable, "manage.py", "run_relay", "--anchor-file", str(anchor_file)],
         cwd=ROOT,
-        env=process_env(),
+        env=process_env() | environment,
     )
     try:
         yield process

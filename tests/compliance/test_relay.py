@@ -96,7 +96,7 @@ def leads() -> bool:
 
 
 @pytest.mark.soak
-def test_relay_killed_under_load_loses_and_doubles_nothing(tmp_path: Path) -> None:
+def test_relay_killed_under_load_loses_and_doubles_nothing(tmp_path: Path, shared_key: None) -> None:
     """Three relays die by kill -9 while four writers go on; the fourth finishes the work."""
     receiver = Receiver()
     over = threading.Event()
