@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, WebSocketRoute, expect
 
 from compliance.selectors import relay_lag
 from fundops.core.roles import Role
@@ -26,6 +26,12 @@ LISTEN = """([topic, attributes]) => {
   Object.assign(section.dataset, attributes);
   section.addEventListener("live", () => { window.refreshed += 1; });
   document.querySelector("main").append(section);
+}"""
+
+WATCH_STATE = """() => {
+  window.states = [];
+  new MutationObserver(() => window.states.push(document.body.dataset.liveState))
+    .observe(document.body, { attributes: true });
 }"""
 
 
@@ -76,13 +82,17 @@ def test_lost_connection_is_shown_and_made_up_for(
 ) -> None:
     watch.allow("WebSocket|ERR_INTERNET_DISCONNECTED")
     page = open_page(Role.AUDITOR)
-    connections: list[Any] = []
-    page.route_web_socket("**/ws/live/**", lambda ws: (connections.append(ws), ws.connect_to_server()))
+    connections: list[WebSocketRoute] = []
+
+    def connect(route: WebSocketRoute) -> None:
+        connections.append(route)
+        route.connect_to_server()
+
+    page.route_web_socket("**/ws/live/**", connect)
     listen(page)
     say(0, topics=["system"])
     heard(page, 0)
-    page.evaluate("Object.defineProperty(window, 'states', {value: []}); new MutationObserver(() =>"
-                  " window.states.push(document.body.dataset.liveState)).observe(document.body, {attributes: true})")  # fmt: skip
+    page.evaluate(WATCH_STATE)
     connections[0].close(code=1012, reason="restart")
     say(1, topics=["system"])
     heard(page, 0, 1)

@@ -24,7 +24,8 @@ from fundops.core.events import publish
 from fundops.core.models import User
 from fundops.core.roles import Role
 
-#: The key of child processes; a test that checks signatures of theirs works with the same (fixture `shared_key`).
+#: The key of child processes; a test that checks signatures of theirs works with the same (fixture
+#: `shared_key`).
 SHARED_KEY = "kq8-test-only-Zr5uY0aV3nXw7LmJtC2sQeHd9GfBp1iOyU4R6k"
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,4 +1,5 @@
-"""The whole way over real processes: commit, relay, Redis, uvicorn, websocket; with each of them failing once."""
+"""The whole way over real processes: commit, relay, Redis, uvicorn, websocket; with each of them failing
+once."""
 
 from __future__ import annotations
 
@@ -181,20 +182,19 @@ async def test_redis_killed_and_restarted_loses_and_doubles_nothing(tmp_path: Pa
 
 async def test_relay_killed_loses_and_doubles_nothing_for_the_browser(tmp_path: Path, cookie: str) -> None:
     port = free_port()
-    with web_process(port):
-        with relay_process(tmp_path / "anchors") as relay:
-            await led()
-            async with dial(port, cookie) as link:
-                await subscribe(link)
-                await happen(*range(1, 6))
-                assert await numbers(link, 2) == [1, 2]
-                relay.kill()
-                relay.wait()
-                await happen(6, 7)
-                with relay_process(tmp_path / "anchors"):
-                    assert await numbers(link, 5) == [3, 4, 5, 6, 7]
-                    await happen(8)
-                    assert await numbers(link, 1) == [8]
+    with web_process(port), relay_process(tmp_path / "anchors") as relay:
+        await led()
+        async with dial(port, cookie) as link:
+            await subscribe(link)
+            await happen(*range(1, 6))
+            assert await numbers(link, 2) == [1, 2]
+            relay.kill()
+            relay.wait()
+            await happen(6, 7)
+            with relay_process(tmp_path / "anchors"):
+                assert await numbers(link, 5) == [3, 4, 5, 6, 7]
+                await happen(8)
+                assert await numbers(link, 1) == [8]
 
 
 async def test_database_session_lost_by_the_web_process_is_no_end(

@@ -24,8 +24,11 @@ WORKERS = {"trading": "trading", "general": "default,reports", "research": "rese
 
 def programs(env: Env) -> list[Program]:
     """What `up` keeps running."""
-    web = python("-m", "uvicorn", "fundops.asgi:application", "--no-access-log", "--lifespan", "off")
-    planned = {"web": [*web, "--host", env.web_host, "--port", str(env.web_port)]}
+    web = python("-m", "uvicorn", "fundops.asgi:application", "--no-access-log", "--lifespan", "on")
+    # Compressing each live message for each browser anew would cost more than the network it saves.
+    fast = ("--loop", "uvloop", "--http", "httptools", "--ws", "websockets-sansio")
+    plain = ("--ws-per-message-deflate", "false")
+    planned = {"web": [*web, *fast, *plain, "--host", env.web_host, "--port", str(env.web_port)]}
     for name, queues in WORKERS.items():
         worker = python("-m", "celery", "-A", "celery_app", "worker", "--queues", queues, "--without-mingle")
         planned[f"worker-{name}"] = [
