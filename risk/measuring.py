@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
+import numpy.typing as npt
 
 from risk.quant.bulk import BookTable, IntArray, Measured, PositionTable, measure, roll_up, roll_up_max
 from risk.quant.contributions import standalone
@@ -24,7 +25,10 @@ _UNKNOWN = BookFigures(None, None, None, (), None, None)
 
 @dataclass(frozen=True, slots=True)
 class MeasuredBooks:
-    """Rows run along `ids`. Money in each fund's base asset, NaN where unknown."""
+    """Rows run along `ids`. Money in each fund's base asset, NaN where unknown.
+
+    `complete` (n_books,) is False for a Book that was not measured, itself or in a part below it.
+    """
 
     at: datetime
     ids: tuple[int, ...]
@@ -35,6 +39,7 @@ class MeasuredBooks:
     exposure: FloatArray
     measured: Measured
     loss_by_symbol: FloatArray
+    complete: npt.NDArray[np.bool_]
 
     def row(self, book_id: int) -> int:
         return self.ids.index(book_id)
@@ -139,7 +144,16 @@ def measure_books(
     for metric in _FROM_POSITIONS:
         measured.values[unknown, CODES[metric]] = math.nan
     return MeasuredBooks(
-        at, ids, parent, figures, symbols, venues, exposure, measured, _losses(table, parent, len(symbols))
+        at,
+        ids,
+        parent,
+        figures,
+        symbols,
+        venues,
+        exposure,
+        measured,
+        _losses(table, parent, len(symbols)),
+        ~unknown,
     )
 
 
@@ -156,9 +170,7 @@ _FROM_POSITIONS = (
 )
 
 
-def _unknown_below(
-    figures: tuple[BookFigures, ...], parent: IntArray
-) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _unknown_below(figures: tuple[BookFigures, ...], parent: IntArray) -> npt.NDArray[np.bool_]:
     """Books of which some part, own or below, was not measured: their sums are not known either."""
     if not figures:
         return np.zeros(0, dtype=np.bool_)

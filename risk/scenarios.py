@@ -114,7 +114,13 @@ class Priced:
 
 
 def price_scenario(
-    kind: ScenarioKind, parameters: Mapping[str, Any], holdings: Holdings, *, source: RiskSource, at: datetime
+    kind: ScenarioKind,
+    parameters: Mapping[str, Any],
+    holdings: Holdings,
+    *,
+    equity: float | None,
+    source: RiskSource,
+    at: datetime,
 ) -> Priced:
     """What the scenario would cost these holdings now. Raises ScenarioError for parameters that make no
     sense.
@@ -131,7 +137,7 @@ def price_scenario(
         case DepegParameters(coin=coin, price=price):
             return _from_outcome(holdings, stablecoin_depeg(holdings, coin, price=price))
         case ReverseParameters(loss_frac=loss_frac):
-            return _reverse(holdings, loss_frac)
+            return _reverse(holdings, loss_frac, equity)
         case VolatilityParameters(multiplier=multiplier):
             x, returns, symbols = _exposure(holdings, source, at)
             return _from_tail(volatility_spike(x, returns, ALPHA, multiplier=multiplier), symbols)
@@ -170,9 +176,9 @@ def _largest_venue(holdings: Holdings) -> str:
     return max(held, key=lambda v: held[v], default="")
 
 
-def _reverse(holdings: Holdings, loss_frac: float) -> Priced:
+def _reverse(holdings: Holdings, loss_frac: float, equity: float | None) -> Priced:
     """The uniform move of every market that loses this share of equity: positive a fall, negative a rise."""
-    target = loss_frac * holdings.equity
+    target = math.nan if equity is None else loss_frac * equity
     net = float(np.sum(holdings.exposure))
     if not (math.isfinite(target) and math.isfinite(net)) or target <= 0:
         return Priced(math.nan, {}, ("the equity or an exposure",))

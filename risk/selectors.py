@@ -266,8 +266,8 @@ def latest_stress(book: Book) -> list[StressResult]:
     rows = (
         StressResult.objects.filter(book=book)
         .select_related("scenario")
-        .order_by("scenario", "-at", "-pk")
-        .distinct("scenario")
+        .order_by("scenario_id", "-at", "-pk")
+        .distinct("scenario_id")
     )
     return sorted(rows, key=lambda r: -math.inf if r.loss is None else -r.loss)
 

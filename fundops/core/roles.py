@@ -39,9 +39,31 @@ _STAFF = ("core.view_roles", "core.view_api_docs")
 _TRADING_READ = ("trading.view_*", "treasury.view_*")
 
 MATRIX: dict[Role, tuple[str, ...]] = {
-    Role.PORTFOLIO_MANAGER: (*_STAFF, *_TRADING_READ, "trading.launch_cohort", "trading.cancel_cohort"),
-    Role.RISK_OFFICER: (*_STAFF, *_TRADING_READ, "risk.view_*", "compliance.view_*"),
-    Role.OPERATIONS: (*_STAFF, *_TRADING_READ, "trading.import_candles", "risk.view_*"),
+    Role.PORTFOLIO_MANAGER: (
+        *_STAFF,
+        *_TRADING_READ,
+        "trading.launch_cohort",
+        "trading.cancel_cohort",
+        "risk.view_*",
+    ),
+    Role.RISK_OFFICER: (
+        *_STAFF,
+        *_TRADING_READ,
+        "risk.view_*",
+        "risk.set_limit",
+        "risk.set_budget",
+        "risk.acknowledge_breach",
+        "risk.run_stress",
+        "risk.snapshot_risk",
+        "compliance.view_*",
+    ),
+    Role.OPERATIONS: (
+        *_STAFF,
+        *_TRADING_READ,
+        "trading.import_candles",
+        "risk.view_*",
+        "risk.acknowledge_breach",
+    ),
     Role.COMPLIANCE_OFFICER: (*_STAFF, *_TRADING_READ, "compliance.view_*", "core.view_*"),
     Role.CLIENT_RELATIONS: (*_STAFF, "treasury.view_fund", "treasury.view_book"),
     Role.INVESTOR: (),

@@ -17,7 +17,7 @@ from risk.errors import ScenarioError
 from risk.measuring import MeasuredBooks, measure_books, rows_below
 from risk.models import ScenarioKind, StressResult, StressScenario
 from risk.quant.stress import Holdings
-from risk.scenarios import parse_parameters, price_scenario, standard_scenarios
+from risk.scenarios import Priced, parse_parameters, price_scenario, standard_scenarios
 from risk.sources import risk_source
 from treasury.models import Book
 
@@ -107,7 +107,11 @@ def run_stress(
         equity = measured.figures[measured.row(book.pk)].equity
         for scenario in chosen:
             kind = ScenarioKind(scenario.kind)
-            priced = price_scenario(kind, scenario.parameters, holdings, source=source, at=moment)
+            priced = (
+                price_scenario(kind, scenario.parameters, holdings, equity=equity, source=source, at=moment)
+                if measured.complete[measured.row(book.pk)]
+                else Priced(math.nan, {}, ("a part of the book is not measured",))
+            )
             loss = finite(priced.loss)
             share = loss / equity if loss is not None and equity is not None and equity > 0 else None
             tolerated = scenario.max_loss_frac
@@ -164,26 +168,10 @@ def holdings_of(measured: MeasuredBooks, book_id: int) -> Holdings:
     def number(x: float | None) -> float:
         return math.nan if x is None else x
 
-    holdings = Holdings(
+    return Holdings(
         asset=tuple(p.symbol for p in held),
         venue=tuple(p.venue for p in held),
         currency=tuple(p.currency for p in held),
         exposure=np.array([number(p.quantity) * number(p.unit_notional) for p in held], dtype=np.float64),
         value=np.array([number(p.value) for p in held], dtype=np.float64),
-    )
-    if np.isnan(measured.exposure[measured.row(book_id)]).any() or any(
-        measured.figures[row].equity is None for row in rows
-    ):
-        return _with_unknown(holdings)
-    return holdings
-
-
-def _with_unknown(holdings: Holdings) -> Holdings:
-    """A part was not measured: one line stands for it, and no total is known."""
-    return Holdings(
-        asset=(*holdings.asset, "not measured"),
-        venue=(*holdings.venue, ""),
-        currency=(*holdings.currency, ""),
-        exposure=np.append(holdings.exposure, math.nan),
-        value=np.append(holdings.value, math.nan),
     )

@@ -1,0 +1,170 @@
+"""Scenarios kept, checked and run on Books; what they cannot price, they say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from django.db import IntegrityError, transaction
+
+from compliance.models import AuditEvent
+from risk.actions.stress import ensure_standard_scenarios, run_stress, save_scenario
+from risk.errors import ScenarioError, SourceMissingError
+from risk.models import ScenarioKind, StressResult, StressScenario
+from risk.scenarios import standard_scenarios
+from risk.selectors import latest_stress
+from risk.sources import install_source
+from risk.tasks import run_stress as stress_task
+from tests.risk.conftest import NOW, Tree, WrittenSource, figures, position
+
+RNG = np.random.default_rng(3)
+
+
+@pytest.fixture
+def trading(tree: Tree, source: WrittenSource) -> WrittenSource:
+    """The agent is long 600 BTC and short 200 ETH, with 1,000 USDC; the fund is worth 2,000."""
+    usdc = position("USDC", 1000.0, 0.0, value=1000.0)
+    source.books = {
+        tree.root.pk: figures(2000.0),
+        tree.carry.pk: figures(500.0),
+        tree.trend.pk: figures(1500.0),
+        tree.agent.pk: figures(1400.0, position("BTC", 6.0), position("ETH", -2.0, venue="bybit"), usdc),
+    }
+    source.returns = {"BTC": RNG.normal(0, 0.03, 365), "ETH": RNG.normal(0, 0.04, 365)}
+    source.windows = {"BTC": np.array([100, 80, 50, 90.0]), "ETH": np.array([100, 90, 70, 95.0])}
+    return source
+
+
+def run(
+    tree: Tree, kind: ScenarioKind, parameters: dict[str, object], tolerance: float | None = None
+) -> StressResult:
+    scenario = save_scenario(
+        code="s", name="S", kind=kind, parameters=parameters, max_loss_frac=tolerance, actor=None
+    )
+    (result,) = run_stress(actor=None, books=[tree.root], scenarios=[scenario])
+    return result
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "loss"),
+    [
+        (ScenarioKind.PARAMETRIC, {"shocks": {"BTC": -0.5}, "default": 0.1}, 320.0),
+        (ScenarioKind.HISTORICAL, {"start": "2024-08-04T00:00:00Z", "end": "2024-08-06T00:00:00Z"}, 240.0),
+        (ScenarioKind.VENUE_LOSS, {"venue": "kraken", "recovery": 0.5}, 800.0),
+        (ScenarioKind.VENUE_LOSS, {}, 1600.0),
+        (ScenarioKind.DEPEG, {"coin": "USDC", "price": 0.9}, 100.0),
+    ],
+)
+def test_a_scenario_costs_what_it_should(
+    tree: Tree, trading: WrittenSource, kind: ScenarioKind, parameters: dict[str, object], loss: float
+) -> None:
+    result = run(tree, kind, parameters, 0.1)
+    assert result.loss == pytest.approx(loss)
+    assert result.loss_frac == pytest.approx(loss / 2000)
+    assert result.breached == (loss > 200)
+    assert sum(result.by_symbol.values()) == pytest.approx(-loss)
+    assert AuditEvent.objects.filter(kind="risk.stress.breached").exists() == result.breached
+    assert AuditEvent.objects.filter(kind="risk.stress.ran").count() == 1
+
+
+def test_stressed_tails_are_worse_than_the_plain_one(tree: Tree, trading: WrittenSource) -> None:
+    spike = run(tree, ScenarioKind.VOLATILITY, {"multiplier": 3})
+    calm = run(tree, ScenarioKind.VOLATILITY, {"multiplier": 1})
+    together = run(tree, ScenarioKind.CORRELATION, {})
+    assert spike.loss is not None and calm.loss is not None and together.loss is not None
+    assert spike.loss > 2.5 * calm.loss
+    assert together.loss > calm.loss
+
+
+def test_reverse_stress_finds_the_fall(tree: Tree, trading: WrittenSource) -> None:
+    result = run(tree, ScenarioKind.REVERSE, {"loss_frac": 0.1})
+    assert (result.loss, result.severity) == (pytest.approx(200.0), pytest.approx(0.5))
+    trading.books[tree.agent.pk] = figures(1400.0, position("BTC", -4.0))
+    assert run(tree, ScenarioKind.REVERSE, {"loss_frac": 0.1}).severity == pytest.approx(-0.5), "a rise"
+    never = run(tree, ScenarioKind.REVERSE, {"loss_frac": 1.0})
+    trading.books[tree.agent.pk] = figures(1400.0, position("BTC", 1.0))
+    never = run(tree, ScenarioKind.REVERSE, {"loss_frac": 1.0})
+    assert (never.loss, never.breached, never.missing) == (None, None, ["no uniform move loses this much"])
+
+
+def test_what_cannot_be_priced_is_null_and_named(tree: Tree, trading: WrittenSource) -> None:
+    window = {"start": "2021-04-17T00:00:00Z", "end": "2021-04-18T00:00:00Z"}
+    del trading.windows["ETH"]
+    result = run(tree, ScenarioKind.HISTORICAL, window, 0.1)
+    assert (result.loss, result.breached, result.missing) == (None, None, ["ETH"])
+    trading.returns = {"BTC": np.zeros(1), "ETH": np.zeros(1)}
+    assert run(tree, ScenarioKind.CORRELATION, {}).loss is None
+    del trading.books[tree.carry.pk]
+    assert run(tree, ScenarioKind.DEPEG, {"coin": "USDT", "price": 0.9}).loss is None
+    assert run(tree, ScenarioKind.PARAMETRIC, {"default": -0.3}).loss is None
+
+
+def test_an_empty_book_loses_nothing(tree: Tree, source: WrittenSource) -> None:
+    source.books = {b.pk: figures(100.0) for b in (tree.root, tree.trend, tree.agent, tree.carry)}
+    made = run_stress(actor=None, scenarios=ensure_standard_scenarios(actor=None))
+    assert len(made) == len(standard_scenarios())
+    assert {r.loss for r in made if r.scenario.kind != ScenarioKind.REVERSE} == {0.0}
+    assert [r.loss for r in made if r.scenario.kind == ScenarioKind.REVERSE] == [None]
+
+
+def test_the_standard_set_is_made_once_and_runs_by_task(tree: Tree, trading: WrittenSource) -> None:
+    assert len(ensure_standard_scenarios(actor=None)) == 11
+    assert ensure_standard_scenarios(actor=None) == []
+    stress_task()
+    latest = latest_stress(tree.root)
+    assert len(latest) == 11
+    assert {r.at for r in latest} == {NOW}
+    stress_task(StressScenario.objects.get(code="usdt-depeg-10").pk)
+    stress_task(10**9)
+    assert StressResult.objects.count() == 12
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters", "says"),
+    [
+        (ScenarioKind.PARAMETRIC, {}, "at least one asset"),
+        (ScenarioKind.PARAMETRIC, {"shocks": {"BTC": -1.5}}, "greater than or equal to -1"),
+        (ScenarioKind.PARAMETRIC, {"shocks": {"BTC": float("nan")}}, "finite|greater"),
+        (
+            ScenarioKind.HISTORICAL,
+            {"start": "2024-08-06T00:00:00Z", "end": "2024-08-05T00:00:00Z"},
+            "after it begins",
+        ),
+        (
+            ScenarioKind.HISTORICAL,
+            {"start": "2024-08-05T00:00:00", "end": "2024-08-06T00:00:00Z"},
+            "timezone",
+        ),
+        (ScenarioKind.VOLATILITY, {"multiplier": 0}, "greater than 0"),
+        (ScenarioKind.VENUE_LOSS, {"recovery": 2}, "less than or equal to 1"),
+        (ScenarioKind.DEPEG, {"coin": "USDC", "price": -1}, "greater than or equal to 0"),
+        (ScenarioKind.DEPEG, {"price": 1}, "coin"),
+        (ScenarioKind.REVERSE, {"loss_frac": 0}, "greater than 0"),
+        (ScenarioKind.CORRELATION, {"mood": 1}, "mood"),
+    ],
+)
+def test_parameters_that_make_no_sense_are_refused(
+    db: None, kind: ScenarioKind, parameters: dict[str, object], says: str
+) -> None:
+    with pytest.raises(ScenarioError, match=says):
+        save_scenario(code="x", name="X", kind=kind, parameters=parameters, actor=None)
+    assert not StressScenario.objects.exists()
+
+
+def test_a_tolerance_is_a_share(db: None) -> None:
+    with pytest.raises(ScenarioError, match="max_loss_frac"):
+        save_scenario(
+            code="x", name="X", kind=ScenarioKind.CORRELATION, parameters={}, max_loss_frac=1.5, actor=None
+        )
+    with pytest.raises(IntegrityError, match="max_loss_share"), transaction.atomic():
+        StressScenario.objects.create(code="x", name="X", kind="correlation", max_loss_frac=1.5)
+
+
+def test_without_a_source_it_says_so(tree: Tree) -> None:
+    before = install_source(None)
+    try:
+        with pytest.raises(SourceMissingError):
+            run_stress(actor=None)
+        stress_task()
+    finally:
+        install_source(before)
+    assert not StressResult.objects.exists()

@@ -1,0 +1,188 @@
+"""Snapshots, exposure breakdowns, budgets, and figures taken from the real ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from django.db import IntegrityError, transaction
+
+from compliance.models import AuditEvent
+from fundops.core import clock
+from risk.actions.breaches import evaluate_limits
+from risk.actions.budgets import set_budget
+from risk.actions.limits import set_limit
+from risk.actions.snapshots import snapshot_risk
+from risk.errors import BudgetError
+from risk.ledger_source import LedgerSource
+from risk.models import CapitalBudget, LimitBreach, RiskSnapshot
+from risk.quant.metrics import Metric
+from risk.quant.rolling import VarMethod
+from risk.quant.tail import FloatArray, historical
+from risk.selectors import exposure_breakdown, latest_snapshot
+from risk.sources import install_source
+from risk.tasks import snapshot_risk as snapshot_task
+from tests.risk.conftest import NOW, Tree, WrittenSource, figures, position
+from treasury.actions.books import ensure_asset
+from treasury.actions.ledger import post_entry
+from treasury.models import AccountKind, AssetKind, Book, EntryKind
+from treasury.postings import Line, contribution
+from treasury.selectors import book_accounts
+
+DAY = timedelta(days=1)
+RNG = np.random.default_rng(21)
+
+
+def quiet(tree: Tree) -> dict[int, object]:
+    return {b.pk: figures(1000.0) for b in (tree.root, tree.trend, tree.agent, tree.carry)}
+
+
+def test_a_snapshot_holds_the_figures_of_the_book_and_all_below(tree: Tree, source: WrittenSource) -> None:
+    source.books = quiet(tree)  # type: ignore[assignment]
+    source.books[tree.root.pk] = figures(10_000.0, peak_equity=12_500.0)
+    source.books[tree.agent.pk] = figures(1000.0, position("BTC", 30.0))
+    source.books[tree.carry.pk] = figures(1000.0, position("BTC", -10.0), position("ETH", 5.0))
+    source.returns = {"BTC": RNG.normal(0, 0.03, 365), "ETH": RNG.normal(0, 0.04, 365)}
+    snapshot_task()
+    assert set(RiskSnapshot.objects.values_list("book", flat=True)) == {
+        tree.root.pk,
+        tree.trend.pk,
+        tree.carry.pk,
+    }
+    snapshot = latest_snapshot(tree.root)
+    assert snapshot is not None
+    pnl = 2000 * source.returns["BTC"] + 500 * source.returns["ETH"]
+    expected = historical(pnl, 0.99)
+    assert (snapshot.var, snapshot.es) == pytest.approx((expected.var, expected.es))
+    assert (snapshot.gross_exposure, snapshot.net_exposure) == (4500.0, 2500.0), "no netting between Books"
+    assert (snapshot.leverage, snapshot.drawdown_frac) == pytest.approx((0.45, 0.2))
+    assert snapshot.volatility == pytest.approx(pnl.std(ddof=1) / 10_000 * 365**0.5)
+    assert (snapshot.sample_size, snapshot.missing) == (365, [])
+    assert sum(c["component_es"] for c in snapshot.contributions) == pytest.approx(snapshot.es)
+    assert AuditEvent.objects.filter(kind="risk.snapshot.taken").count() == 1
+
+
+@pytest.mark.parametrize("days", [0, 1, 99])
+def test_too_short_a_history_gives_null(tree: Tree, source: WrittenSource, days: int) -> None:
+    source.books = quiet(tree) | {tree.carry.pk: figures(1000.0, position("BTC", 1.0))}  # type: ignore[assignment]
+    source.returns = {"BTC": np.zeros(days)}
+    (snapshot,) = snapshot_risk(actor=None, book_ids=[tree.carry.pk])
+    assert (snapshot.var, snapshot.es, snapshot.sample_size) == (None, None, days)
+    assert snapshot.missing
+    assert snapshot.gross_exposure == 100.0
+
+
+def test_what_is_not_known_is_null_and_named(tree: Tree, source: WrittenSource) -> None:
+    (nothing,) = snapshot_risk(actor=None, book_ids=[tree.carry.pk])
+    assert (nothing.equity, nothing.gross_exposure, nothing.var) == (None, None, None)
+    assert "equity" in nothing.missing
+    source.books = quiet(tree) | {tree.carry.pk: figures(10.0, position("BTC", 1.0, None))}  # type: ignore[assignment]
+    source.returns = {"BTC": np.zeros(365)}
+    (unpriced,) = snapshot_risk(actor=None, book_ids=[tree.carry.pk])
+    assert (unpriced.gross_exposure, unpriced.var) == (None, None)
+    assert "positions" in unpriced.missing
+
+
+def test_an_empty_book_has_no_var(tree: Tree, source: WrittenSource) -> None:
+    source.books = quiet(tree)  # type: ignore[assignment]
+    (snapshot,) = snapshot_risk(actor=None, book_ids=[tree.carry.pk])
+    assert (snapshot.gross_exposure, snapshot.leverage, snapshot.var) == (0.0, 0.0, None)
+
+
+def test_the_method_is_kept(tree: Tree, source: WrittenSource) -> None:
+    source.books = quiet(tree) | {tree.carry.pk: figures(1000.0, position("BTC", 1.0))}  # type: ignore[assignment]
+    source.returns = {"BTC": RNG.normal(0, 0.03, 365)}
+    made = [snapshot_risk(actor=None, book_ids=[tree.carry.pk], method=m)[0] for m in VarMethod]
+    assert [s.method for s in made] == [m.value for m in VarMethod]
+    assert all(s.var is not None and s.var > 0 for s in made)
+
+
+def test_exposure_is_broken_down_by_every_label(tree: Tree, source: WrittenSource) -> None:
+    source.books = quiet(tree)  # type: ignore[assignment]
+    source.books[tree.agent.pk] = figures(1.0, position("BTC", 3.0), position("ETH", -1.0, venue="bybit"))
+    source.books[tree.carry.pk] = figures(1.0, position("BTC", -1.0, currency="USDT"))
+    found = exposure_breakdown(tree.root)
+    assert {e.key: (e.gross, e.net) for e in found.by_asset} == {
+        "BTC": (400.0, 200.0),
+        "ETH": (100.0, -100.0),
+    }
+    assert {e.key: e.net for e in found.by_venue} == {"kraken": 200.0, "bybit": -100.0}
+    assert {e.key: e.net for e in found.by_book} == {"trend": 200.0, "carry": -100.0}
+    assert {e.key: e.net for e in found.by_currency} == {"BTC": 300.0, "ETH": -100.0, "USDT": -100.0}
+
+
+def test_a_budget_replaces_the_one_before(tree: Tree) -> None:
+    set_budget(book=tree.trend, capital=Decimal(1000), risk_share_frac=0.6, actor=None)
+    with clock.frozen(NOW + DAY):
+        set_budget(book=tree.trend, capital=Decimal(2000), actor=None)
+    assert [b.capital for b in CapitalBudget.objects.order_by("effective_from")] == [1000, 2000]
+    assert CapitalBudget.objects.filter(effective_to=None).count() == 1
+    for bad in ({"capital": Decimal(-1)}, {"capital": Decimal("NaN")}, {"risk_share_frac": 1.5}):
+        with pytest.raises(BudgetError):
+            set_budget(**({"book": tree.trend, "capital": Decimal(1), "actor": None} | bad))  # type: ignore[arg-type]
+    with pytest.raises(IntegrityError, match="no_overlap"), transaction.atomic():
+        CapitalBudget.objects.create(book=tree.trend, capital=1, effective_from=NOW + 2 * DAY)
+
+
+# --- From the books themselves ------------------------------------------------------------------------------
+def ledger_source(price: float | None) -> LedgerSource:
+    def marks(assets: Collection[str], base: str, at: datetime) -> Mapping[str, float]:
+        return {} if price is None else dict.fromkeys(assets, price)
+
+    def returns(symbols: Sequence[str], days: int, at: datetime) -> FloatArray:
+        return np.zeros((days, len(symbols)))
+
+    return LedgerSource(marks, returns, lambda symbols, start, end: {})
+
+
+def post(book: Book, kind: EntryKind, lines: list[Line]) -> None:
+    post_entry(
+        fund=book.fund, value_date=NOW.date(), kind=kind, lines=lines, idempotency_key=None, actor=None
+    )
+
+
+def test_figures_come_from_the_ledger(tree: Tree) -> None:
+    """The agent gets 1,000 USDT and changes 600 of it for 6 BTC at 100."""
+    usdt, accounts = tree.root.fund.base_asset, book_accounts(tree.agent)
+    btc = ensure_asset(code="BTC", name="Bitcoin", kind=AssetKind.CRYPTO, places=8, actor=None)
+    post(
+        tree.agent,
+        EntryKind.CONTRIBUTION,
+        contribution(book=accounts, asset_id=usdt.pk, amount=Decimal(1000)),
+    )
+    cash, position_account, trading = (
+        accounts[k] for k in (AccountKind.CASH, AccountKind.POSITION, AccountKind.TRADING)
+    )
+    post(
+        tree.agent,
+        EntryKind.FILL,
+        [
+            Line(cash, usdt.pk, Decimal(-600)),
+            Line(trading, usdt.pk, Decimal(600)),
+            Line(position_account, btc.pk, Decimal(6)),
+            Line(trading, btc.pk, Decimal(-6)),
+        ],
+    )
+    set_limit(book=tree.root, metric=Metric.DAILY_LOSS_FRAC, hard=Decimal("0.05"), actor=None)
+    set_limit(book=tree.root, metric=Metric.LEVERAGE, hard=Decimal("0.65"), actor=None)
+    before = install_source(ledger_source(100.0))
+    try:
+        first = evaluate_limits(actor=None)
+        assert first.unknown == 4, "the day's opening is known once there is a snapshot"
+        assert first.hard == 0
+        snapshot_risk(actor=None, at=NOW + timedelta(seconds=1))
+        root = latest_snapshot(tree.root)
+        assert root is not None
+        assert (root.equity, root.leverage) == (1000.0, 0.6)
+        with clock.frozen(NOW + DAY):
+            install_source(ledger_source(80.0))
+            evaluate_limits(actor=None)
+        found = {b.metric: b.last_value for b in LimitBreach.objects.filter(book=tree.root)}
+        assert found == {"daily_loss_frac": pytest.approx(0.12)}, "480 of 880 is no leverage breach"
+        install_source(ledger_source(None))
+        assert evaluate_limits(actor=None, at=NOW + DAY).closed == [], "no price closes no breach"
+    finally:
+        install_source(before)
