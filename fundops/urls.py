@@ -1,11 +1,9 @@
 """Where every page and interface is found; the probes (/healthz, /readyz, /metrics) are a middleware's."""
 
-from importlib.util import find_spec
-
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path, re_path
 
-from fundops.core.api import SchemaView, UnknownPath
+from fundops.core.api import SchemaView, any_other_path
 from fundops.core.views import not_offered
 from portal.views.api_docs import api_docs
 
@@ -15,25 +13,14 @@ handler404 = "fundops.core.views.not_found"
 handler429 = "fundops.core.views.too_many"
 handler500 = "fundops.core.views.server_error"
 
-
-def _present(module: str) -> bool:
-    package = module.rpartition(".")[0]
-    return find_spec(package) is not None and find_spec(module) is not None
-
-
-def _api_of(app: str) -> list[URLPattern | URLResolver]:
-    try:
-        return [path("", include(f"{app}.api.urls"))] if _present(f"{app}.api.urls") else []
-    except ImportError:
-        return []
-
-
-_API_APPS = ("compliance", "treasury", "risk", "trading", "reporting")
 api: list[URLPattern | URLResolver] = [
     path("schema/", SchemaView.as_view(), name="api-schema"),
     path("docs/", api_docs, name="api-docs"),
-    *(route for app in _API_APPS for route in _api_of(app)),
-    re_path(".*", UnknownPath.as_view()),
+    path("", include("compliance.api.urls")),
+    path("", include("treasury.api.urls")),
+    path("", include("risk.api.urls")),
+    path("", include("trading.api.urls")),
+    re_path(".*", any_other_path),
 ]
 
 #: Accounts are made, and passwords reset, by administrators.

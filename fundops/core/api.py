@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.contrib.auth.decorators import login_not_required
 from django.core.exceptions import PermissionDenied
 from django.core.exceptions import ValidationError as ModelValidationError
-from django.http import Http404
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.urls import resolve
 from django.utils.encoding import force_str
+from django.views.decorators.csrf import csrf_exempt
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework import exceptions
 from rest_framework.request import Request
@@ -85,7 +88,7 @@ class SchemaView(SpectacularAPIView):
 
 
 class UnknownPath(APIView):
-    """Every other address under /api/ answers as the API does."""
+    """An address under /api/ where nothing is answers as the API does."""
 
     permission = SIGNED_IN
     schema = None
@@ -95,6 +98,24 @@ class UnknownPath(APIView):
         raise Http404
 
 
+_unknown = UnknownPath.as_view()
+
+
+@csrf_exempt  # the views behind it check the token themselves, for sessions
+@login_not_required  # and say 401 themselves
+def any_other_path(request: HttpRequest) -> HttpResponseBase:
+    """The API's last address: a path without its final slash is served as if it had one, body and all."""
+    if not request.path_info.endswith("/"):
+        match = resolve(f"{request.path_info}/")
+        if match.func is not any_other_path:
+            request.resolver_match = match
+            answer: HttpResponseBase = match.func(request, *match.args, **match.kwargs)
+            return answer
+    return _unknown(request)
+
+
+any_other_path.permission = SIGNED_IN  # type: ignore[attr-defined]
+
 __all__ = [
     "CSVRenderer",
     "Page",
@@ -102,7 +123,7 @@ __all__ = [
     "Schema",
     "SchemaView",
     "SessionLogin",
-    "UnknownPath",
+    "any_other_path",
     "handle_exception",
     "to_csv",
 ]

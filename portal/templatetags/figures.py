@@ -122,9 +122,9 @@ def ratio(value: Any, places: int = 2) -> SafeString:
 
 @register.filter
 def bps(value: Any, places: int = 1) -> SafeString:
-    """Basis points, already in that unit."""
+    """Basis points, already in that unit; costs are no gains, so they have no colour."""
     amount = as_decimal(value)
-    return missing() if amount is None else _span(grouped(amount, places, sign=True) + " bps", amount)
+    return missing() if amount is None else _span(f"{grouped(amount, places)}\N{NO-BREAK SPACE}bps")
 
 
 def duration_text(seconds: float) -> str:

@@ -178,17 +178,24 @@
   const valueAxis = (colours, unit, extra) =>
     axis(colours, Object.assign({ type: "value", scale: true, axisLabel: { color: colours.muted, fontSize: 11, hideOverlap: true, formatter: (v) => figure(v, unit, true) } }, extra));
 
-  function guides(colours, payload, vertical) {
+  // The label of a vertical line is left out where it would run into the one before it.
+  function guides(colours, payload, vertical, width) {
+    const xs = (payload.series || []).flatMap((s) => (s.data.length ? [s.data[0][0], s.data[s.data.length - 1][0]] : []));
+    const scale = (width || 800) / (Math.max(...xs) - Math.min(...xs) || 1);
+    let labelled = -Infinity;
     const lines = (payload.levels || []).map((level) => ({
       [vertical === "swap" ? "xAxis" : "yAxis"]: number(level.y), name: level.label,
       lineStyle: { color: toneColour(colours, level.tone), type: "dashed", width: 1 },
       label: { formatter: level.label || "", color: toneColour(colours, level.tone), position: "insideEndTop", fontSize: 11 },
     }));
-    for (const mark of payload.marks || [])
+    for (const mark of payload.marks || []) {
+      const room = (mark.x - labelled) * scale >= 8 + 7 * (mark.label || "").length;
+      if (room) labelled = mark.x;
       lines.push({
         xAxis: mark.x, name: mark.label, lineStyle: { color: toneColour(colours, mark.tone), type: "dotted", width: 1 },
-        label: { formatter: mark.label || "", color: colours.muted, position: "insideEndTop", rotate: 0, fontSize: 11, align: "left", padding: [0, 0, 0, 4] },
+        label: { show: room, formatter: mark.label || "", color: colours.muted, position: "insideEndTop", rotate: 0, fontSize: 11, align: "left", padding: [0, 0, 0, 4] },
       });
+    }
     return lines.length ? { silent: true, symbol: "none", animation: false, data: lines } : undefined;
   }
   const zoomers = (colours) => [
@@ -203,7 +210,7 @@
 
   // --- Builders: payload -> option ----------------------------------------------------------------------------
   const builders = {
-    line(payload, colours) {
+    line(payload, colours, width) {
       const category = payload.x === "category";
       const time = !category && payload.x !== "value";
       const series = payload.series || [];
@@ -248,7 +255,7 @@
           itemStyle: { color: colour }, z: s.style === "primary" ? 5 : muted ? 1 : 3, sampling: "lttb",
           areaStyle: s.area ? { color: colour, opacity: 0.1 } : undefined,
           emphasis: { focus: series.length > 3 ? "series" : "none", lineStyle: { width: 2.5 } },
-          markLine: i === 0 ? guides(colours, payload) : undefined,
+          markLine: i === 0 ? guides(colours, payload, "", width) : undefined,
           markArea: i === 0 && (payload.bands || []).length ? {
             silent: true, data: payload.bands.map((b) => [
               { xAxis: b.from, name: b.label, itemStyle: { color: toneColour(colours, b.tone), opacity: 0.08 }, label: { color: colours.muted, fontSize: 11 } },
@@ -353,8 +360,8 @@
         return tip(utc(marked ? marked.data.marker.t : list[0].axisValue), rows);
       };
       option.grid = hasVolume
-        ? [{ left: 8, right: 14, top: 14, height: "66%", containLabel: true }, { left: 8, right: 14, top: "78%", bottom: 26, containLabel: true }]
-        : [{ left: 8, right: 14, top: 14, bottom: 30, containLabel: true }];
+        ? [{ left: 62, right: 14, top: 14, height: "62%" }, { left: 62, right: 14, top: "76%", bottom: 38 }]
+        : [{ left: 62, right: 14, top: 14, bottom: 38 }];
       option.axisPointer = { link: [{ xAxisIndex: "all" }] };
       option.xAxis = option.grid.map((_, i) => Object.assign(timeAxis(colours), { gridIndex: i, min: "dataMin", max: "dataMax" }, hasVolume && i === 0 ? { axisLabel: { show: false } } : {}));
       option.yAxis = option.grid.map((_, i) => valueAxis(colours, i ? "" : payload.unit, Object.assign({ gridIndex: i }, i ? { splitNumber: 2, scale: false, splitLine: { show: false }, axisLabel: { show: false } } : {})));
@@ -463,7 +470,7 @@
       entry.chart = window.echarts.init(entry.canvas, null, { renderer: "canvas" });
       entry.chart.on("click", (event) => { const href = linkOf(entry, event); if (href) window.location.assign(href); });
     }
-    entry.chart.setOption(builders[entry.kind](payload, palette()), { notMerge: !entry.drawn, replaceMerge: entry.drawn ? ["series"] : undefined, lazyUpdate: false });
+    entry.chart.setOption(builders[entry.kind](payload, palette(), entry.canvas.clientWidth), { notMerge: !entry.drawn, replaceMerge: entry.drawn ? ["series"] : undefined, lazyUpdate: false });
     entry.drawn = true;
     const details = element.parentElement && element.parentElement.querySelector("details.chart-data");
     if (details && details.open) fillTable(details, entry);

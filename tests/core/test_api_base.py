@@ -98,6 +98,25 @@ def test_unknown_address_401_then_404_as_problems(client: Client) -> None:
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
+def test_a_path_without_its_slash_is_served_with_method_and_body() -> None:
+    strict = Client(enforce_csrf_checks=True)
+    assert strict.post("/api/cohorts", "{}", content_type="application/json").status_code == 401
+    client = Client()
+    client.force_login(user_with(Role.AUDITOR))
+    assert client.get("/api/cohorts").json() == client.get("/api/cohorts/").json()
+    refused = client.post("/api/cohorts", "{}", content_type="application/json")
+    assert (refused.status_code, refused.json()["permission"]) == (403, "trading.launch_cohort")
+
+
+def test_the_session_alone_posts_nothing_without_its_token() -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(user_with(Role.PORTFOLIO_MANAGER))
+    for path in ("/api/cohorts", "/api/cohorts/"):
+        answer = strict.post(path, "{}", content_type="application/json")
+        assert answer.status_code == 403, path
+        assert "CSRF" in answer.json()["detail"]
+
+
 class _Names(serializers.ModelSerializer[User]):
     class Meta:
         model = User
