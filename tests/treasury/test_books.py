@@ -17,7 +17,7 @@ from fundops.core.roles import Role
 from tests.factories import user_with
 from tests.treasury.conftest import DAY, OPENED, Cast
 from treasury import errors
-from treasury.actions.books import NewBook, close_book, ensure_asset, open_book, open_books
+from treasury.actions.books import NewBook, close_book, ensure_asset, open_accounts, open_book, open_books
 from treasury.models import AccountKind, AssetKind, Book, BookKind, EntryKind, Fund, LedgerAccount
 from treasury.postings import draw, release
 from treasury.selectors import book_accounts
@@ -57,6 +57,26 @@ def test_ten_thousand_books_open_in_a_handful_of_statements(cast: Cast) -> None:
         assert book.path == f"MAIN/c1/{names[index].code}"
         assert opened.accounts(index) == book_accounts(book)
     assert AuditEvent.objects.filter(kind="treasury.books.opened").order_by("pk").last() is not None
+
+
+def test_accounts_missing_are_opened_and_those_there_are_kept(cast: Cast) -> None:
+    book = open_book(
+        parent=cast.cohort,
+        code="a3",
+        name="",
+        kind=BookKind.AGENT,
+        opened_on=OPENED,
+        actor=None,
+        accounts=[AccountKind.CASH],
+    )
+    cash = book_accounts(book)[AccountKind.CASH]
+    kinds = [AccountKind.CASH, AccountKind.FEES]
+    found = open_accounts(books=[book, cast.cohort], kinds=kinds, actor=None)
+    assert found[AccountKind.CASH] == [cash, cast.cash]
+    assert set(book_accounts(book)) == set(kinds)
+    event = AuditEvent.objects.get(kind="treasury.accounts.opened")
+    assert event.payload["accounts"] == 1
+    assert open_accounts(books=[book, cast.cohort], kinds=kinds, actor=None) == found
 
 
 @pytest.mark.parametrize("code", ["a/b", "", "../x", "a b", "ä"])

@@ -13,7 +13,7 @@ from fundops.core import clock
 from fundops.core.events import publish
 from fundops.core.models import User
 from treasury.errors import BatchShapeError, ClosedBookError
-from treasury.models import AccountKind, Asset, AssetKind, Book, BookKind, Fund
+from treasury.models import AccountKind, Asset, AssetKind, Book, BookKind, Fund, LedgerAccount
 from treasury.postings import Accounts
 from treasury.refusals import refusals
 
@@ -141,6 +141,30 @@ def open_books(
             topics=[f"book:{parent.pk}"],
         )
     return opened
+
+
+def open_accounts(
+    *, books: Sequence[Book], kinds: Sequence[AccountKind], actor: User | None
+) -> dict[AccountKind, list[int]]:
+    """Gives books the accounts of ``kinds`` they lack; returns the ids of all, parallel to the books."""
+    book_ids = [book.pk for book in books]
+    with refusals(), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO treasury_ledgeraccount (book_id, kind)"
+            " SELECT book_id, kind FROM unnest(%s::bigint[]) book_id CROSS JOIN unnest(%s::text[]) kind"
+            " ON CONFLICT (book_id, kind) DO NOTHING",
+            [book_ids, [kind.value for kind in kinds]],
+        )
+        if cursor.rowcount:
+            publish(
+                "treasury.accounts.opened",
+                actor=actor,
+                payload={"books": len(books), "kinds": list(kinds), "accounts": cursor.rowcount},
+                topics=[],
+            )
+    found = LedgerAccount.objects.filter(book__in=book_ids, kind__in=kinds)
+    account_of = {(kind, book_id): pk for kind, book_id, pk in found.values_list("kind", "book_id", "pk")}
+    return {kind: [account_of[kind.value, book_id] for book_id in book_ids] for kind in kinds}
 
 
 def close_book(*, book: Book, actor: User | None) -> Book:
