@@ -27,7 +27,8 @@ EVERY_EVENTS = 1_000
 
 def anchor_file() -> Path:
     """The file of anchors: best on a disk, or a machine, that the database's administrator cannot write."""
-    return Path(getattr(settings, "AUDIT_ANCHOR_FILE", settings.BASE_DIR / "var" / "audit-anchors.jsonl"))
+    default = Path(settings.ENV.state_dir) / "audit-anchors.jsonl"
+    return Path(getattr(settings, "AUDIT_ANCHOR_FILE", default))
 
 
 def write_anchor(session: Session, *, chain: str, seq: int, head: str, file: Path) -> Anchor:
@@ -38,11 +39,15 @@ def write_anchor(session: Session, *, chain: str, seq: int, head: str, file: Pat
         " ON CONFLICT DO NOTHING",
         [anchor.seq, anchor.hash, anchor.at, anchor.mac],
     )
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("a", encoding="utf-8") as out:
-        out.write(json.dumps({"chain": chain} | json.loads(anchor.to_line())) + "\n")
-        out.flush()
-        os.fsync(out.fileno())
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("a", encoding="utf-8") as out:
+            out.write(json.dumps({"chain": chain} | json.loads(anchor.to_line())) + "\n")
+            out.flush()
+            os.fsync(out.fileno())
+    except OSError:
+        # Sealing goes on: the table and the log still remember the head.
+        logger.exception("The anchor of place %d could not be written to %s.", seq, file)
     logger.info("audit.anchored seq=%d hash=%s mac=%s chain=%s", anchor.seq, anchor.hash, anchor.mac, chain)
     return anchor
 

