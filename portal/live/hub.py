@@ -322,8 +322,12 @@ class Hub:
             for user in users
             if user in before and user in now_standing and before[user] != now_standing[user]
         }
-        for key in [key for key in self._allowed if key[0] in changed or key[0] not in now_standing]:
-            del self._allowed[key]
+        now = asyncio.get_running_loop().time()
+        self._allowed = {
+            key: until
+            for key, until in self._allowed.items()
+            if until > now and key[0] in now_standing and key[0] not in changed
+        }
         for socket in sockets:
             user = socket.user_id
             standing, known = now_standing.get(user), before.get(user)
