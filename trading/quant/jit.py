@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -41,12 +42,21 @@ def kernel_digest() -> str:
     return digest.hexdigest()[:16]
 
 
+def _forget_old(parent: Path, *, keep: int = 5) -> None:
+    """Machine code of earlier sources goes; who still runs them compiles again."""
+    folders = [p for p in parent.iterdir() if len(p.name) == 16 and set(p.name) <= set("0123456789abcdef")]
+    for old in sorted(folders, key=lambda p: p.stat().st_mtime, reverse=True)[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
 def _place_cache() -> None:
     base = os.environ.get("NUMBA_CACHE_DIR")
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = (Path(base) if base else home / "fundops" / "numba") / kernel_digest()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True)
+            _forget_old(folder.parent)
     except OSError:
         return  # numba falls back to __pycache__ beside the source
     config.CACHE_DIR = str(folder)  # type: ignore[attr-defined, unused-ignore]

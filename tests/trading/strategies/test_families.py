@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from trading.quant.lookahead import check_family, synthetic_bars
+from trading.strategies.examples import example_market, family_example
 from trading.strategies.pages import family_page
 from trading.strategies.registry import builtin_families
 from trading.strategies.spec import Float64, Scope, StrategyFamily
@@ -142,3 +143,14 @@ def test_momentum_rotation_holds_the_strongest_and_skips_missing_bars() -> None:
     later = np.array(spoken[11:])
     assert set(later[~np.isnan(later)]) <= {0.0, 1.0}
     assert later[:, 0][~np.isnan(later[:, 0])].tolist() == [1.0]  # the survivor takes over once
+
+
+def test_family_example_is_labelled_synthetic_and_reproducible(family: StrategyFamily) -> None:
+    market = example_market(days=20)
+    example = family_example(family, FAMILIES["buy_and_hold@1"], market=market)
+    assert example["synthetic"] is True
+    assert "never traded" in example["label"]
+    assert len(example["times_ms"]) == len(example["equity"]) == len(example["benchmark"]) == 21
+    assert example["equity"][0] == example["benchmark"][0] == 1000.0
+    assert example == family_example(family, FAMILIES["buy_and_hold@1"], market=market)
+    assert example["report"]["sharpe"]["n"] == 20
