@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -188,7 +189,7 @@ def test_provided_urls_are_marked_as_embedded() -> None:
 
 
 def test_absent_wheels_are_named_with_what_to_do(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layouts.importlib.util, "find_spec", lambda _name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(EmbeddedError, match=r"Set both URLs, or install requirements/embedded\.txt"):
         find_binaries(pair.layout)
 
