@@ -2,9 +2,10 @@
 
     python -m benchmarks.bench_marketdata [--quick]
 
-Prints milliseconds, the best of several, and ratios: ``first`` with nothing cached in the process (the files are
-warm in the operating system), ``again`` for the same window a second time. Peers read what a person without a
-catalog would have: one CSV or one Parquet file a symbol, put on the same grid with NaN for missing minutes.
+Prints milliseconds, the best of several, and ratios: ``first`` with nothing cached in the process (the
+operating system has the files), ``again`` for the same window a second time. Peers read what a person
+without a catalog would have: one CSV or one Parquet file a symbol, put on the same grid with NaN for missing
+minutes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from trading.marketdata.catalog import Catalog
 from trading.marketdata.formats import ReadOptions
 from trading.marketdata.importer import Importer, ImportOptions
 from trading.marketdata.intervals import DAY_MS, MINUTE_MS
-from trading.marketdata.loader import load_candles
+from trading.marketdata.loader import CandleFrame, load_candles
 from trading.marketdata.partcache import SHARED
 from trading.marketdata.synthetic import SyntheticSpec, store_synthetic, synthesise
 
@@ -75,18 +76,17 @@ def main() -> None:
             frame.to_parquet(folder / f"{symbol}.parquet", compression="zstd")
             if symbol in symbols[:8]:
                 frame.to_csv(folder / f"{symbol}.csv", index=False)
-        print(
-            f"{'symbols x days':>14} {'catalog ms':>11} {'pd.parquet ms':>14} {'ratio':>6} {'pd.csv ms':>10} {'ratio':>6}"
-        )
+        titles = ("symbols x days", "first", "again", "pd.parquet", "ratio", "ratio again", "pd.csv", "ratio")
+        print(" ".join(f"{title:>14}" for title in titles))
         for n, d in shapes:
             chosen = symbols[:n]
             end_ms = START_MS + d * DAY_MS
 
-            def ours(chosen: list[str] = chosen, end_ms: int = end_ms) -> object:
+            def ours(chosen: list[str] = chosen, end_ms: int = end_ms) -> CandleFrame:
                 return load_candles(catalog, "synthetic", chosen, "1m", START_MS, end_ms)
 
-            check, frame = from_pandas(folder, chosen, d, "parquet"), ours()
-            if not all(np.array_equal(getattr(frame, name), check[name]) for name in FIELDS):
+            check, loaded = from_pandas(folder, chosen, d, "parquet"), ours()
+            if not all(np.array_equal(getattr(loaded, name), check[name]) for name in FIELDS):
                 raise SystemExit("The catalog and pandas disagree: no timing means anything.")
 
             def first(ours: Callable[[], object] = ours) -> object:

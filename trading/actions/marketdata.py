@@ -41,7 +41,7 @@ from trading.marketdata.synthetic import SyntheticSpec, store_synthetic, synthes
 from trading.models.marketdata import CandleSet, DataQuarantine
 
 PERMISSION = "trading.import_candles"
-TOPICS = ("marketdata",)
+TOPICS = ("candles",)
 _BATCH = 2_000
 
 

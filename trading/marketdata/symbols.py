@@ -78,16 +78,16 @@ def split_symbol(symbol: str) -> tuple[str, str] | None:
     return None
 
 
-def same_instrument(symbol: str, other: str) -> bool:
+def same_instrument(symbol: str, other: str, *, loosely: bool = False) -> bool:
     """Whether two symbols price the same asset in about the same money (BTCUSD and BTCUSDT do).
 
-    A trailing number of the base is ignored: data vendors append one to tell coins of one ticker apart, which
-    is how the wrong coin gets in. A symbol without a quote is taken to be priced in dollars.
+    A symbol without a quote is taken to be priced in dollars. ``loosely`` ignores a number at the end of the
+    base: data vendors append one to tell coins of one ticker apart, which is how the wrong coin gets in.
     """
     (base, quote), (other_base, other_quote) = (split_symbol(s) or (s, "USD") for s in (symbol, other))
-    stripped = base.rstrip("0123456789")
-    same_base = stripped == other_base.rstrip("0123456789") and stripped != ""
-    return same_base and (quote == other_quote or {quote, other_quote} <= USD_LIKE)
+    if loosely:
+        base, other_base = base.rstrip("0123456789") or base, other_base.rstrip("0123456789") or other_base
+    return base == other_base and (quote == other_quote or {quote, other_quote} <= USD_LIKE)
 
 
 @dataclass(frozen=True, slots=True)

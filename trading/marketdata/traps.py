@@ -52,7 +52,7 @@ def references(known: Iterable[Manifest], key: SeriesKey) -> list[Manifest]:
         m
         for m in known
         if m.parts and not m.synthetic and m.key.kind is not Kind.FUNDING and not _same_source(m.key, key)
-        and same_instrument(m.key.symbol, key.symbol)
+        and same_instrument(m.key.symbol, key.symbol, loosely=key.kind is Kind.CLOSE)
     ]  # fmt: skip
     return sorted(found, key=lambda m: (m.key.interval_ms != key.interval_ms, m.key))
 

@@ -53,7 +53,9 @@ def test_symbols_split_and_compare_by_instrument() -> None:
     assert split_symbol("BTCUSDT") == ("BTC", "USDT")
     assert split_symbol("SPY") is None
     assert same_instrument("BTCUSD", "BTCUSDT")
-    assert same_instrument("SOL", "SOL1USD")
+    assert same_instrument("SOL", "SOLUSD")
+    assert same_instrument("SOL", "SOL1USD", loosely=True)
+    assert not same_instrument("SOL", "SOL1USD")
     assert not same_instrument("BTCEUR", "BTCUSDT")
     assert not same_instrument("ETHUSDT", "BTCUSDT")
 
