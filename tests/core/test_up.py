@@ -18,7 +18,9 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import call_command
+from django.core.management.base import CommandError
 
 from fundops.embedded.client import destroy_services, request
 from fundops.embedded.layout import PROJECT_ROOT, prepare_layout
@@ -149,6 +151,16 @@ def test_one_signal_stops_everything_and_says_goodbye() -> None:
         os.kill(up.process.pid, signal.SIGINT)
         assert up.process.wait(timeout=120) == 0, _shown(up)
         assert_all_end(everybody, timeout_s=60)
+
+
+def test_taken_port_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(settings, "ENV", settings.ENV.model_copy(update={"web_port": port}))
+        with pytest.raises(CommandError, match="Stop what uses it, or set WEB_PORT"):
+            call_command("up")
 
 
 def test_list_names_the_command_lines(capsys: pytest.CaptureFixture[str]) -> None:

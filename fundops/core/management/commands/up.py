@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from fundops.core.env import Env
 from fundops.embedded import EmbeddedError, ensure_services
@@ -40,11 +41,9 @@ def programs(env: Env) -> list[Program]:
         "-m", "celery", "-A", "celery_app", "beat", "--pidfile=", "--loglevel", env.log_level
     )
     planned["relay"] = python("manage.py", "run_relay")
+    common = {"PYTHONUNBUFFERED": "1", "FUNDOPS_DB_ROLE": "app", "LOG_FORMAT": _log_format(env)}
     return [
-        Program(
-            name, command, env={"FUNDOPS_PROCESS": name, "PYTHONUNBUFFERED": "1", "FUNDOPS_DB_ROLE": "app"}
-        )
-        for name, command in planned.items()
+        Program(name, command, env={**common, "FUNDOPS_PROCESS": name}) for name, command in planned.items()
     ]
 
 
@@ -74,6 +73,8 @@ class Command(BaseCommand):
         os.chdir(settings.BASE_DIR)
         if options["with_parent"]:
             die_with_parent(parent=os.getppid(), with_signal=signal.SIGTERM)
+        if _has_web(chosen):
+            _refuse_taken_port(env)
         lease = lease_descriptor(state_dir=env.state_dir)
         supervisor = ProcessSupervisor(
             chosen,
@@ -88,6 +89,28 @@ class Command(BaseCommand):
             f"ready after {took_s:.1f} s: {address}, Ctrl-C stops"
         )
         raise SystemExit(supervisor.run())
+
+
+def _log_format(env: Env) -> str:
+    """The programs write to a pipe; whether somebody looks on is decided here."""
+    if env.log_format != "auto":
+        return env.log_format
+    return "console" if sys.stdout.isatty() else "json"
+
+
+def _refuse_taken_port(env: Env) -> None:
+    """Says so now, instead of restarting a web process that cannot bind."""
+    family = socket.AF_INET6 if ":" in env.web_host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((env.web_host, env.web_port))
+        except OSError as error:
+            raise CommandError(
+                f"{env.web_host}:{env.web_port} cannot be used ({error.strerror}): "
+                "Stop what uses it, or set WEB_PORT.",
+                returncode=2,
+            ) from error
 
 
 def _has_web(chosen: list[Program]) -> bool:
