@@ -14,6 +14,8 @@ PYTHON ?=
 WORKERS ?= 2
 # Passed on: make test ARGS="tests/core -k env"
 ARGS ?=
+# The demo's candles: make demo CANDLES=folder, or SOURCE=kraken to download them.
+DEMO_OPTIONS = $(if $(CANDLES),--candles "$(CANDLES)") $(if $(SOURCE),--source "$(SOURCE)")
 BOOTSTRAP := PYTHON="$(PYTHON)" sh scripts/bootstrap.sh
 # `check --deploy` looks at the settings as production would have them; nothing is connected to.
 PRODUCTION := FUNDOPS_ENV=production FUNDOPS_ENV_FILE= ALLOWED_HOSTS=fund.example.com \
@@ -27,7 +29,7 @@ help: ## list the chores
 .PHONY: demo
 demo: export FUNDOPS_ENV ?= demo
 demo: ready migrate static ## show it: people, candles, cohorts, then everything on http://127.0.0.1:8000
-	$(VENV)/python manage.py demo $(ARGS)
+	$(VENV)/python manage.py demo $(DEMO_OPTIONS) $(ARGS)
 	exec $(VENV)/python manage.py up --with-parent
 
 .PHONY: up
