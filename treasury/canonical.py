@@ -1,14 +1,14 @@
 """The canonical form of entries, over which their digest is taken: the same from a batch as from the books.
 
-Amounts are whole numbers of 10**-18. The digest is SHA-256 over, in this order: one line of text an entry
-(value date, kind, source type, source id, memo; joined by U+001F), an empty line, then the columns of the
-lines: entry index, account id, asset id (each little-endian int64), and the amounts as decimal text
-joined by commas.
+Amounts are whole numbers of 10**-18. The digest is SHA-256 over, in this order: the entries as compact JSON
+(a list of [value date, kind, source type, source id, memo]), a newline, then the columns of the lines: entry
+index, account id, asset id (each little-endian int64), and the amounts as decimal text joined by commas.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -43,8 +43,8 @@ class CanonicalEntries:
     def digest(self) -> str:
         """SHA-256 of the canonical form, in hex."""
         found = hashlib.sha256()
-        found.update("\n".join(map("\x1f".join, self.heads)).encode())
-        found.update(b"\n\n")
+        found.update(json.dumps(self.heads, ensure_ascii=False, separators=(",", ":")).encode())
+        found.update(b"\n")
         for column in (self.line_entries, self.account_ids, self.asset_ids):
             found.update(column.astype(_INT, copy=False).tobytes())
         found.update(",".join(self.amounts).encode())
@@ -78,13 +78,16 @@ def canonical_entry(
     *, value_date: date, kind: EntryKind, source: Source | None, memo: str, lines: Sequence[Line]
 ) -> CanonicalEntries:
     """One entry; the order of its lines does not matter."""
-    ordered = sorted(lines)
+    units = whole_units(line.amount for line in lines)
+    ordered = sorted(
+        (line.account_id, line.asset_id, int(amount)) for line, amount in zip(lines, units, strict=True)
+    )
     return CanonicalEntries(
         heads=[(value_date.isoformat(), kind.value, *(source or Source("", "")), memo)],
         line_entries=np.zeros(len(ordered), dtype=np.int64),
-        account_ids=np.array([line.account_id for line in ordered], dtype=np.int64),
-        asset_ids=np.array([line.asset_id for line in ordered], dtype=np.int64),
-        amounts=whole_units(line.amount for line in ordered),
+        account_ids=np.array([account for account, _, _ in ordered], dtype=np.int64),
+        asset_ids=np.array([asset for _, asset, _ in ordered], dtype=np.int64),
+        amounts=[str(amount) for _, _, amount in ordered],
     )
 
 

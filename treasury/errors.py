@@ -36,6 +36,10 @@ class TooPreciseError(LedgerError):
     title = "The amount has more decimals than the ledger keeps"
 
 
+class TextTooLongError(LedgerError):
+    title = "A text is longer than its column"
+
+
 class BatchShapeError(LedgerError):
     title = "The columns of the batch do not fit together"
 

@@ -78,6 +78,7 @@ _BY_CONSTRAINT: dict[str, tuple[type[errors.LedgerError], str]] = {
 
 _NUMERIC_OUT_OF_RANGE = "22003"
 _INVALID_TEXT = "22P02"
+_TEXT_TOO_LONG = "22001"
 
 
 def refusal_of(error: DatabaseError) -> errors.LedgerError | None:
@@ -99,6 +100,10 @@ def refusal_of(error: DatabaseError) -> errors.LedgerError | None:
             )
         return errors.AmountOutOfRangeError(
             "A line's amount needs more than 20 digits before the point. Check its unit."
+        )
+    if cause.sqlstate == _TEXT_TOO_LONG:
+        return errors.TextTooLongError(
+            f"{said.message_primary}. Shorten the memo (240), source (40 and 80), key (120) or code (64)."
         )
     if cause.sqlstate == _INVALID_TEXT:
         return errors.NotANumberError(f"{said.message_primary}. Post finite decimal amounts.")

@@ -15,6 +15,7 @@ from tests.treasury.conftest import DAY, OPENED, Cast
 from treasury import errors
 from treasury.actions.books import close_book
 from treasury.actions.ledger import PostedBatch, post_entries
+from treasury.canonical import canonical_batch
 from treasury.models import EntryKind, JournalEntry, JournalLine, PostingBatch
 from treasury.postings import EntryBatch
 from treasury.selectors import By, balances, batch_digest, trial_balance
@@ -154,6 +155,14 @@ def test_entry_without_lines_refuses_the_batch(cast: Cast) -> None:
 def test_columns_that_do_not_fit_are_refused(cast: Cast, changes: dict[str, Any]) -> None:
     with pytest.raises(errors.BatchShapeError):
         post(cast, batch_of(cast, **changes))
+
+
+def test_digest_tells_texts_apart_that_hold_separators(cast: Cast) -> None:
+    first, second = (
+        canonical_batch(batch_of(cast, entries=2, memos=memos)).digest()
+        for memos in (['a","b', "c"], ["a", 'b","c'])
+    )
+    assert first != second
 
 
 def test_batch_of_nothing_is_refused(cast: Cast) -> None:

@@ -74,6 +74,17 @@ def test_bad_amounts_are_refused(
     assert not JournalEntry.objects.exists()
 
 
+def test_not_a_number_is_refused_also_twice_on_one_account(cast: Cast) -> None:
+    line = Line(cast.cash, cast.usdt.pk, Decimal("NaN"))
+    with pytest.raises(errors.NotANumberError):
+        cast.post([line, line])
+
+
+def test_text_too_long_is_refused(cast: Cast) -> None:
+    with pytest.raises(errors.TextTooLongError, match="Shorten the memo"):
+        cast.post(memo="x" * 241)
+
+
 def test_floats_are_no_money(cast: Cast) -> None:
     lines: list[Any] = [Line(cast.cash, cast.usdt.pk, 1.5), Line(cast.capital, cast.usdt.pk, -1.5)]  # type: ignore[arg-type]
     with pytest.raises(errors.NotANumberError, match="Decimal"):
