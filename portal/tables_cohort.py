@@ -69,7 +69,7 @@ class CohortTable(PortalTable):
         order_by = "-launched_at"
 
     def render_name(self, value: str, record: Cohort) -> SafeString:
-        badge = format_html(' <span class="tag tag-synthetic">Synthetic</span>') if record.synthetic else ""
+        badge = format_html(' <span class="tag tag-synthetic">{}</span>', "Synthetic") if record.synthetic else ""
         return format_html("{}{}", value, badge)
 
     def render_status(self, record: Cohort) -> SafeString:

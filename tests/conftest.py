@@ -16,6 +16,9 @@ from django.db import connection, connections
 from django.test import TransactionTestCase
 from django.test.utils import setup_databases, teardown_databases
 
+#: Fixtures of a small fund with cohorts, for every folder of tests.
+pytest_plugins = ["tests.cohort_fixtures"]
+
 _LOGIN = ("USER", "PASSWORD")
 
 
