@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ from rest_framework.test import APIClient
 from fundops.core.models import User
 from fundops.core.roles import Role
 from risk.actions.breaches import evaluate_limits
+from risk.actions.limits import set_limit
 from risk.actions.stress import ensure_standard_scenarios
 from risk.models import LimitBreach, RiskLimit
+from risk.quant.metrics import Metric
 from tests.factories import user_with
 from tests.risk.conftest import Tree, WrittenSource, figures, position
 
@@ -103,9 +106,7 @@ def test_strangers_are_asked_to_sign_in(tree: Tree) -> None:
 
 def test_seeing_one_book_shows_its_risk_with_the_right_only(tree: Tree, source: WrittenSource) -> None:
     person = user_with(Role.INVESTOR)
-    RiskLimit.objects.create(
-        book=tree.trend, metric="leverage", hard=2, effective_from=tree.root.fund.books.first().opened_on
-    )  # type: ignore[union-attr]
+    set_limit(book=tree.trend, metric=Metric.LEVERAGE, hard=Decimal(2), actor=None)
     assert not RiskLimit.objects.for_user(person).exists()
     assign_perm("treasury.view_book", person, tree.carry)
     assert not RiskLimit.objects.for_user(person).exists()

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from skfolio import RiskMeasure
-from skfolio.portfolio import Portfolio
+from skfolio import RiskMeasure  # type: ignore[import-untyped]
+from skfolio.portfolio import Portfolio  # type: ignore[import-untyped]
 
 from risk.quant.contributions import contributions, standalone
 from risk.quant.tail import age_weights, historical

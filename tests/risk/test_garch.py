@@ -39,7 +39,7 @@ def test_the_recursion_equals_arch() -> None:
     omega, a, b = result.params[["omega", "alpha[1]", "beta[1]"]]
     h = garch_variance(r, omega, a, b, backcast(r))
     assert np.sqrt(h[:-1]) == pytest.approx(np.asarray(result.conditional_volatility), rel=1e-9)
-    assert h[-1] == pytest.approx(float(result.forecast(horizon=1).variance.iloc[-1, 0]), rel=1e-9)
+    assert h[-1] == pytest.approx(float(result.forecast(horizon=1).variance.to_numpy()[-1, 0]), rel=1e-9)
 
 
 def test_the_fit_finds_the_parameters_and_is_free_of_units() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import integrate, stats
-from skfolio.measures import cvar, value_at_risk
+from skfolio.measures import cvar, value_at_risk  # type: ignore[import-untyped]
 
 from risk.quant.tail import (
     age_weighted,
