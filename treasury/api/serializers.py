@@ -7,6 +7,7 @@ from decimal import Context, Decimal
 from typing import Any
 
 from django.utils.dateparse import parse_datetime
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from fundops.core.money import WORKING_PRECISION
@@ -22,6 +23,7 @@ def plain(amount: Decimal) -> str:
     return format(amount.normalize(_EXACT), "f") if amount else "0"
 
 
+@extend_schema_field({"type": "string", "format": "decimal", "example": "-40.4345"})
 class AmountField(serializers.Field[Decimal, str, str, Any]):
     """A ledger amount; read only."""
 
@@ -29,6 +31,7 @@ class AmountField(serializers.Field[Decimal, str, str, Any]):
         return plain(value)
 
 
+@extend_schema_field({"type": "string", "example": "2026-01-31T18:00:00Z"})
 class KnownField(serializers.Field[datetime | int, str, str, Any]):
     """A posting_seq, or an ISO 8601 instant with its zone."""
 
