@@ -375,6 +375,8 @@ class Reference:
                 free += x - abs(x) * self.instruments[q.symbol].margin
                 equity += x
                 gross += abs(x)
+        if instrument.spot:
+            free = min(free, agent.cash / ATOM)
         limit(math.floor(free / (lot_price * (instrument.margin + rate))), RejectionReason.INSUFFICIENT_BALANCE)
         if instrument.spot:
             while allowed:

@@ -223,6 +223,8 @@ def headroom(
                 free += x - abs(x) * other.initial_margin
                 equity += x
                 gross += abs(x)
+    if rule.kind == SPOT:
+        free = min(free, agents[a].cash / ATOMS)  # what other positions are worth buys no spot
     room = np.floor(free / (lot_price * (rule.initial_margin + rate)))
     if room < allowed:
         allowed = max(0, np.int64(room))
