@@ -25,6 +25,7 @@ from trading.strategies.spec import Scope, StrategyFamily
 Array = npt.NDArray[np.float64]
 BARS = 43_200  # a month of one-minute candles
 AGENTS = 30
+SYMBOLS = 8
 WINDOW = 60.0
 
 
@@ -168,9 +169,37 @@ def bare_dual_sma(close: Array, params: Array, states: Array) -> float:
     return total
 
 
-def family_states(family: StrategyFamily) -> tuple[Array, Array]:
-    params = np.tile(np.array([p.default for p in family.parameters], dtype=np.float64), (AGENTS, 1))
-    return params, np.zeros((AGENTS, family.state_size(params[0], 1)))
+def panel_driver(step: Any) -> Any:
+    @njit(error_model="numpy")
+    def drive(rows: Array, params: Array, states: Array, targets: Array) -> float:
+        total = 0.0
+        for t in range(rows.shape[0]):
+            for k in range(states.shape[0]):
+                step(
+                    rows[t, 0], rows[t, 1], rows[t, 2], rows[t, 3], rows[t, 4],
+                    row(params, k), row(states, k), targets,
+                )  # fmt: skip
+                total += targets[0]
+        return total
+
+    return drive
+
+
+def scale_curve(bars: Array) -> None:
+    """The cost of a step must not depend on the number of agents, until their memory leaves the cache."""
+    family = builtin_families()["sma_crossover@1"]
+    drive = family_driver(family.step)
+    print("\nsma_crossover by number of agents")
+    for agents in (1, 10, 100, 1_000, 10_000):
+        params, states = family_states(family, agents)
+        part = bars[: max(400, min(BARS, 4_000_000 // agents))]
+        cost = best_of(partial(drive, part, params, states), passes=3) / (len(part) * agents) * 1e9
+        print(f"{agents:>8,} agents {cost:7.2f} ns/bar {states.nbytes / 1e6:8.2f} MB of state")
+
+
+def family_states(family: StrategyFamily, agents: int = AGENTS, symbols: int = 1) -> tuple[Array, Array]:
+    params = np.tile(np.array([p.default for p in family.parameters], dtype=np.float64), (agents, 1))
+    return params, np.zeros((agents, family.state_size(params[0], symbols)))
 
 
 def main() -> None:
@@ -193,12 +222,18 @@ def main() -> None:
     print(f"\nfamilies, default parameters; bare dual SMA loop {bare:.2f} ns/bar")
     print(f"{'':20}{'ns/bar':>9}{'M bars/s':>10}{'x bare':>8}")
     for family in builtin_families().values():
-        if family.scope is not Scope.SINGLE:
+        if family.scope is Scope.PANEL:
+            rows = np.repeat(bars[:, :, None], SYMBOLS, axis=2)
+            params, states = family_states(family, symbols=SYMBOLS)
+            panel = partial(panel_driver(family.step), rows, params, states, np.zeros(SYMBOLS))
+            ours = best_of(panel) / steps / SYMBOLS * 1e9
+            print(f"{family.name:20}{ours:9.2f}{1e3 / ours:10.0f}{ours / bare:8.2f}  per symbol of {SYMBOLS}")
             continue
         drive = family_driver(family.step)
         params, states = family_states(family)
         ours = best_of(partial(drive, bars, params, states)) / steps * 1e9
         print(f"{family.name:20}{ours:9.2f}{1e3 / ours:10.0f}{ours / bare:8.2f}")
+    scale_curve(bars)
 
 
 if __name__ == "__main__":

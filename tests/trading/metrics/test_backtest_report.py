@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from django.core.management import CommandError, call_command
 
+from tests.trading.strategies.test_registry import FRAME
 from trading.marketdata.catalog import Catalog
 from trading.marketdata.synthetic import SyntheticSpec, store_synthetic, synthesise
 from trading.quant.backtest_report import backtest_report, cohort_reports
@@ -181,6 +182,17 @@ def test_backtest_command_reports_each_symbol_and_all_together(catalog: Path) ->
     assert "all symbols" in text.getvalue()
     assert "Synthetic data" in text.getvalue()
     assert "from 3 daily returns is compatible with anything" in text.getvalue().replace("\n", " ")
+
+
+def test_backtest_command_runs_a_users_dataframe_strategy(catalog: Path, settings: Any) -> None:
+    settings.USER_STRATEGIES_DIR = catalog / "mine"
+    settings.USER_STRATEGIES_DIR.mkdir()
+    (settings.USER_STRATEGIES_DIR / "mean.py").write_text(FRAME)
+    out = StringIO()
+    call_command("backtest", "above_mean", *WINDOW, "--json", stdout=out)
+    document = json.loads(out.getvalue())
+    assert document["strategy"] == "above_mean@1"
+    assert all(r["trades"]["n"] > 10 for r in document["reports"])
 
 
 @pytest.mark.parametrize(

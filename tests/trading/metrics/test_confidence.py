@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from trading.quant import scoring
 from trading.quant.metrics import (
     confidence,
     deflated_sharpe,
@@ -65,6 +66,16 @@ def test_confidence_equals_a_t_test() -> None:
     assert got.p_value == pytest.approx(want.pvalue)
     assert got.skew == pytest.approx(stats.skew(returns))
     assert got.kurtosis == pytest.approx(stats.kurtosis(returns, fisher=False))
+
+
+def test_the_figure_for_all_agents_at_once_is_the_same() -> None:
+    """Cohorts score thousands of agents with ``trading.quant.scoring``; it must agree with this one."""
+    returns = np.random.default_rng(8).normal(0.001, 0.01, (72, 5))
+    together, counts = scoring.confidence(returns)
+    for k in range(5):
+        alone = confidence(returns[:, k])
+        assert together[k] == pytest.approx(alone.psr)
+        assert counts[k] == alone.n == 72
 
 
 def test_three_good_days_are_said_to_show_little() -> None:
