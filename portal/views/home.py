@@ -1,54 +1,39 @@
-"""The first page: for staff what needs their attention, for an investor a plain place of their own."""
+"""The first page: for staff what needs them and how the latest cohorts stand; an investor's is plain."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
 
-from fundops.core.mfa import has_second_factor
 from fundops.core.models import User
-from fundops.core.permissions import SIGNED_IN, permission_required
+from fundops.core.permissions import SIGNED_IN, may, permission_required
+from portal.attention import attention_for
+from trading.models.cohort import Cohort
+from trading.selectors.cohort import cohort_list
+
+COHORTS_SHOWN = 6
 
 
 @dataclass(frozen=True)
-class Attention:
-    """One thing that wants a person: ``tone`` is bad, warn or info."""
+class Standing:
+    """A cohort and its return so far; None before its first day is scored."""
 
-    title: str
-    text: str
-    href: str
-    tone: str = "info"
-
-
-Source = Callable[[User], list[Attention]]
+    cohort: Cohort
+    equity: Decimal | None
+    return_frac: Decimal | None
 
 
-def account_security(user: User) -> list[Attention]:
-    """A missing second factor; recovery codes are part of its page."""
-    if not user.is_fund_staff or has_second_factor(user):
-        return []
-    return [
-        Attention(
-            "Add a second factor to your account",
-            "An authenticator app or a passkey. Outside the demo nothing else opens without one.",
-            reverse("mfa_index"),
-            "warn",
-        )
-    ]
-
-
-#: What may ask for attention. Each source answers for one reader and checks what that reader may see.
-ATTENTION: tuple[Source, ...] = (account_security,)
-
-
-def attention_for(user: User) -> list[Attention]:
-    """Everything that waits for ``user``, the worst first."""
-    found = [item for source in ATTENTION for item in source(user)]
-    return sorted(found, key=lambda item: {"bad": 0, "warn": 1}.get(item.tone, 2))
+def latest_cohorts(user: User) -> list[Standing]:
+    """The newest cohorts ``user`` may read, with the figures of their latest scored day."""
+    standings = []
+    for cohort in cohort_list(user)[:COHORTS_SHOWN]:
+        equity: Decimal | None = cohort.latest_equity  # type: ignore[attr-defined] # annotated
+        gain = None if equity is None else equity / cohort.bankroll - 1
+        standings.append(Standing(cohort, equity, gain))
+    return standings
 
 
 @permission_required(SIGNED_IN)
@@ -57,5 +42,11 @@ def home(request: HttpRequest) -> HttpResponse:
     assert isinstance(user, User)  # noqa: S101 - the decorator lets nobody else in
     if not user.is_fund_staff:
         return render(request, "portal/home_investor.html", {"crumbs": [("Home", "")]})
-    context = {"attention": attention_for(user), "crumbs": [("Home", "")]}
+    context = {
+        "attention": attention_for(user),
+        "sees_cohorts": may(user, "trading.view_cohort"),
+        "may_launch": may(user, "trading.launch_cohort"),
+        "standings": latest_cohorts(user) if may(user, "trading.view_cohort") else [],
+        "crumbs": [("Home", "")],
+    }
     return render(request, "portal/home.html", context)
