@@ -61,6 +61,7 @@ NAVIGATION: tuple[Section, ...] = (
         (
             Entry("Cohorts", "portal:cohorts", "robot", holding("trading.view_cohort")),
             Entry("Strategies", "portal:strategies", "bolt", holding("trading.view_cohort")),
+            Entry("Market data", "portal:candles", "chart-candle", holding("trading.view_candleset")),
         ),
     ),
     Section("Books", ()),

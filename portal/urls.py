@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from portal.views import cohorts, strategies
+from portal.views import candles, cohorts, strategies
 from portal.views.home import home
 from portal.views.roles import roles
 
@@ -10,6 +10,10 @@ app_name = "portal"
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", home, name="home"),
     path("roles/", roles, name="roles"),
+    path("candles/", candles.CandleListPage.as_view(), name="candles"),
+    path("candles/quarantine/", candles.QuarantinePage.as_view(), name="quarantine"),
+    path("candles/<int:pk>/", candles.candle_set_page, name="candle-set"),
+    path("candles/<int:pk>/bars.json", candles.candle_set_chart, name="candle-set-chart"),
     path("strategies/", strategies.strategy_list, name="strategies"),
     path("strategies/<str:key>/", strategies.strategy_page, name="strategy"),
     path("cohorts/", cohorts.CohortListPage.as_view(), name="cohorts"),
