@@ -96,6 +96,13 @@ def test_balances_take_descendants_dates_and_numbers(client: Client, posted: Cas
     assert get(client, path, as_known="2020-01-01T00:00:00Z") == []
 
 
+def test_number_beyond_every_posting_knows_all_of_them(client: Client, posted: Cast) -> None:
+    path = f"books/{posted.cohort.pk}/balances/"
+    assert get(client, path, as_known="9" * 40) == get(client, path)
+    assert client.get(f"/api/books/{'9' * 40}/").status_code == 404
+    assert client.get("/api/books/x/").status_code == 404
+
+
 @pytest.mark.parametrize(
     "query",
     [{"by": "colour"}, {"as_of": "yesterday"}, {"as_known": "2024-01-01T00:00:00"}, {"as_known": "x"}],
