@@ -19,6 +19,7 @@
  *   document.addEventListener("live:cohort", (event) => event.detail)     every message of topics cohort and cohort:...
  *   document.addEventListener("live:message", ...)                        every message
  *   detail is the message: {type, topic, seq, at, data}. Each arrives once and in order of seq within its topic.
+ *   "live:subscribed" {topic, seq}: everything of the topic behind seq follows
  *   "live:reset"      {topic, seq}: too much was missed to be told; elements of the topic are refreshed by themselves
  *   "live:denied"     {topic, code, detail}: the server refused the topic
  *   "live:signed-out" the session ended; the page should be reloaded
@@ -32,6 +33,8 @@
  */
 (() => {
   "use strict";
+  if (window.fundopsLive) return;  // one connection a page, however often the file is included
+  window.fundopsLive = true;
 
   const FIRST_PAUSE = 250, LONGEST_PAUSE = 10000, STALE_AFTER = 15000, PING_EVERY = 15000, SILENCE = 25000;
   const SIGNED_OUT = 4401;
@@ -144,7 +147,9 @@
         for (const topic of places.keys()) subscribe(topic);
         return;
       case "subscribed":
-        if (places.has(message.topic) && places.get(message.topic) === null) places.set(message.topic, message.seq);
+        if (!places.has(message.topic)) return;
+        if (places.get(message.topic) === null) places.set(message.topic, message.seq);
+        document.dispatchEvent(new CustomEvent("live:subscribed", { detail: message }));
         return;
       case "reset":
         if (!places.has(message.topic)) return;

@@ -97,7 +97,7 @@ def leads() -> bool:
 
 @pytest.mark.soak
 def test_relay_killed_under_load_loses_and_doubles_nothing(tmp_path: Path, shared_key: None) -> None:
-    """Three relays die by kill -9 while four writers go on; the fourth finishes the work."""
+    """Two relays die by kill -9 while four writers go on; the third finishes the work."""
     receiver = Receiver()
     over = threading.Event()
     counts = [0] * 4
@@ -105,7 +105,7 @@ def test_relay_killed_under_load_loses_and_doubles_nothing(tmp_path: Path, share
     def write(worker: int) -> None:
         try:
             while not over.is_set():
-                if sum(counts) > len(receiver.seen) + 3_000:
+                if sum(counts) > len(receiver.seen) + 1_500:
                     over.wait(0.01)  # enough waits for the next relay already
                     continue
                 with transaction.atomic():
@@ -125,7 +125,7 @@ def test_relay_killed_under_load_loses_and_doubles_nothing(tmp_path: Path, share
         for thread in threads:
             thread.start()
         try:
-            for _ in range(3):
+            for _ in range(2):
                 with relay_process(tmp_path / "anchors") as relay:
                     begun = len(receiver.seen)
                     wait_until(partial(receiver.has_seen, begun + 200), seconds=60, what="a stream")
