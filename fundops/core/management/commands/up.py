@@ -31,14 +31,16 @@ def programs(env: Env) -> list[Program]:
     plain = ("--ws-per-message-deflate", "false")
     planned = {"web": [*web, *fast, *plain, "--host", env.web_host, "--port", str(env.web_port)]}
     for name, queues in WORKERS.items():
-        worker = python("-m", "celery", "-A", "celery_app", "worker", "--queues", queues, "--without-mingle")
+        worker = python(
+            "-m", "celery", "--quiet", "-A", "celery_app", "worker", "--queues", queues, "--without-mingle"
+        )
         planned[f"worker-{name}"] = [
             *worker,
             *("--hostname", f"{name}@%h", "--concurrency", str(env.worker_concurrency), "--without-gossip"),
             *("--loglevel", env.log_level),
         ]
     planned["beat"] = python(
-        "-m", "celery", "-A", "celery_app", "beat", "--pidfile=", "--loglevel", env.log_level
+        "-m", "celery", "--quiet", "-A", "celery_app", "beat", "--pidfile=", "--loglevel", env.log_level
     )
     planned["relay"] = python("manage.py", "run_relay")
     common = {"PYTHONUNBUFFERED": "1", "FUNDOPS_DB_ROLE": "app", "LOG_FORMAT": _log_format(env)}
