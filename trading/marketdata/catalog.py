@@ -210,8 +210,8 @@ class Catalog:
                 if (part := self._merge_part(before, period, slice_, source, result, replace=replace))
                 is not None
             ]
-            tails = set(before.open_tails)
-            tails -= {int(row.ts_ms) for row in result.displaced if row.ts_ms is not None}
+            # A bar that stands inside a later source has closed.
+            tails = set(before.open_tails) - set(bars.ts_ms[:-1].tolist())
             if (
                 tail_may_be_open
                 and len(bars)

@@ -13,9 +13,10 @@ from trading.marketdata.catalog import Catalog
 from trading.marketdata.errors import MarketDataError, SourceFormatError, TimezoneSuspectedError
 from trading.marketdata.formats import Probe, ReadOptions, sniff
 from trading.marketdata.gaps import GapRange, find_gaps
+from trading.marketdata.intervals import SECOND_MS, interval_label
 from trading.marketdata.manifest import Manifest
 from trading.marketdata.traps import suspect_ticker, suspect_zone
-from trading.marketdata.validation import ValidationRules, validate_series
+from trading.marketdata.validation import ValidationRules, infer_interval, validate_series
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,12 @@ class Importer:
             zone_given=options.read.zone is not None,
             prefer_last=options.replace,
         )
-        read = [(raw, validate_series(raw, rules)) for raw in fmt.read(probe, options.read) if raw.rows_in]
+        read = []
+        for raw in fmt.read(probe, options.read):
+            if options.read.interval_ms is None:
+                _doubt_interval(raw)
+            if raw.rows_in:
+                read.append((raw, validate_series(raw, rules)))
         if not read:
             wanted = f" of {options.read.symbol}" if options.read.symbol else ""
             raise SourceFormatError(str(path), f"holds no candles{wanted}.")
@@ -247,6 +253,17 @@ def expand_paths(paths: Iterable[Path]) -> list[Path]:
         else:
             raise SourceFormatError(str(path), "does not exist.")
     return out
+
+
+def _doubt_interval(raw: RawSeries) -> None:
+    """A name that promises coarser bars than the rows are is not believed: most rows would miss its grid."""
+    if raw.kind is Kind.FUNDING or raw.interval_ms is None or len(raw) < 20:
+        return
+    step_ms = infer_interval(raw.ts_us)
+    if step_ms and SECOND_MS <= step_ms < raw.interval_ms and raw.interval_ms % step_ms == 0:
+        named, found = interval_label(raw.interval_ms), interval_label(step_ms)
+        raw.notes.append(f"The name says {named}, the rows are {found} apart: taken as {found}.")
+        raw.interval_ms = step_ms
 
 
 def _is_data_name(name: str) -> bool:

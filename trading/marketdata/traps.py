@@ -80,16 +80,21 @@ def suspect_zone(
         other = catalog.read_from(reference, first - 15 * HOUR_MS, last + 15 * HOUR_MS)
         times, returns = _log_returns(other, key.interval_ms)
         mine_at, mine = _log_returns(window, key.interval_ms)
+        as_is = _correlation(mine_at, mine, times, returns)
+        if as_is is None:
+            continue
+        if as_is > 0.7:
+            return None  # the stamps agree: no other reference needs to be asked
+        if as_is > 0.3:
+            continue
         scores = {
             ahead: score
             for ahead in range(-12 * HOUR_MS, 14 * HOUR_MS + 1, step)
             if (score := _correlation(mine_at - ahead, mine, times, returns)) is not None
         }
-        if 0 not in scores or len(scores) < 3:
-            continue
         best = max(scores, key=lambda ahead: scores[ahead])
-        if best != 0 and scores[best] > 0.7 and scores[0] < 0.3:
-            return ZoneSuspicion(best / HOUR_MS, scores[best], scores[0], reference.key)
+        if scores[best] > 0.7:
+            return ZoneSuspicion(best / HOUR_MS, scores[best], as_is, reference.key)
     return None
 
 

@@ -49,7 +49,8 @@ class CandleSet(models.Model):
         permissions = (("import_candles", "Can import, download and make candles"),)
 
     def __str__(self) -> str:
-        return f"{self.symbol} {self.interval} on {self.venue}"
+        what = self.kind if self.kind == Kind.FUNDING else self.interval
+        return f"{self.symbol} {what} on {self.venue}"
 
     @property
     def complete_frac(self) -> float | None:

@@ -122,6 +122,16 @@ def test_last_bar_of_an_older_file_gives_way_to_its_later_state(catalog: Catalog
     assert_same_bars(catalog.read_bars(KEY, *ALL), bars)
 
 
+def test_bar_that_a_longer_file_confirmed_gives_way_no_more(catalog: Catalog) -> None:
+    bars = make_bars(100)
+    catalog.merge(KEY, bars.take(slice(0, 60)), source="short.csv", tail_may_be_open=True)
+    manifest = catalog.merge(KEY, bars, source="long.csv", tail_may_be_open=True).manifest
+    assert manifest.open_tails == (int(bars.ts_ms[99]),)
+    grown = changed(bars, 59, volume=float(bars.volume[59]) + 1)
+    result = catalog.merge(KEY, grown.take(slice(50, 70)), source="other.csv", tail_may_be_open=True)
+    assert [row.reason for row in result.refused] == [Reason.CONFLICTS_WITH_STORED]
+
+
 def test_older_file_after_the_newer_one_does_not_win(catalog: Catalog) -> None:
     bars = make_bars(100)
     catalog.merge(KEY, bars, source="new.csv", tail_may_be_open=True)

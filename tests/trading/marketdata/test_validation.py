@@ -177,6 +177,12 @@ def test_interval_that_cannot_be_told_is_asked_for() -> None:
         judge(raw_of(odd, interval_ms=None))
 
 
+def test_name_that_promises_coarser_bars_is_not_believed(importer: Importer, tmp_path: Path) -> None:
+    report = import_one(importer, write(tmp_path / "BTCUSDT_1h.csv", as_csv(BARS)))
+    assert (report.key.interval, report.accepted) == ("1m", 60)
+    assert "The name says 1h" in report.notes[0]
+
+
 def test_tenfold_jump_is_remarked_on() -> None:
     raw = raw_of(BARS)
     for name in FIELDS[:4]:

@@ -87,7 +87,7 @@ class Command(MarketDataCommand):
             )
         if options["json"]:
             self.print_json(outcome.as_json())
-        else:
+        elif outcome.reports:
             self._print(outcome)
         if outcome.failures and not outcome.reports:
             raise CommandError(
@@ -102,8 +102,7 @@ class Command(MarketDataCommand):
             counts = (report.rows_in, report.accepted, report.unchanged, report.replaced)
             table.add_row(str(report.key), *(f"{n:,}" for n in counts), bad, missing, report.source)
         console = self.console()
-        if outcome.reports:
-            console.print(table)
+        console.print(table)
         for report in outcome.reports:
             for note in report.notes:
                 console.print(f"{report.key} ({report.source}): {note}", markup=False)
