@@ -349,7 +349,7 @@ class Reference:
 
         def limit(room: float, reason: RejectionReason) -> None:
             nonlocal allowed, why
-            if room < allowed:
+            if max(room, 0) < allowed:
                 allowed, why = max(0, int(room)), reason
 
         own = p.lots + side * closing
@@ -407,7 +407,7 @@ class Reference:
             (wallet.leverage_ceiling, total - freed, RejectionReason.LEVERAGE_CEILING),
         )
         for ceiling, used, reason in ceilings:
-            if allowed and ceiling < math.inf:
+            if ceiling < math.inf:
                 limit(math.floor((ceiling * parent - used) / unit), reason)
         return allowed, why
 

@@ -17,6 +17,7 @@ from trading.quant.engine.results import Marks, Run, money
 from trading.quant.engine.rules import AgentSpec, ExitRules, InstrumentRules, WalletRules
 from trading.quant.engine.runner import run
 from trading.quant.engine.state import EngineState
+from trading.quant.engine.sweep import Sweep, sweep
 
 ENGINE_VERSION = 1
 
@@ -36,10 +37,12 @@ __all__ = [
     "Run",
     "Side",
     "Sizing",
+    "Sweep",
     "WalletRules",
     "frictionless",
     "list_cost_profiles",
     "load_cost_profile",
     "money",
     "run",
+    "sweep",
 ]

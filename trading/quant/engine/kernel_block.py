@@ -119,7 +119,7 @@ def write_mark(
         line.trades = st.trades
         line.wins = st.wins
         line.rejections = st.rejections
-    if run.n_wallets != 1:
+    if run.shared_wallet == 0:
         return
     parent = wallets[0]
     equity = parent.cash / ATOMS
@@ -150,7 +150,7 @@ def after_mark(i: int, row: int, ts: Any, clock: Any, run: Any, cursor: Any, age
         line = agent_marks[row, a]
         if agents[a].breached != 0 and line.gross <= agent_rules[a].max_leverage * line.equity:
             agents[a].breached = 0
-    if run.n_wallets != 1:
+    if run.shared_wallet == 0:
         return
     parent = wallets[0]
     top = wallet_marks[row]
@@ -270,7 +270,7 @@ def execute_block(
     n_slots = slots.shape[0]
     n_agents = agents.shape[0]
     words = wake.shape[1]
-    single_wallet = run.n_wallets == 1
+    single_wallet = run.shared_wallet != 0
     n_stamps = funding_ts.shape[0]
     if cursor.row == 0 and cursor.in_segment == 0:
         find_extremes(block, rows, highs, lows, mark, extremes)

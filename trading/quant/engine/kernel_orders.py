@@ -15,6 +15,7 @@ from trading.quant.engine.bits import set_bit
 from trading.quant.engine.codes import FillReason, InstrumentKind, RejectionReason
 
 ATOMS = 1e8
+OFF = 1e300  # a ceiling that never binds; infinity times a zero equity would be NaN
 ROUNDING = 1e-9  # of a lot or a tick: what floating point may be off by before a floor or a ceiling
 
 SIGNAL = int(FillReason.SIGNAL)
@@ -201,7 +202,7 @@ def headroom(
         if others >= run.max_open_positions:
             return 0, MAX_OPEN_POSITIONS
     room = np.floor(rule.position_limit - abs(own))
-    if room < allowed:
+    if max(room, 0.0) < allowed:
         allowed = max(0, np.int64(room))
         why = POSITION_LIMIT
 
@@ -226,7 +227,7 @@ def headroom(
     if rule.kind == SPOT:
         free = min(free, agents[a].cash / ATOMS)  # what other positions are worth buys no spot
     room = np.floor(free / (lot_price * (rule.initial_margin + rate)))
-    if room < allowed:
+    if max(room, 0.0) < allowed:
         allowed = max(0, np.int64(room))
         why = INSUFFICIENT_BALANCE
     if rule.kind == SPOT:
@@ -238,7 +239,7 @@ def headroom(
             why = INSUFFICIENT_BALANCE
     if who.max_leverage < np.inf:
         room = np.floor((who.max_leverage * equity - gross) / lot_price)
-        if room < allowed:
+        if max(room, 0.0) < allowed:
             allowed = max(0, np.int64(room))
             why = AGENT_LEVERAGE
 
@@ -256,19 +257,19 @@ def headroom(
         unit = rule.lot_value * previous_close(mark, before, s, i)
         freed = closing * unit
         room = np.floor((rule.market_cap * parent - ((held[w, s, 0] + held[w, s, 1]) * unit - freed)) / unit)
-        if room < allowed:
+        if rule.market_cap < OFF and max(room, 0.0) < allowed:
             allowed = max(0, np.int64(room))
             why = MARKET_CAP
         room = np.floor((run.gross_ceiling * parent - (total - freed)) / unit)
-        if room < allowed:
+        if run.gross_ceiling < OFF and max(room, 0.0) < allowed:
             allowed = max(0, np.int64(room))
             why = GROSS_CEILING
         room = np.floor((run.net_ceiling * parent - side * (net + side * freed)) / unit)
-        if room < allowed:
+        if run.net_ceiling < OFF and max(room, 0.0) < allowed:
             allowed = max(0, np.int64(room))
             why = NET_CEILING
         room = np.floor((run.leverage_ceiling * parent - (total - freed)) / unit)
-        if room < allowed:
+        if run.leverage_ceiling < OFF and max(room, 0.0) < allowed:
             allowed = max(0, np.int64(room))
             why = LEVERAGE_CEILING
     return allowed, why
@@ -324,7 +325,7 @@ def book(
                 st.best = price
     st.lots = held_after
 
-    if run.n_wallets == 1:  # remember what the wallet held up to here, for its equity bar by bar
+    if run.shared_wallet != 0:  # remember what the wallet held up to here, for its equity bar by bar
         keep_net(net_rows, net_done, s, (held[w, s, 0] - held[w, s, 1]) * rule.lot_value, row)
         keep_net(net_rows, net_done, net_rows.shape[0] - 1, parent.cash / ATOMS, row)
     if held_before > 0:

@@ -41,7 +41,7 @@ AGENT_RULES = np.dtype(
 #: Fixed per run (one record).
 RUN_RULES = np.dtype(
     [
-        ("interval_ms", "i8"), ("mark_ms", "i8"), ("n_wallets", "i8"), ("equity_sizing", "i8"),
+        ("interval_ms", "i8"), ("mark_ms", "i8"), ("shared_wallet", "i8"), ("equity_sizing", "i8"),
         ("keep_log", "i8"), ("bankroll", "f8"), ("gross_ceiling", "f8"), ("net_ceiling", "f8"), ("leverage_ceiling", "f8"),
         ("has_ceilings", "i8"), ("max_open_positions", "i8"), ("drawdown_alert", "f8"), ("utilisation_alert", "f8"),
     ],

@@ -26,13 +26,16 @@ from trading.quant.engine.errors import (
     StrategyStepError,
     WalletRulesError,
 )
+from trading.quant.engine.kernel_orders import OFF
 from trading.quant.engine.market import DAY_MS, Market
 from trading.quant.engine.rules import (
     AgentSpec,
+    ExitRules,
     InstrumentRules,
     WalletRules,
     agent_parameters,
     check_agent,
+    check_exits,
     decimal_step,
     to_atoms,
 )
@@ -41,7 +44,6 @@ from trading.strategies.spec import Scope, StrategyFamily
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
-OFF = 1e300  # a ceiling that never binds; infinity times a zero equity would be NaN
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,28 @@ def symbol_table(
     return table
 
 
+def exit_levels(exits: ExitRules) -> tuple[float, float, float, int, int]:
+    """The exit columns of SLOT_RULES, in order."""
+    return (
+        _off(exits.stop_loss_frac),
+        _off(exits.take_profit_frac),
+        _off(exits.trailing_stop_frac),
+        int(exits.time_limit_bars),
+        int(exits.cooldown_bars),
+    )
+
+
+def exit_columns(rules: Sequence[ExitRules]) -> npt.NDArray[Any]:
+    """The same for many, checked, as a table."""
+    names = ("stop_loss", "take_profit", "trailing", "time_limit", "cooldown")
+    for k, exits in enumerate(rules):
+        if k == 0 or exits is not rules[k - 1]:
+            check_exits(exits, f"Set {k}")
+    return np.array(
+        [exit_levels(exits) for exits in rules], dtype=[(name, lay.SLOT_RULES[name]) for name in names]
+    )
+
+
 def _ceiling(value: float) -> float:
     return OFF if math.isnan(value) else min(value, OFF)
 
@@ -125,7 +149,9 @@ def _off(value: float) -> float:
     return 0.0 if math.isnan(value) else value
 
 
-def run_table(market: Market, wallet: WalletRules, n_wallets: int, mark_ms: int, *, keep_log: bool) -> npt.NDArray[Any]:
+def run_table(
+    market: Market, wallet: WalletRules, mark_ms: int, *, shared_wallet: bool, keep_log: bool
+) -> npt.NDArray[Any]:
     if mark_ms % market.interval_ms and market.interval_ms % mark_ms:
         raise MarketDataError(f"mark_every_ms is {mark_ms}; it must be a multiple of the interval {market.interval_ms}.")
     if mark_ms <= 0 or DAY_MS % mark_ms:
@@ -134,7 +160,7 @@ def run_table(market: Market, wallet: WalletRules, n_wallets: int, mark_ms: int,
     row = table[0]
     row["interval_ms"] = market.interval_ms
     row["mark_ms"] = mark_ms
-    row["n_wallets"] = n_wallets
+    row["shared_wallet"] = int(shared_wallet)
     row["equity_sizing"] = int(wallet.sizing is Sizing.EQUITY)
     row["keep_log"] = int(keep_log)
     row["bankroll"] = wallet.bankroll
@@ -184,16 +210,13 @@ def prepare(
     wallet: WalletRules,
     *,
     mark_ms: int,
-    own_wallets: bool = False,
-    keep_log: bool = True,
 ) -> Prepared:
-    """Check everything and lay it out. ``own_wallets`` gives each agent a wallet of its own (a sweep)."""
+    """Check everything and lay it out, all agents under one wallet."""
     if not agents:
         raise AgentSpecError("A run needs at least one agent.")
     n_symbols = market.n_symbols
-    n_wallets = len(agents) if own_wallets else 1
     symbol_rules = symbol_table(market, instruments, costs, wallet)
-    run_rules = run_table(market, wallet, n_wallets, mark_ms, keep_log=keep_log)
+    run_rules = run_table(market, wallet, mark_ms, shared_wallet=True, keep_log=True)
     agent_rules = np.zeros(len(agents), lay.AGENT_RULES)
     slot_rules: list[tuple[float, ...]] = []
     memory_start = np.zeros(len(agents) + 1, dtype=np.int64)
@@ -214,14 +237,7 @@ def prepare(
         slot_of[a] = len(slot_rules)
         symbol_of[a] = symbol
         wanted = range(n_symbols) if symbol < 0 else (symbol,)
-        exits = agent.exits
-        rules = (
-            _off(exits.stop_loss_frac),
-            _off(exits.take_profit_frac),
-            _off(exits.trailing_stop_frac),
-            int(exits.time_limit_bars),
-            int(exits.cooldown_bars),
-        )
+        rules = exit_levels(agent.exits)
         slot_rules.extend((a, s, *rules) for s in wanted)
         limit = _off(agent.max_leverage) or math.inf
         draw_atoms = to_atoms(agent.draw, f"{where}: the draw")
@@ -229,7 +245,7 @@ def prepare(
         agent_rules[a] = (
             slot_of[a],
             len(wanted),
-            a if own_wallets else 0,
+            0,
             int(len(wanted) == 1 and symbol >= 0),
             agent.draw,
             draw_atoms,
@@ -240,7 +256,7 @@ def prepare(
         group[1].append(a)
         group[2].append(genome)
         digest.update(agent.family.key.encode() + genome.tobytes())
-    if not own_wallets and drawn > to_atoms(wallet.bankroll, "The bankroll"):
+    if drawn > to_atoms(wallet.bankroll, "The bankroll"):
         raise WalletRulesError(
             f"The agents draw {drawn / 1e8:,.2f} together; the bankroll is {wallet.bankroll:,.2f}. Lower the draws."
         )
@@ -249,7 +265,7 @@ def prepare(
     # What a saved state depends on: agents, steps and grid. Spreads, volatilities, fees and ceilings may change in between.
     steps = symbol_rules[["kind", "tick_whole", "tick_pow", "lot_whole", "lot_pow", "lot_value"]].tolist()
     digest.update(agent_rules.tobytes() + slots.tobytes())
-    digest.update(json.dumps([STATE_VERSION, market.symbols, market.interval_ms, mark_ms, n_wallets, steps]).encode())
+    digest.update(json.dumps([STATE_VERSION, market.symbols, market.interval_ms, mark_ms, steps]).encode())
     panel = [a for a, agent in enumerate(agents) if agent.family.scope is Scope.PANEL]
     return Prepared(
         symbol_rules=symbol_rules,
@@ -263,7 +279,7 @@ def prepare(
         symbol_of=symbol_of,
         memory_start=memory_start,
         panel_agents=np.array(panel, dtype=np.int64),
-        n_wallets=n_wallets,
+        n_wallets=1,
         prior_volume=wallet.prior_volume_usd,
         fingerprint=digest.hexdigest(),
     )
@@ -286,7 +302,7 @@ def fresh_state(cohort: Prepared, first_ts: int) -> EngineState:
     agents["cash"] = cohort.agent_rules["draw_atoms"]
     agents["peak"] = cohort.agent_rules["draw_atoms"] / 1e8
     wallets = np.zeros(n_wallets, lay.WALLET_STATE)
-    if n_wallets == 1:
+    if cohort.run_rules["shared_wallet"][0]:
         wallets["cash"] = to_atoms(float(cohort.run_rules["bankroll"][0]), "The bankroll")
     else:
         wallets["cash"] = cohort.agent_rules["draw_atoms"]

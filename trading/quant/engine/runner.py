@@ -95,7 +95,9 @@ class _Log:
 class Pass:
     """One pass of a prepared cohort over a market: buffers, blocks, and the tables at the end."""
 
-    def __init__(self, market: Market, cohort: Prepared, state: EngineState | None) -> None:
+    def __init__(
+        self, market: Market, cohort: Prepared, state: EngineState | None, mark: npt.NDArray[np.float64] | None = None
+    ) -> None:
         if state is None:
             state = fresh_state(cohort, int(market.ts_ms[0]))
         elif state.fingerprint != cohort.fingerprint:
@@ -114,7 +116,7 @@ class Pass:
         self.state = state
         arrays = state.arrays
         self.before = arrays["last_close"].copy()
-        self.mark = market.marks(self.before)
+        self.mark = market.marks(self.before) if mark is None else mark
         n_slots, n_agents, n_symbols = cohort.n_slots, cohort.n_agents, market.n_symbols
         self.rows = int(min(_LONGEST_BLOCK, max(_SHORTEST_BLOCK, _SIGNALS_HELD // n_slots), market.n_bars))
         words = (n_slots + 63) // 64
@@ -128,7 +130,7 @@ class Pass:
         self.exits = np.zeros((self.rows + 2, words), dtype=np.uint64)
         self.bar = np.zeros((6, n_symbols))
         self.extremes = np.zeros((4, n_symbols, self.rows // CHUNK + 1))
-        tracked = n_symbols + 1 if cohort.n_wallets == 1 else 1
+        tracked = n_symbols + 1 if cohort.run_rules["shared_wallet"][0] else 1
         self.net_rows = np.zeros((tracked, self.rows))
         self.net_done = np.zeros(tracked, dtype=np.int64)
         self.equity_rows = np.zeros(self.rows)
