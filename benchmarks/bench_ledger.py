@@ -34,6 +34,8 @@ import django
 import numpy as np
 import psycopg
 
+from fundops.core.boot import boot
+
 ROOT = Path(__file__).resolve().parents[1]
 PEERS = ROOT / "benchmarks" / "peers"
 #: Below the environment of the other peers, so that what clears that one clears this one.
@@ -262,6 +264,7 @@ def main() -> None:
     options = parser.parse_args()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fundops.settings")
     warnings.simplefilter("ignore")
+    boot()
     django.setup()
     with scratch_database() as owner:
         run(owner, max_lines=options.max_lines, peers=not options.no_peers)
