@@ -24,7 +24,8 @@ def test_every_page_in_the_navigation_opens_within_the_policy(open_page: OpenPag
     page = open_page(role)
     page.goto("/")
     for href in [*hrefs(page), "/accounts/2fa/", "/accounts/password/change/"]:
-        answer = page.goto(href, wait_until="networkidle")
+        answer = page.goto(href)
+        page.wait_for_function("!document.querySelector('[data-chart-state=loading]')")
         assert answer is not None
         assert answer.status == 200, href
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 from django.conf import settings
@@ -91,3 +93,9 @@ def test_no_template_writes_what_the_policy_refuses() -> None:
         assert not re.search(r"""\sstyle=["']""", text), template
         assert not re.search(r"""\son[a-z]+=["']""", text), template
         assert not re.search(r"<script(?![^>]*(src=|application/json))", text), template
+
+
+def test_vendored_files_are_what_their_manifest_says() -> None:
+    script = settings.BASE_DIR / "scripts/vendor_static.py"
+    answer = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
