@@ -94,13 +94,14 @@ class Catalog:
 
     def manifests(self, *, venue: str | None = None, kind: Kind | None = None) -> Iterator[Manifest]:
         """Every series, ordered by kind, venue, symbol and interval."""
+        wanted = []
         for path in self.storage.files("manifests/candles"):
             names = path.split("/")
             if not path.endswith(".json") or len(names) != 6:
                 continue
-            if (kind and names[2] != kind) or (venue and names[3] != venue):
-                continue
-            data = self.storage.read(path)
+            if (kind is None or names[2] == kind) and (venue is None or names[3] == venue):
+                wanted.append(path)
+        for path, data in zip(wanted, self.storage.read_many(wanted), strict=True):
             if data is not None:
                 yield Manifest.from_json(data, f"{self.url}/{path}")
 
@@ -112,32 +113,28 @@ class Catalog:
     def read_from(self, manifest: Manifest, start_ms: int, end_ms: int) -> Bars:
         """The same, with the manifest at hand. A writer may replace a part between the reads: look again."""
         for _ in range(5):
-            found: list[Bars] = []
-            lost = ""
-            for part in manifest.overlapping(start_ms, end_ms):
-                bars = self._part(part)
-                if bars is None:
-                    lost = part.path
-                    break
-                found.append(bars)
-            else:
-                return Bars.concat(found).between(start_ms, end_ms)
+            parts = manifest.overlapping(start_ms, end_ms)
+            found = self._parts(parts)
+            lost = [part.path for part, bars in zip(parts, found, strict=True) if bars is None]
+            if not lost:
+                return Bars.concat([bars for bars in found if bars is not None]).between(start_ms, end_ms)
             fresh = self.manifest(manifest.key)
             if fresh is None or fresh == manifest:
                 break
             manifest = fresh
         raise CatalogError(
-            f"{self.url} lacks {lost}, which its manifest names: restore the file, or import that period "
+            f"{self.url} lacks {lost[0]}, which its manifest names: restore the file, or import that period "
             "again with --replace."
         )
 
-    def _part(self, part: Part) -> Bars | None:
-        """The bars of a part, None where its file is gone; raises CatalogError where it was tampered with."""
-        bars = self._cache.get(self.url, part.path)
-        if bars is None:
-            data = self.storage.read(part.path)
+    def _parts(self, parts: Sequence[Part]) -> list[Bars | None]:
+        """The bars of each part, None where its file is gone; CatalogError where one was tampered with."""
+        found = [self._cache.get(self.url, part.path) for part in parts]
+        absent = [i for i, bars in enumerate(found) if bars is None]
+        for i, data in zip(absent, self.storage.read_many([parts[i].path for i in absent]), strict=True):
             if data is None:
-                return None
+                continue
+            part = parts[i]
             if hashlib.sha256(data).hexdigest() != part.sha256:
                 raise CatalogError(
                     f"{self.url}/{part.path} is damaged: it is not what was written. Restore the file, or "
@@ -145,7 +142,8 @@ class Catalog:
                 )
             bars = decode_bars(data, part.path)
             self._cache.put(self.url, part.path, bars)
-        return bars
+            found[i] = bars
+        return found
 
     def gaps(self, key: SeriesKey, start_ms: int | None = None, end_ms: int | None = None) -> list[GapRange]:
         """Missing bars in [start, end), by default between the first and the last stored bar."""
@@ -283,7 +281,7 @@ class Catalog:
     def _stored(self, part: Part, *, replace: bool) -> Bars:
         """What a part holds; a lost or damaged one counts as empty when it is to be replaced anyway."""
         try:
-            bars = self._part(part)
+            (bars,) = self._parts([part])
         except CatalogError:
             if not replace:
                 raise

@@ -10,7 +10,8 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,6 +22,8 @@ from pyarrow import fs
 
 from trading.marketdata.errors import CatalogError
 
+PARALLEL_READS = 16
+
 
 class Storage(Protocol):
     """Whole files by relative path. ``write`` is atomic: a reader sees the old file or the new one."""
@@ -30,6 +33,9 @@ class Storage(Protocol):
 
     def read(self, path: str) -> bytes | None:
         """The content, or None where there is no such file."""
+
+    def read_many(self, paths: Sequence[str]) -> list[bytes | None]:
+        """Several files, side by side where the distance makes that worth it."""
 
     def write(self, path: str, data: bytes) -> None: ...
 
@@ -61,6 +67,9 @@ class LocalStorage:
             return None
         except OSError as error:
             raise CatalogError(f"{self.root}/{path} cannot be read: {error}.") from error
+
+    def read_many(self, paths: Sequence[str]) -> list[bytes | None]:
+        return [self.read(path) for path in paths]
 
     def write(self, path: str, data: bytes) -> None:
         target = self.root / path
@@ -123,7 +132,11 @@ class S3Storage:
             or environ.get("AWS_ENDPOINT_URL_S3")
             or environ.get("AWS_ENDPOINT_URL")
         )
-        arguments: dict[str, Any] = {}
+        arguments: dict[str, Any] = {
+            "connect_timeout": 5,
+            "request_timeout": 30,
+            "retry_strategy": fs.AwsStandardS3RetryStrategy(max_attempts=3),
+        }
         if endpoint:
             parts = urlsplit(
                 endpoint if "//" in endpoint else f"{options.get('scheme', 'https')}://{endpoint}"
@@ -147,6 +160,12 @@ class S3Storage:
             return None
         except (OSError, pa.ArrowException) as error:
             raise CatalogError(f"{self.url}/{path} cannot be read: {error}") from error
+
+    def read_many(self, paths: Sequence[str]) -> list[bytes | None]:
+        if len(paths) < 2:
+            return [self.read(path) for path in paths]
+        with ThreadPoolExecutor(min(len(paths), PARALLEL_READS)) as pool:
+            return list(pool.map(self.read, paths))
 
     def write(self, path: str, data: bytes) -> None:
         try:

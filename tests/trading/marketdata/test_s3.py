@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -77,7 +78,17 @@ def test_endpoint_in_the_url_and_replacing_and_deleting(endpoint: str) -> None:
     assert catalog.storage.files("candles") == []
 
 
-def test_missing_bucket_and_dead_host_are_our_errors(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_bucket_is_our_error(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
     with pytest.raises(CatalogError, match="no-such-bucket"):
         Catalog.open("s3://no-such-bucket/x").merge(KEY, make_bars(3), source="a")
+
+
+def test_dead_host_is_our_error(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{reserved.getsockname()[1]}")
+        catalog = Catalog.open("s3://candles/x")
+        for use in (lambda: catalog.manifest(KEY), lambda: list(catalog.manifests())):
+            with pytest.raises(CatalogError, match="s3://candles/x"):
+                use()
