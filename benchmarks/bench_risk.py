@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -250,10 +251,80 @@ def bench_bulk(limits: int, books: int) -> Row:
     )
 
 
+def bench_action(limits: int, books: int) -> list[Row]:
+    """`evaluate_limits` on real rows: the first run opens breaches, the second finds them as they were."""
+    from datetime import UTC, date, datetime
+    from decimal import Decimal
+
+    from risk.actions.breaches import evaluate_limits
+    from risk.models import LimitBreach, RiskLimit
+    from risk.sources import BookFigures, HeldPosition, install_source
+    from treasury.actions.books import NewBook, ensure_asset, open_books, open_fund
+    from treasury.models import AssetKind, Book, BookKind
+
+    now, rng = datetime(2026, 3, 2, tzinfo=UTC), np.random.default_rng(1)
+    usd = ensure_asset(code="USD", name="Dollar", kind=AssetKind.FIAT, places=2, actor=None)
+    fund = open_fund(code="BENCH", name="Bench", base_asset=usd, opened_on=date(2026, 1, 1), actor=None)
+    root = Book.objects.get(fund=fund, parent=None)
+    names = [NewBook(f"s{i}", f"s{i}") for i in range(books - 1)]
+    opened = open_books(
+        parent=root, books=names, kind=BookKind.STRATEGY, opened_on=date(2026, 1, 1), actor=None
+    )
+    ids = [root.pk, *opened.book_ids]
+    metrics = sorted(STATE_METRICS)
+    scopes = [f"S{i}" for i in range(-(-limits // (books * len(metrics))) * 20)]
+    rows = [(b, m, "") for b in ids for m in metrics]
+    rows += [(b, Metric.POSITION_NOTIONAL, s) for s in scopes for b in ids]
+    RiskLimit.objects.bulk_create(
+        RiskLimit(book_id=b, metric=m, symbol=s, hard=Decimal(10**6), effective_from=now)
+        for b, m, s in rows[:limits]
+    )
+    RiskLimit.objects.filter(metric=Metric.LEVERAGE).update(hard=Decimal("0.5"))
+    returns = rng.normal(0, 0.03, (365, 50))
+
+    class Source:
+        def figures(self, book_ids: Any, at: datetime) -> dict[int, BookFigures]:
+            held = tuple(HeldPosition(f"S{i}", "v", "USD", 1.0, 20.0, 20.0) for i in range(10))
+            return {b: BookFigures(250.0 + b % 300, 300.0, 600.0, held) for b in book_ids}
+
+        def daily_returns(self, symbols: Any, days: int, at: datetime) -> FloatArray:
+            return returns[:, : len(symbols)]
+
+        def prices(self, symbols: Any, start: datetime, end: datetime) -> dict[str, FloatArray]:
+            return {}
+
+    install_source(Source())
+    table, held, arrays = tables(books, limits)
+    bare = best_of(lambda: all_at_once(table, held, arrays))
+    start = time.perf_counter()
+    first = evaluate_limits(actor=None, at=now)
+    opening = time.perf_counter() - start
+    must(RiskLimit.objects.count() == limits and len(first.opened) == LimitBreach.objects.count() > 0)
+    again = best_of(lambda: evaluate_limits(actor=None, at=now), repeat=3)
+    install_source(None)
+    what = f"evaluate_limits from the database, {limits:,} limits, {books:,} books"
+    return [
+        Row(f"{what}, {len(first.opened)} breaches opened", opening, "the arrays alone", bare, 1.0),
+        Row(f"{what}, nothing new", again, "the arrays alone", bare, 1.0),
+    ]
+
+
+def with_database() -> list[Row]:
+    import django
+
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fundops.settings")
+    django.setup()
+    from benchmarks.bench_ledger import scratch_database
+
+    with scratch_database():
+        return bench_action(10_000, 500)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     parser.add_argument("--scale", action="store_true", help="with the curve over sizes")
+    parser.add_argument("--no-database", action="store_true", help="the pure parts alone")
     options = parser.parse_args()
     rows = [
         bench_tail(200, 2000),
@@ -262,6 +333,9 @@ def main() -> int:
         bench_check(50, cut=True),
         bench_bulk(10_000, 500),
     ]
+    if not options.no_database:
+        rows += with_database()
+    held_to_target = list(rows)
     if options.scale:
         rows += [bench_tail(n, d) for n, d in ((20, 500), (100, 1000), (400, 4000))]
         rows += [bench_check(n, cut=False) for n in (1, 10, 200)]
@@ -276,7 +350,7 @@ def main() -> int:
                 f"     {r.ours_s * 1e3:10.4f} ms (target {r.target_s * 1e3:g} ms), "
                 f"{r.ratio:,.1f}x as fast as {r.reference} ({r.reference_s * 1e3:,.3f} ms)"
             )
-    return int(any(r.ours_s > r.target_s for r in rows[:5]))
+    return int(any(r.ours_s > r.target_s for r in held_to_target))
 
 
 if __name__ == "__main__":

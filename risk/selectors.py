@@ -13,14 +13,17 @@ from django.db.models import QuerySet
 from fundops.core import clock
 from fundops.core.permissions import AnyUser
 from risk.limits_in_force import limits_in_force
-from risk.measuring import MeasuredBooks, measure_books, rows_below
+from risk.measuring import ALPHA, HISTORY_DAYS, MeasuredBooks, measure_books, rows_below
 from risk.models import BreachStatus, HardAction, LimitBreach, RiskLimit, RiskSnapshot, StressResult
 from risk.models.limits import BreachLevel
+from risk.quant.backtests import VarBacktest, backtest_var
 from risk.quant.bulk import evaluate
 from risk.quant.measures import Exposure, exposures
 from risk.quant.metrics import CODES, STATE_METRICS, Level, Metric
 from risk.quant.pretrade import BookState, Limit, LimitSet, PositionState, TradingMode
-from risk.sources import BookFigures, HeldPosition
+from risk.quant.rolling import VarMethod, rolling_var
+from risk.quant.tail import FloatArray
+from risk.sources import BookFigures, HeldPosition, risk_source
 from treasury.models import Book
 from treasury.models.books import PATH_SEPARATOR
 
@@ -314,3 +317,43 @@ def _child_of(measured: MeasuredBooks, row: int, top: int) -> int | None:
             return row
         row = up
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestSeries:
+    """Daily P&L of today's positions, the VaR forecast before each day (NaN for the first window), and the
+    tests.
+    """
+
+    pnl: FloatArray
+    var: FloatArray
+    tests: VarBacktest
+
+
+def var_backtest(
+    book: Book,
+    *,
+    method: VarMethod = VarMethod.HISTORICAL,
+    alpha: float = ALPHA,
+    window: int = 250,
+    days: int = HISTORY_DAYS,
+    at: datetime | None = None,
+) -> BacktestSeries | None:
+    """How the VaR of today's positions would have held over the last `days` days, each forecast from `window`
+    days.
+
+    None where positions or returns are not known, nothing is held, or the history is no longer than the
+    window.
+    """
+    moment = at or clock.now()
+    measured = measure_books(at=moment, book_ids=[book.pk], tail=False)
+    x = measured.exposure[measured.row(book.pk)]
+    if not x.any() or not np.isfinite(x).all():
+        return None
+    held = x != 0
+    symbols = [s for s, here in zip(measured.symbols, held, strict=True) if here]
+    pnl = risk_source().daily_returns(symbols, window + days, moment) @ x[held]
+    if pnl.shape[0] <= window or not np.isfinite(pnl).all():
+        return None
+    var = rolling_var(pnl, alpha, window=window, method=method)
+    return BacktestSeries(pnl, var, backtest_var(pnl, var, alpha))

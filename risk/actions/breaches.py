@@ -25,17 +25,7 @@ from risk.quant.metrics import CODES, HIGHER_IS_TIGHTER, STATE_METRICS, Level, M
 #: One evaluation at a time, so that two of them do not open the same breach.
 _LOCK = 0x7269736B
 _TAIL_METRICS = {Metric.VAR, Metric.VAR_FRAC, Metric.ES, Metric.ES_FRAC}
-_UPDATED = [
-    "limit",
-    "level",
-    "status",
-    "escalated_at",
-    "last_seen_at",
-    "closed_at",
-    "worst_value",
-    "last_value",
-    "note",
-]
+_UPDATED = ["limit", "level", "status", "escalated_at", "closed_at"]
 
 
 @dataclass(slots=True)
@@ -164,23 +154,28 @@ def _keep(
         .filter(book__in=measured.ids)
         .exclude(status=BreachStatus.CLOSED)
     }
-    touched: list[LimitBreach] = []
+    seen: list[LimitBreach] = []
+    turned: list[LimitBreach] = []
     told: list[tuple[str, LimitBreach, _Finding | None]] = []
     for key, breach in running.items():
         finding = findings.pop(key, None)
         if finding is not None:
+            before = (breach.limit_id, breach.level)
             if _go_on(breach, finding, at):
                 told.append(("escalated", breach, finding))
-            touched.append(breach)
+            if before != (breach.limit_id, breach.level):
+                turned.append(breach)
+            seen.append(breach)
         elif key not in unknown:
             breach.status, breach.closed_at = BreachStatus.CLOSED, at
-            touched.append(breach)
+            turned.append(breach)
             told.append(("closed", breach, None))
     new = [_opened(finding, at) for finding in findings.values()]
     made = bulk_create_with_history(new, LimitBreach, default_user=actor, batch_size=1000) if new else []
     told += [("opened", breach, finding) for breach, finding in zip(made, findings.values(), strict=True)]
-    if touched:
-        bulk_update_with_history(touched, LimitBreach, _UPDATED, default_user=actor, batch_size=1000)
+    LimitBreach.objects.mark_seen(seen, at)
+    if turned:
+        bulk_update_with_history(turned, LimitBreach, _UPDATED, default_user=actor, batch_size=1000)
     for verb, breach, finding in told:
         getattr(summary, verb).append(breach.pk)
         publish(

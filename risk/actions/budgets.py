@@ -31,9 +31,10 @@ def set_budget(
         raise BudgetError("The share of risk lies between 0 and 1.")
     if not book.is_open:
         raise BudgetError(f"Book {book.path} is closed; budgets are for open books.", book=book.path)
-    now = clock.now()
     try:
         with transaction.atomic():
+            Book.objects.select_for_update(no_key=True).get(pk=book.pk)
+            now = clock.now()
             running = (
                 CapitalBudget.objects.select_for_update()
                 .filter(Q(effective_to=None) | Q(effective_to__gt=now), book=book, effective_from__lte=now)

@@ -51,22 +51,25 @@ def set_limit(
     nothing planned disappears unseen. Raises LimitLevelsError, LimitScopeError, LimitPeriodError,
     LimitOverlapError or ClosedBookLimitError.
     """
-    now = clock.now()
-    starts = effective_from or now
-    _check(
-        book=book,
-        metric=metric,
-        soft=soft,
-        hard=hard,
-        symbol=symbol,
-        venue=venue,
-        starts=starts,
-        ends=effective_to,
-        now=now,
-    )
     same = {"book": book, "metric": metric, "symbol": symbol, "venue": venue}
     try:
         with transaction.atomic():
+            # One at a time for a Book, and the clock is read after the wait: the later call replaces the
+            # earlier.
+            Book.objects.select_for_update(no_key=True).get(pk=book.pk)
+            now = clock.now()
+            starts = effective_from or now
+            _check(
+                book=book,
+                metric=metric,
+                soft=soft,
+                hard=hard,
+                symbol=symbol,
+                venue=venue,
+                starts=starts,
+                ends=effective_to,
+                now=now,
+            )
             running = (
                 RiskLimit.objects.select_for_update()
                 .filter(Q(effective_to=None) | Q(effective_to__gt=starts), effective_from__lte=starts, **same)

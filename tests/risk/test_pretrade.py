@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numba import njit
 
 from risk.quant.metrics import HIGHER_IS_TIGHTER, Family, Level, Metric, family
 from risk.quant.pretrade import (
@@ -22,7 +24,9 @@ from risk.quant.pretrade import (
     TradingMode,
     check_order,
     check_order_path,
+    order_vector,
 )
+from risk.quant.pretrade_kernel import QUANTITY, check_kernel
 from tests.risk.pretrade_reference import allowed_at, breaches
 from tests.risk.steady import STEADY
 
@@ -441,3 +445,25 @@ def test_a_hole_in_the_numbers_never_allows_more(
     assert check_order(torn, intent, LimitSet(limits)).size <= whole * (1 + 1e-12)
     for broken in (replace(intent, quantity=math.nan), replace(intent, unit_notional=math.nan)):
         assert check_order(state, broken, LimitSet(limits)).size == 0.0
+
+
+@njit
+def _engine(
+    v: np.ndarray, codes: np.ndarray, soft: np.ndarray, hard: np.ndarray, sizes: np.ndarray
+) -> np.ndarray:
+    """A compiled loop that asks for every size, as an engine does bar by bar."""
+    out, values, levels = np.empty_like(sizes), np.empty(len(codes)), np.empty(len(codes), dtype=np.int8)
+    for i in range(len(sizes)):
+        v[QUANTITY] = sizes[i]
+        out[i] = check_kernel(v, codes, soft, hard, values, levels)
+    return out
+
+
+def test_a_compiled_engine_gets_the_same_sizes() -> None:
+    limits = LimitSet([Limit(Metric.LEVERAGE, hard=0.7), Limit(Metric.ORDER_NOTIONAL, soft=100, hard=400)])
+    ready, sizes = limits.for_target("BTC", "kraken"), np.linspace(0.5, 12, 24)
+    for side in Side:
+        intent = order(side)
+        found = _engine(order_vector(book(), intent), ready.codes, ready.soft, ready.hard, sizes)
+        expected = [check_order(book(), replace(intent, quantity=float(x)), limits).size for x in sizes]
+        assert found.tolist() == expected

@@ -22,7 +22,7 @@ from risk.models import CapitalBudget, LimitBreach, RiskSnapshot
 from risk.quant.metrics import Metric
 from risk.quant.rolling import VarMethod
 from risk.quant.tail import FloatArray, historical
-from risk.selectors import exposure_breakdown, latest_snapshot
+from risk.selectors import exposure_breakdown, latest_snapshot, var_backtest
 from risk.sources import install_source
 from risk.tasks import snapshot_risk as snapshot_task
 from tests.risk.conftest import NOW, Tree, WrittenSource, figures, position
@@ -98,6 +98,23 @@ def test_the_method_is_kept(tree: Tree, source: WrittenSource) -> None:
     made = [snapshot_risk(actor=None, book_ids=[tree.carry.pk], method=m)[0] for m in VarMethod]
     assert [s.method for s in made] == [m.value for m in VarMethod]
     assert all(s.var is not None and s.var > 0 for s in made)
+
+
+def test_the_var_of_todays_positions_is_backtested(tree: Tree, source: WrittenSource) -> None:
+    source.books = quiet(tree) | {tree.carry.pk: figures(1000.0, position("BTC", 10.0))}  # type: ignore[assignment]
+    source.returns = {"BTC": RNG.normal(0, 0.03, 615)}
+    found = var_backtest(tree.carry)
+    assert found is not None
+    assert (found.tests.n, found.pnl.shape) == (365, (615,))
+    assert found.pnl == pytest.approx(1000 * source.returns["BTC"])
+    assert np.isnan(found.var[:250]).all()
+    assert found.var[250] == historical(found.pnl[:250], 0.99).var
+    assert found.tests.exceptions == int((found.pnl[250:] < -found.var[250:]).sum())
+    assert var_backtest(tree.trend) is None, "nothing is held"
+    source.returns = {"BTC": RNG.normal(0, 0.03, 250)}
+    assert var_backtest(tree.carry) is None, "no day is left to test"
+    source.returns = {}
+    assert var_backtest(tree.carry) is None
 
 
 def test_exposure_is_broken_down_by_every_label(tree: Tree, source: WrittenSource) -> None:
