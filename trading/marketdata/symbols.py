@@ -37,7 +37,7 @@ QUOTES = (
 )
 USD_LIKE = frozenset({"USD", "USDT", "USDC", "BUSD", "FDUSD", "TUSD", "USDE", "USD1", "DAI"})
 
-_VENUES = (
+VENUE_NAMES = (
     "binance_perp",
     "binance_inverse",
     "bybit_perp",
@@ -136,13 +136,13 @@ def hints_from_path(path: PurePath) -> PathHints:
     elif 2 <= len(words) <= 3 and words[1].upper() in QUOTES:  # freqtrade: BASE_QUOTE or BASE_QUOTE_SETTLE
         symbol = canonical_symbol(words[0] + words[1])
         venue = f"{venue}_perp" if len(words) == 3 and venue in {"binance", "bybit"} else venue
-    if symbol is not None and symbol.lower() in {*_VENUES, "spot", "perp", "candles", "daily"}:
+    if symbol is not None and symbol.lower() in {*VENUE_NAMES, "spot", "perp", "candles", "daily"}:
         symbol = None
     return PathHints(venue, symbol, interval_ms, kind)
 
 
 def _venue_in(name: str) -> str | None:
-    for venue in _VENUES:
+    for venue in VENUE_NAMES:
         if re.match(rf"{venue}(?![a-z0-9])", name):
             return venue
     return None

@@ -358,6 +358,19 @@ def test_lean_hours_and_days(tmp_path: Path) -> None:
     assert any("10,000" in note for note in valid.notes)
 
 
+def test_folder_above_daily_is_a_market_only_when_it_is_one(tmp_path: Path) -> None:
+    path = write_zip(
+        tmp_path / "data/daily/spy_1d.zip", "spy.csv", "20250502 00:00,5600000,5700000,5500000,5650000,7\n"
+    )
+    with pytest.raises(SourceFormatError, match="--venue"):
+        read_file(path)
+    (valid,) = read_file(path, venue="usa")
+    assert valid.bars.close.tolist() == [565.0]
+    gdax = write_zip(tmp_path / "gdax/daily/btcusd_trade.zip", "btcusd.csv", "20180502 00:00,9,9,9,9,7\n")
+    probe = Probe(gdax)
+    assert [s.venue for s in sniff(probe).read(probe, ReadOptions())] == ["coinbase"]
+
+
 def test_lean_fxcm_times_are_fixed_utc_minus_5(tmp_path: Path) -> None:
     quote = "0,1.1,1.1,1.1,1.1,0,1.2,1.2,1.2,1.2,0\n"
     member = "20250504_eurusd_minute_quote.csv"

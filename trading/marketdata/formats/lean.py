@@ -28,7 +28,7 @@ from trading.marketdata.formats.base import (
 )
 from trading.marketdata.formats.textrows import TextRows, split_rows
 from trading.marketdata.intervals import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
-from trading.marketdata.symbols import canonical_symbol, split_symbol
+from trading.marketdata.symbols import VENUE_NAMES, canonical_symbol, split_symbol
 from trading.marketdata.timeparse import localise, parse_times
 
 RESOLUTIONS = {"second": SECOND_MS, "minute": MINUTE_MS, "hour": HOUR_MS, "daily": DAY_MS}
@@ -37,6 +37,7 @@ _SESSION_ZONES: Mapping[str, tzinfo] = {
     "fxcm": timezone(timedelta(hours=-5)),
     "usa": ZoneInfo("America/New_York"),
 }
+_MARKETS = frozenset({*VENUE_NAMES, "usa", "gdax"})
 _DAY_FILE = re.compile(r"(\d{8})_(trade|quote)")
 _MEMBER = re.compile(r"(?:.*/)?(\d{8})_([a-z0-9]+)_(second|minute)_(trade|quote)(?:_[a-z]+)?\.csv")
 _ROW = re.compile(rb"\d{8} \d{2}:\d{2},")
@@ -102,6 +103,8 @@ def describe(probe: Probe) -> LeanFile:
     at = next((i for i in range(len(folders) - 1, -1, -1) if folders[i] in RESOLUTIONS), None)
     market = folders[at - 1] if at else None
     security = folders[at - 2] if at is not None and at >= 2 and folders[at - 2] in _TYPES else None
+    if security is None and market not in _MARKETS:
+        market = None  # any folder may stand above one named "daily"
     interval_ms = RESOLUTIONS[folders[at]] if at is not None else None
     stem = probe.path.name.lower().removesuffix(".zip")
     member = _MEMBER.fullmatch(probe.members[0].lower())
@@ -125,7 +128,7 @@ def describe(probe: Probe) -> LeanFile:
 
 def venue_of(about: LeanFile) -> str:
     """Spot under the market's own name, perpetuals beside it: LEAN keeps them in one market."""
-    market = about.market or ""
+    market = "coinbase" if about.market == "gdax" else about.market or ""
     if about.security != "cryptofuture" or market not in {"binance", "bybit"}:
         return market
     return f"{market}_inverse" if about.symbol.endswith("usd") else f"{market}_perp"
