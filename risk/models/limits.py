@@ -125,7 +125,8 @@ class LimitBreachQuerySet(BookRowQuerySet["LimitBreach"]):
             return
         with connection.cursor() as cursor:
             cursor.execute(
-                """A stretch of time in which a metric of a Book was past its limit, from its opening to its closing."""
+                "UPDATE risk_limitbreach AS b"
+                " SET last_seen_at = %s, last_value = v.last, worst_value = v.worst"
                 " FROM unnest(%s::bigint[], %s::float8[], %s::float8[]) AS v (id, last, worst)"
                 " WHERE b.id = v.id",
                 [
