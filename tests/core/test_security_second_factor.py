@@ -12,9 +12,10 @@ from django.test import Client
 from django.urls import reverse
 
 from compliance.models import AuditEvent
-from fundops.core.mfa import MFAAdapter, must_enrol
+from fundops.core.mfa import MFAAdapter, SecondFactorMissingError, must_enrol
 from fundops.core.middleware import ENROLMENT_VIEWS
 from fundops.core.roles import STAFF_ROLES, Role
+from portal.live.access import refusal
 from tests.factories import PASSWORD, user_with
 
 pytestmark = pytest.mark.django_db
@@ -101,3 +102,10 @@ def test_sign_in_with_a_factor_needs_it_and_is_recorded(
     assert client.get("/roles/").status_code == 200
     event = AuditEvent.objects.get(kind="core.session.opened")
     assert (event.actor, event.payload) == (user, {"methods": ["mfa", "password"]})
+
+
+def test_live_topics_are_refused_without_a_second_factor() -> None:
+    auditor = user_with(Role.AUDITOR)
+    assert isinstance(refusal(auditor.pk, "audit"), SecondFactorMissingError)
+    TOTP.activate(auditor, generate_totp_secret())
+    assert refusal(auditor.pk, "audit") is None

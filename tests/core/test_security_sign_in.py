@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 from django.conf import settings
@@ -20,7 +21,10 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def fresh_limits() -> None:
+def fresh_limits() -> Iterator[None]:
+    """The limit by address counts over all tests of a run: each here starts and leaves with none."""
+    cache.clear()
+    yield
     cache.clear()
 
 
@@ -158,3 +162,10 @@ def test_production_is_strict() -> None:
     )
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout.strip() == '[true, true, "__Host-session", 31536000, true, true, false, false]'
+
+
+def test_one_address_has_thirty_tries_a_minute_over_all_accounts(client: Client) -> None:
+    statuses = [attempt(client, f"guess{n}", "wrong") for n in range(31)]
+    assert statuses == [200] * 30 + [429]
+    answer = client.post("/accounts/login/", {"login": "guess", "password": "wrong"})
+    assert "Too many requests" in answer.content.decode()
