@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+from celery.schedules import crontab
 from csp.constants import NONCE, NONE, SELF
 from django.templatetags.static import static
 
@@ -151,6 +152,12 @@ CELERY_BEAT_SCHEDULE |= {
         "schedule": 15.0,
         "options": {"expires": 15.0},
     },
+}
+CELERY_BEAT_SCHEDULE |= {
+    "risk limits": {"task": "risk.tasks.evaluate_limits", "schedule": 30.0, "options": {"expires": 30.0}},
+    # On the hour, so that the first of a day follows midnight: it is that day's opening equity.
+    "risk snapshots": {"task": "risk.tasks.snapshot_risk", "schedule": crontab(minute="0")},
+    "stress scenarios": {"task": "risk.tasks.run_stress", "schedule": crontab(minute="10")},
 }
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_TIMEZONE = "UTC"
