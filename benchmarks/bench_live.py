@@ -288,6 +288,7 @@ def _own_database() -> Iterator[None]:
 
 def _auditor_session() -> str:
     """A signed-in session that may hear the topic."""
+    from allauth.mfa.models import Authenticator
     from django.conf import settings
     from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
     from django.contrib.auth.models import Group
@@ -298,6 +299,7 @@ def _auditor_session() -> str:
 
     user = User.objects.create(username="bench", email="bench@fund.example")
     user.groups.add(Group.objects.get(name=Role.AUDITOR.value))
+    Authenticator.objects.create(user=user, type=Authenticator.Type.TOTP, data={})  # staff must have one
     session = SessionStore()
     session[SESSION_KEY] = str(user.pk)
     session[BACKEND_SESSION_KEY] = settings.AUTHENTICATION_BACKENDS[-1]
