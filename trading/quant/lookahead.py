@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from numba import config
+from numba.core.dispatcher import Dispatcher
 
 from trading.quant.genome import draw_parameters
 from trading.strategies.errors import StrategyCheckError, StrategyError
@@ -91,6 +93,11 @@ def check_family(family: StrategyFamily, *, seed: int = 20_240_805, points: int 
     Runs the defaults, ``points`` random parameter sets and both corners of the bounds; O(points x bars).
     """
     problems = specification_problems(family.name, family.parameters, family.validate)
+    problems += [
+        f"{name} is not compiled; decorate the step with @strategy, or both with numba.njit."
+        for name in ("init", "step")
+        if not isinstance(getattr(family, name), Dispatcher) and not config.DISABLE_JIT  # type: ignore[attr-defined]
+    ]
     problems += [
         f"{name} is empty; say it."
         for name in ("title", "description", "source")

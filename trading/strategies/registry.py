@@ -186,12 +186,12 @@ def _code_of(strategy: Strategy) -> object:
 
 
 def _own_strategies(module: ModuleType) -> list[Strategy]:
-    """Strategies defined in this module, not merely imported into it, in the order of their definition."""
+    """Strategies defined in this module, not merely imported into it (unless as STRATEGY), in order."""
     out: list[Strategy] = []
-    for value in vars(module).values():
+    for name, value in vars(module).items():
         if isinstance(value, StrategyFamily | FrameStrategy) and value not in out:
             home = getattr(_code_of(value), "__module__", None)
-            if home == module.__name__:
+            if name == "STRATEGY" or home == module.__name__:
                 out.append(value)
     return out
 

@@ -63,6 +63,35 @@ def test_good_strategies_of_both_forms_load_beside_the_built_in_ones(folder: Pat
     assert registry.origins["ema_slope@1"] == folder / "slope.py"
 
 
+BY_HAND = """
+import numba
+from trading.strategies.spec import Scope, StrategyFamily
+
+@numba.njit
+def init(params, state):
+    state[0] = 0.0
+
+@numba.njit
+def step(open_, high, low, close, volume, params, state):
+    return 1.0
+
+STRATEGY = StrategyFamily(
+    name="always_long", version=3, title="Always long", description="Nothing else.", source="house",
+    scope=Scope.SINGLE, parameters=(), init=init, step=step,
+    state_size=lambda p, n: 1, warm_up=lambda p, n: 0,
+)
+"""
+
+
+def test_a_family_written_out_by_hand_is_accepted_once_it_is_compiled(folder: Path) -> None:
+    (folder / "hand.py").write_text(BY_HAND)
+    (folder / "slow.py").write_text(BY_HAND.replace("@numba.njit\n", "").replace("always_long", "slow_long"))
+    registry = load(folder)
+    assert registry.family("always_long").version == 3
+    assert [r.path.name for r in registry.refused] == ["slow.py"]
+    assert "init is not compiled" in registry.refused[0].reason
+
+
 @pytest.mark.parametrize(
     ("text", "line", "reason"),
     [

@@ -25,18 +25,11 @@ def moments_warm_up(window: float) -> int:
 
 
 @kernel
-def moments(x: float, window: float, state: State, at: int) -> tuple[float, float]:
-    """(mean, sum of squared deviations from it) over the last ``window`` values; NaN for the first window -
-    1 bars.
+def _sums(x: float, window: float, state: State, at: int) -> tuple[float, float, float, float]:
+    """(reference, deviation of x from it, sum and w^2 x population variance of the window's deviations).
 
-    Divide the second by window for the population variance, by window - 1 for the sample variance. Values
-    are summed relative to the last value of the block before theirs, so nothing large cancels and rounding
-    never accumulates: the result depends on the last two windows only. A window that is flat to rounding
-    gives exactly 0.
-
-    Slice: [next position 1..window, reference, previous reference, block sum, block sum of squares, (prefix
-    sum, prefix sum of squares) pairs, the first of them zero]. Source of the shift: T. F. Chan, G. H.
-    Golub, R. J. LeVeque, Algorithms for Computing the Sample Variance, The American Statistician 37, 1983.
+    NaN sums for the first window - 1 bars. The last is w x (sum of squares) - (sum)^2, 0 where that is
+    rounding noise.
     """
     j = state[u(at)]
     if j == 0.0:
@@ -66,11 +59,29 @@ def moments(x: float, window: float, state: State, at: int) -> tuple[float, floa
         state[u(at + 4)] = head_sq
         j = 0.0
     state[u(at)] = j + 1.0
-    offset = total / window
-    spread = total_sq - total * offset
-    if spread <= _FLAT * total_sq:
+    square = window * total_sq
+    spread = square - total * total
+    if spread <= _FLAT * square:
         spread = 0.0
-    return reference + offset, spread
+    return reference, deviation, total, spread
+
+
+@kernel
+def moments(x: float, window: float, state: State, at: int) -> tuple[float, float]:
+    """(mean, sum of squared deviations from it) over the last ``window`` values; NaN for the first window -
+    1 bars.
+
+    Divide the second by window for the population variance, by window - 1 for the sample variance. Values
+    are summed relative to the last value of the block before theirs, so nothing large cancels and rounding
+    never accumulates: the result depends on the last two windows only. A window that is flat to rounding
+    gives exactly 0.
+
+    Slice: [next position 1..window, reference, previous reference, block sum, block sum of squares, (prefix
+    sum, prefix sum of squares) pairs, the first of them zero]. Source of the shift: T. F. Chan, G. H.
+    Golub, R. J. LeVeque, Algorithms for Computing the Sample Variance, The American Statistician 37, 1983.
+    """
+    reference, _, total, spread = _sums(x, window, state, at)
+    return reference + total / window, spread / window
 
 
 def zscore_size(window: float) -> int:
@@ -88,10 +99,10 @@ def zscore(x: float, window: float, state: State, at: int) -> float:
 
     A pure number; NaN for the first window - 1 bars and where the window is flat.
     """
-    mean, spread = moments(x, window, state, at)
+    _, deviation, total, spread = _sums(x, window, state, at)
     if spread == 0.0:
         return np.nan
-    return (x - mean) / math.sqrt(spread / (window - 1.0))
+    return (window * deviation - total) * math.sqrt((window - 1.0) / (window * spread))
 
 
 def bollinger_size(window: float) -> int:
@@ -135,5 +146,5 @@ def volatility(x: float, window: float, state: State, at: int) -> float:
     state[u(at)] = x
     if previous == 0.0:
         return np.nan
-    _, spread = moments(math.log(x / previous), window, state, at + 1)
-    return math.sqrt(spread / (window - 1.0))
+    _, _, _, spread = _sums(math.log(x / previous), window, state, at + 1)
+    return math.sqrt(spread / (window * (window - 1.0)))

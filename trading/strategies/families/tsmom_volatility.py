@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from trading.quant.indicators import (
-    roc,
-    roc_size,
-    roc_warm_up,
+    lag,
+    lag_size,
+    lag_warm_up,
     volatility,
     volatility_size,
     volatility_warm_up,
@@ -34,8 +34,8 @@ from trading.strategies.spec import Float64
         ),
         Parameter("allow_short", 0, 1, 1, "integer", help="1 sells past losers short, 0 stays flat."),
     ),
-    state_size=lambda p, _n: 1 + roc_size(p[0]) + volatility_size(p[1]),
-    warm_up=lambda p, _n: max(roc_warm_up(p[0]), volatility_warm_up(p[1])),
+    state_size=lambda p, _n: 1 + lag_size(p[0]) + volatility_size(p[1]),
+    warm_up=lambda p, _n: max(lag_warm_up(p[0]), volatility_warm_up(p[1])),
     source=(
         "T. Moskowitz, Y. H. Ooi, L. H. Pedersen, Time Series Momentum, Journal of Financial Economics "
         "104(2), 2012."
@@ -55,7 +55,7 @@ from trading.strategies.spec import Float64
 def tsmom_volatility(
     open_: float, high: float, low: float, close: float, volume: float, params: Float64, state: Float64
 ) -> float:
-    change = roc(close, params[u(0)], state, 1)
+    change = close - lag(close, params[u(0)], state, 1)
     risk = volatility(close, params[u(1)], state, 3 + int(params[u(0)]))
     if change != change or risk != risk:
         return np.nan
