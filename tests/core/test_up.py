@@ -22,7 +22,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from fundops.embedded.client import destroy_services, request
+from fundops.embedded.client import request
 from fundops.embedded.layout import PROJECT_ROOT, prepare_layout
 from tests.core.embedded_support import state_dir
 from tests.core.processes import assert_all_end, eventually
@@ -71,14 +71,11 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _manage(environment: dict[str, str], *arguments: str) -> None:
-    subprocess.run([sys.executable, "manage.py", *arguments], env=environment, cwd=PROJECT_ROOT, check=True)
-
-
-@contextmanager
-def _up() -> Iterator[Up]:
+@pytest.fixture(scope="module")
+def environment() -> Iterator[dict[str, str]]:
+    """A machine of its own: a state dir, a migrated database in it, a free port."""
     with state_dir() as folder:
-        environment = {
+        made = {
             "PATH": os.environ["PATH"],
             "FUNDOPS_ENV": "demo",
             "FUNDOPS_ENV_FILE": "",
@@ -87,33 +84,38 @@ def _up() -> Iterator[Up]:
             "WORKER_CONCURRENCY": "1",
             "LOG_FORMAT": "json",
         }
-        _manage(environment, "migrate", "--verbosity", "0")
-        process = subprocess.Popen(
-            [sys.executable, "manage.py", "up", "--grace", "5"],
-            env=environment,
-            cwd=PROJECT_ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        lines: list[str] = []
-        reader = Thread(target=lambda: lines.extend(process.stdout or []), daemon=True)
-        reader.start()
-        try:
-            yield Up(process, int(environment["WEB_PORT"]), lines, folder)
-        finally:
-            process.kill()
-            process.wait()
-            destroy_services(state_dir=folder)
+        migrate = [sys.executable, "manage.py", "migrate", "--verbosity", "0"]
+        subprocess.run(migrate, env=made, cwd=PROJECT_ROOT, check=True)
+        yield made
+
+
+@contextmanager
+def _up(environment: dict[str, str]) -> Iterator[Up]:
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", "up", "--grace", "5"],
+        env=environment,
+        cwd=PROJECT_ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    lines: list[str] = []
+    reader = Thread(target=lambda: lines.extend(process.stdout or []), daemon=True)
+    reader.start()
+    try:
+        yield Up(process, int(environment["WEB_PORT"]), lines, Path(environment["FUNDOPS_STATE_DIR"]))
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _shown(up: Up) -> str:
     return "".join(up.lines[-80:])
 
 
-def test_up_gets_ready_restarts_the_killed_and_leaves_nothing_behind() -> None:
-    with _up() as up:
+def test_up_gets_ready_restarts_the_killed_and_leaves_nothing_behind(environment: dict[str, str]) -> None:
+    with _up(environment) as up:
         try:
             eventually(lambda: up.get("/readyz")[0] == 200, timeout_s=180, what="readiness")
         except AssertionError as error:
@@ -144,8 +146,8 @@ def test_up_gets_ready_restarts_the_killed_and_leaves_nothing_behind() -> None:
         assert_all_end(everybody, timeout_s=60)
 
 
-def test_one_signal_stops_everything_and_says_goodbye() -> None:
-    with _up() as up:
+def test_one_signal_stops_everything(environment: dict[str, str]) -> None:
+    with _up(environment) as up:
         eventually(lambda: up.get("/healthz")[0] == 200, timeout_s=120, what="the web process")
         everybody = up.descendants()
         os.kill(up.process.pid, signal.SIGINT)
