@@ -298,6 +298,7 @@ for _model in (PeriodicTask, IntervalSchedule, CrontabSchedule, SolarSchedule, C
 @admin.register(PeriodicTask)
 class ScheduleAdmin(PeriodicTaskAdmin, ModelAdmin):  # type: ignore[misc]
     list_display = ("name", "task", "enabled", "scheduler", "last_run_at", "total_run_count")
+    change_form_template = None  # the library's own carries an inline script, which the policy refuses
 
 
 @admin.register(ClockedSchedule)

@@ -30,6 +30,24 @@ def test_every_page_in_the_navigation_opens_within_the_policy(open_page: OpenPag
         assert answer.status == 200, href
 
 
+def test_pages_of_the_administration_open_within_their_policy(open_page: OpenPage) -> None:
+    user = user_with(Role.AUDITOR)
+    page = open_page(Role.ADMINISTRATOR)
+    for path in (
+        "core/user/",
+        "core/user/add/",
+        f"core/user/{user.pk}/change/",
+        f"core/user/{user.pk}/history/",
+        "axes/accessattempt/",
+        "mfa/authenticator/",
+        "django_celery_beat/periodictask/",
+        "django_celery_beat/periodictask/add/",
+    ):
+        answer = page.goto(f"/admin/{path}")
+        assert answer is not None
+        assert answer.status == 200, path
+
+
 @pytest.mark.parametrize("role", [Role.PORTFOLIO_MANAGER, Role.ADMINISTRATOR, Role.INVESTOR])
 def test_no_page_scrolls_sideways_on_a_phone(open_page: OpenPage, role: Role) -> None:
     page = open_page(role, viewport=PHONE)

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
+from django.views import View
 from guardian.shortcuts import assign_perm
 from rest_framework.test import APIRequestFactory, force_authenticate
 from rest_framework.views import APIView
@@ -97,23 +99,21 @@ def test_investors_hold_no_permission_of_the_whole_fund() -> None:
 
 
 def test_a_mixin_page_without_a_permission_answers_nobody(rf: Any) -> None:
-    class Base:
-        def dispatch(self, request: Any) -> str:
-            return "content"
+    class Undeclared(PermissionRequiredMixin, View):
+        def get(self, request: HttpRequest) -> HttpResponse:
+            return HttpResponse("content")
 
-    class Undeclared(PermissionRequiredMixin, Base): ...
-
-    class Declared(PermissionRequiredMixin, Base):
+    class Declared(Undeclared):
         permission = "core.view_roles"
 
     request = rf.get("/")
     request.user = user_with(Role.AUDITOR)
     with pytest.raises(ImproperlyConfigured):
-        Undeclared().dispatch(request)
-    assert Declared().dispatch(request) == "content"
+        Undeclared.as_view()(request)
+    assert Declared.as_view()(request).status_code == 200
     request.user = user_with(Role.INVESTOR)
     with pytest.raises(PermissionMissingError):
-        Declared().dispatch(request)
+        Declared.as_view()(request)
 
 
 def test_declared_permission_by_name_action_and_method() -> None:
