@@ -50,7 +50,8 @@ lint: ready-to-lint ## ruff, mypy, import layers, deployment checks, missing mig
 	$(VENV)/python manage.py makemigrations --check --dry-run
 
 .PHONY: bench
-bench: ready ready-to-bench ## run the benchmarks, each printing ratios of one run
+bench: ready ## run the benchmarks, each printing ratios of one run
+	$(VENV)/python -m benchmarks.peers.setup
 	@for file in benchmarks/bench_*.py; do \
 		module=benchmarks.$$(basename $$file .py); \
 		echo "== $$module"; $(VENV)/python -m $$module $(ARGS); \
@@ -72,11 +73,9 @@ static: ready ## gather the static files
 .PHONY: lock
 lock: ready-to-lint ## resolve requirements/*.in anew, with hashes
 	$(VENV)/python -m pip install --quiet uv
-	for file in base embedded dev bench; do \
-		if [ -f requirements/$$file.in ]; then \
-			$(VENV)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --python-version 3.11 \
-				requirements/$$file.in -o requirements/$$file.txt; \
-		fi; \
+	for file in base $(filter-out base,$(basename $(notdir $(wildcard requirements/*.in)))); do \
+		$(VENV)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --python-version 3.11 \
+			requirements/$$file.in -o requirements/$$file.txt; \
 	done
 
 .PHONY: clean
@@ -88,12 +87,10 @@ clean: ## stop the embedded services; remove environments, caches and gathered f
 
 # --- machinery: each makes the machine ready for one purpose, in a fraction of a second when it is ---------------
 
-.PHONY: ready ready-to-test ready-to-lint ready-to-bench
+.PHONY: ready ready-to-test ready-to-lint
 ready:
 	@$(BOOTSTRAP) run
 ready-to-test:
 	@$(BOOTSTRAP) test
 ready-to-lint:
 	@$(BOOTSTRAP) lint
-ready-to-bench:
-	@$(BOOTSTRAP) bench

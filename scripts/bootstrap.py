@@ -20,13 +20,11 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-#: What each purpose needs: requirements files, and whether browser tests run. The benchmarks' peers pin what
-#: they like, so they have an environment of their own.
+#: What each purpose needs: requirements files, and whether browser tests run.
 PURPOSES: dict[str, tuple[list[str], bool]] = {
     "run": (["base", "embedded"], False),
     "test": (["base", "embedded", "dev"], True),
     "lint": (["base", "embedded", "dev"], False),
-    "bench": (["bench"], False),
 }
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -36,8 +34,8 @@ def main() -> int:
     parser.add_argument("purpose", choices=sorted(PURPOSES))
     purpose = parser.parse_args().purpose
     names, browser = PURPOSES[purpose]
-    venv = ROOT / (".bench-venv" if purpose == "bench" else ".venv")
-    requirements = [path for name in names if (path := ROOT / "requirements" / f"{name}.txt").exists()]
+    venv = ROOT / ".venv"
+    requirements = [ROOT / "requirements" / f"{name}.txt" for name in names]
 
     (ROOT / "var").mkdir(exist_ok=True)
     with (ROOT / "var" / "bootstrap.lock").open("w") as lock:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes a bare Debian or Ubuntu machine ready: finds (or installs) a Python, the rest is bootstrap.py's.
-#   scripts/bootstrap.sh run|test|bench      PYTHON=/path/to/python3.11 to choose the interpreter
+#   scripts/bootstrap.sh run|test|lint      PYTHON=/path/to/python3.11 to choose the interpreter
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 
