@@ -65,6 +65,8 @@ def lease_is_alive(layout: Layout) -> bool:
 
 def lease_descriptor(*, state_dir: Path | None = None) -> int | None:
     """The lease's file descriptor; it becomes readable when the supervisor ends."""
+    if not _leases:  # nothing embedded here: prepare nothing either
+        return None
     lease = _leases.get(prepare_layout(state_dir).home)
     return lease.fileno() if lease else None
 
