@@ -146,7 +146,7 @@ def test_not_even_the_owner_changes_quarantine(tmp_path: Path, superuser: psycop
     import_text(tmp_path, spoiled())
     for statement in ("DELETE FROM trading_dataquarantine", "TRUNCATE trading_dataquarantine"):
         with pytest.raises(psycopg.Error):
-            superuser.execute(statement)  # type: ignore[call-overload]
+            superuser.execute(statement)
     assert DataQuarantine.objects.count() == 2
 
 

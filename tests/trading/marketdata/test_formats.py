@@ -398,12 +398,13 @@ def test_lean_milliseconds_outside_the_day_are_bad(tmp_path: Path) -> None:
     ("name", "content"),
     [
         ("a.zip", b"PK\x03\x04 broken"),
-        ("a.csv.gz", gzip.compress(b"x" * 10_000)[:-20]),
+        ("a.csv.gz", gzip.compress(b"x" * 10_000, mtime=0)[:-20]),
         ("a.parquet", b"PAR1" + b"x" * 100),
         ("a.feather", b"ARROW1" + b"x" * 100),
         ("a.csv", b""),
         ("a.bin", b"\x00\x01\x02" * 100),
     ],
+    ids=["zip", "gzip", "parquet", "feather", "empty", "binary"],
 )
 def test_damaged_files_are_our_errors(tmp_path: Path, name: str, content: bytes) -> None:
     path = tmp_path / name

@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy import stats
 
 from tests.trading.marketdata.helpers import MAY_4
@@ -69,7 +70,7 @@ def test_tails_are_fat_and_returns_uncorrelated_in_time(month: SyntheticMarket) 
 def test_volatility_clusters_and_fades(month: SyntheticMarket) -> None:
     returns = returns_of(month)
     for j in range(len(SYMBOLS)):
-        column = np.abs(returns[:, j])
+        column: NDArray[np.float64] = np.asarray(np.abs(returns[:, j]))
         near, far = (np.corrcoef(column[:-lag], column[lag:])[0, 1] for lag in (1, 600))
         assert near > 0.08
         assert near > far

@@ -44,7 +44,7 @@ def sniff(probe: Probe, name: str | None = None) -> Format:
             return fmt
     raise UnknownFormatError(
         str(probe.path),
-        "is no candle file this program knows: it reads " + "; ".join(f.description for f in FORMATS) + ".",
+        f"is no file of candles or funding that this program knows ({', '.join(format_names())}).",
     )
 
 

@@ -33,7 +33,7 @@ from trading.marketdata.intervals import HOUR_MS
 from trading.marketdata.symbols import canonical_symbol
 from trading.marketdata.timeparse import parse_times
 
-_RATE_NAMES = ("fundingrate", "lastfundingrate", "realizedrate", "rate")
+_RATE_NAMES = ("fundingrate", "lastfundingrate", "realizedrate")
 _TIME_NAMES = ("fundingtime", "calctime", "fundingratetimestamp", *TIME_NAMES)
 _LEAN_ROW = re.compile(rb"\d{8} \d{2}:\d{2}:\d{2},[-+0-9.eE]+\s*(?:\n|$)")
 
@@ -60,7 +60,9 @@ def recognises_funding_table(probe: Probe) -> bool:
 def read_funding_csv(probe: Probe, options: ReadOptions) -> Iterator[RawSeries]:
     rows = split_rows(probe, probe.text, source=probe.source)
     names = [_plain(name) for name in rows.header] if rows.header else ["timestamp", "fundingrate"]
-    time, rate, symbol = (first_of(names, wanted) for wanted in (_TIME_NAMES, _RATE_NAMES, SYMBOL_NAMES))
+    time, rate, symbol = (
+        first_of(names, wanted) for wanted in (_TIME_NAMES, (*_RATE_NAMES, "rate"), SYMBOL_NAMES)
+    )
     if time < 0 or rate < 0 or len(rows.columns) != len(names):
         raise probe.error(
             f"is no funding file: it needs a time and a rate, and has {', '.join(rows.names())}.", line=1
