@@ -14,8 +14,9 @@ from trading.models.cohort import LIVE_STATUSES, Cohort
     name="trading.tasks.drive_cohort", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=8
 )
 def drive_cohort(cohort_id: int) -> None:
-    """Takes one cohort as far as it can go now."""
-    drive(cohort_id=cohort_id)
+    """Takes one cohort as far as it can go now; one that is gone is no work."""
+    if Cohort.objects.filter(pk=cohort_id).exists():
+        drive(cohort_id=cohort_id)
 
 
 @shared_task(name="trading.tasks.drive_live_cohorts", ignore_result=True, expires=5)

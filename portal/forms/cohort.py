@@ -155,19 +155,24 @@ class CohortForm(_CohortModelForm):
         assert isinstance(field, forms.ChoiceField)  # noqa: S101
         field.choices = list(choices)
 
-    def groups(self) -> list[tuple[str, list[forms.BoundField]]]:
-        """(title, fields) in the page's order, without the fields that do not apply to what is chosen."""
-        hidden = set()
-        if self["mode"].value() != CohortMode.FORWARD:
-            hidden.add("speed")
+    def _left_out(self) -> set[str]:
+        """Fields that do not apply to what is chosen."""
+        out = {"speed"} if self["mode"].value() != CohortMode.FORWARD else set()
         source = self["genome_source"].value()
-        if source != GenomeSource.PROFILES:
-            hidden.add("profiles")
-        if source != GenomeSource.BEST:
-            hidden.add("parents")
-        if Fund.objects.count() == 1:
-            hidden.add("fund")
-        return [(title, [self[name] for name in names if name not in hidden]) for title, names in self.GROUPS]
+        out |= {"profiles"} if source != GenomeSource.PROFILES else set()
+        out |= {"parents"} if source != GenomeSource.BEST else set()
+        return out | ({"fund"} if Fund.objects.count() == 1 else set())
+
+    def groups(self) -> list[tuple[str, list[forms.BoundField]]]:
+        """(title, fields) in the page's order."""
+        left_out = self._left_out()
+        return [
+            (title, [self[name] for name in names if name not in left_out]) for title, names in self.GROUPS
+        ]
+
+    def carried(self) -> list[forms.BoundField]:
+        """Single answers that are not asked for now but go along with the others."""
+        return [self[name] for name in ("speed", "fund") if name in self._left_out()]
 
     def _post_clean(self) -> None:
         """The model's own checks are left to `check_cohort`, which knows the candles as well."""

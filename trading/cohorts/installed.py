@@ -35,6 +35,7 @@ def _installed() -> tuple[Registry, Mapping[str, Profile]]:
 
 
 @lru_cache(maxsize=2)
-def _read(folder: Path, _stamp: tuple[tuple[Path, int], ...]) -> tuple[Registry, Mapping[str, Profile]]:
-    registry = load_registry(folder, cache_dir=Path(settings.STRATEGY_CHECKS_DIR))
+def _read(folder: Path, stamp: tuple[tuple[Path, int], ...]) -> tuple[Registry, Mapping[str, Profile]]:
+    # The built-in families are checked by the test suite; only what came from outside is checked here.
+    registry = load_registry(folder, cache_dir=Path(settings.STRATEGY_CHECKS_DIR), check=bool(stamp))
     return registry, load_profiles(registry.family)
