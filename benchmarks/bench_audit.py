@@ -130,7 +130,7 @@ def main() -> None:
                 "CREATE TABLE bare_event"
                 " (id uuid DEFAULT uuidv7(), at timestamptz, kind text, actor text, payload jsonb)"
             )
-            owner.execute(f"GRANT ALL ON bare_event TO {settings.DATABASE_APP_ROLE}")  # type: ignore[arg-type]
+            owner.execute(f"GRANT ALL ON bare_event TO {settings.DATABASE_APP_ROLE}")
         _record(writers=options.writers, seconds=options.seconds)
         _seal_and_verify(options.events)
 
