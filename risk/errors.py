@@ -57,3 +57,7 @@ class BudgetError(RiskError):
 class SourceMissingError(RiskError):
     status = 503
     title = "Nothing measures the books"
+
+
+class AllocationRefusedError(RiskError):
+    title = "No allocation can be proposed"

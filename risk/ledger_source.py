@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 
 from django.db.models import Max, OuterRef, Subquery
 
@@ -20,6 +20,8 @@ from treasury.models import Book
 from treasury.models.books import EQUITY_KINDS
 from treasury.selectors import Balance, By, balances
 
+#: A snapshot taken so soon after midnight still is the day's opening.
+ON_TIME = timedelta(minutes=15)
 Marks = Callable[[Collection[str], str, datetime], Mapping[str, float]]
 
 
@@ -109,14 +111,26 @@ def _equity(
 
 
 def _opened(book_ids: Collection[int], at: datetime) -> dict[int, float]:
-    """Equity at the day's start: the last snapshot of the days before, else the first of this day."""
+    """Equity at the day's start: a snapshot just after midnight, else the last before it, else the day's
+    first.
+    """
     midnight = datetime.combine(at.astimezone(UTC).date(), time.min, tzinfo=UTC)
     known = RiskSnapshot.objects.filter(book=OuterRef("pk"), equity__isnull=False, at__lte=at)
-    before = known.filter(at__lte=midnight).order_by("-at").values("equity")[:1]
-    today = known.filter(at__gt=midnight).order_by("at").values("equity")[:1]
-    books = Book.objects.filter(pk__in=book_ids).annotate(before=Subquery(before), today=Subquery(today))
-    found = {pk: a if a is not None else b for pk, a, b in books.values_list("pk", "before", "today")}
-    return {pk: value for pk, value in found.items() if value is not None}
+    today = known.filter(at__gte=midnight).order_by("at")
+    ranked = {
+        "on_time": today.filter(at__lte=midnight + ON_TIME),
+        "before": known.filter(at__lt=midnight).order_by("-at"),
+        "later": today,
+    }
+    books = Book.objects.filter(pk__in=book_ids).annotate(
+        **{name: Subquery(rows.values("equity")[:1]) for name, rows in ranked.items()}
+    )
+    opened: dict[int, float] = {}
+    for pk, *values in books.values_list("pk", *ranked):
+        known_values = [v for v in values if v is not None]
+        if known_values:
+            opened[pk] = known_values[0]
+    return opened
 
 
 def _peaks(book_ids: Collection[int], at: datetime) -> dict[int, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -80,6 +80,33 @@ def open_tree(book_ids: Collection[int] | None = None) -> tuple[tuple[int, ...],
     return tuple(place), np.array(parent, dtype=np.int64)
 
 
+def _clean(figures: BookFigures) -> BookFigures:
+    """Numbers that are none become None, so that nothing but NaN-free figures is kept or sent."""
+
+    def finite(x: float | None) -> float | None:
+        return x if x is not None and math.isfinite(x) else None
+
+    return BookFigures(
+        equity=finite(figures.equity),
+        day_open_equity=finite(figures.day_open_equity),
+        peak_equity=finite(figures.peak_equity),
+        positions=tuple(
+            replace(
+                p,
+                quantity=finite(p.quantity),
+                unit_notional=finite(p.unit_notional),
+                value=finite(p.value),
+                loss_frac=finite(p.loss_frac),
+                working_buy=finite(p.working_buy),
+                working_sell=finite(p.working_sell),
+            )
+            for p in figures.positions
+        ),
+        orders_in_window=finite(figures.orders_in_window),
+        seconds_since_loss=figures.seconds_since_loss,
+    )
+
+
 def _number(x: float | None) -> float:
     return math.nan if x is None else float(x)
 
@@ -106,7 +133,7 @@ def measure_books(
     """
     ids, parent = open_tree(book_ids)
     known = risk_source().figures(ids, at) if ids and has_source() else {}
-    figures = tuple(known.get(pk, _UNKNOWN) for pk in ids)
+    figures = tuple(_clean(known[pk]) if pk in known else _UNKNOWN for pk in ids)
     held = [(row, p) for row, f in enumerate(figures) for p in f.positions if _number(p.unit_notional) != 0.0]
     symbols = tuple(sorted({p.symbol for _, p in held}))
     venues = tuple(sorted({p.venue for _, p in held}))

@@ -12,7 +12,7 @@ from django.db.models import QuerySet
 
 from fundops.core import clock
 from fundops.core.permissions import AnyUser
-from risk.limits_in_force import limits_in_force
+from risk.limits_in_force import LimitRow, limits_in_force
 from risk.measuring import ALPHA, HISTORY_DAYS, MeasuredBooks, measure_books, rows_below
 from risk.models import BreachStatus, HardAction, LimitBreach, RiskLimit, RiskSnapshot, StressResult
 from risk.models.limits import BreachLevel
@@ -131,11 +131,10 @@ def trading_mode(book: Book) -> TradingMode:
 
 
 def _mode(line: Sequence[int]) -> TradingMode:
-    actions = set(
-        LimitBreach.objects.filter(book__in=line, level=BreachLevel.HARD)
-        .exclude(status=BreachStatus.CLOSED)
-        .values_list("limit__action", flat=True)
+    running = LimitBreach.objects.filter(book__in=line, level=BreachLevel.HARD).exclude(
+        status=BreachStatus.CLOSED
     )
+    actions = {action for asked in running.values_list("actions", flat=True) for action in asked}
     if HardAction.HALT in actions:
         return TradingMode.HALTED
     if actions & {HardAction.REDUCE, HardAction.FLATTEN}:
@@ -209,41 +208,34 @@ def limit_status(user: AnyUser, *, book: Book | None = None, at: datetime | None
         return []
     measured = measure_books(at=moment, book_ids=None if book is None else [book.pk])
     found = limits_in_force(measured.ids, measured.parent, moment)
+    place = {pk: row for row, pk in enumerate(measured.ids)}
     out = []
-    for metric, symbol, venue in found.columns:
-        values = measured.column(metric, symbol, venue)
-        for limit in (r for r in found.rows if r.column == (metric, symbol, venue) and r.pk in visible):
-            if book is not None and limit.book_id != book.pk:
-                continue
-            row = measured.row(limit.book_id)
-            judged = evaluate(
-                values[row : row + 1],
-                np.array([limit.soft]),
-                np.array([limit.hard]),
-                np.array([CODES[metric]], dtype=np.int64),
-            )
-            of_orders = metric not in STATE_METRICS
-            out.append(
-                LimitStatus(
-                    limit.book_id,
-                    EffectiveLimit(
-                        metric,
-                        symbol,
-                        venue,
-                        _known(limit.soft),
-                        _known(limit.hard),
-                        limit.pk,
-                        limit.pk,
-                        HardAction(limit.action),
-                        limit.book_id,
-                        limit.book_id,
-                    ),
-                    _known(float(values[row])),
-                    _known(float(judged.headroom[0])),
-                    Level.OK if of_orders else Level(int(judged.levels[0])),
-                )
-            )
+    for column in found.columns:
+        values = measured.column(*column)
+        mine = [
+            r
+            for r in found.rows
+            if r.column == column and r.pk in visible and (book is None or r.book_id == book.pk)
+        ]
+        here = values[[place[r.book_id] for r in mine]]
+        judged = evaluate(
+            here,
+            np.array([r.soft for r in mine], dtype=np.float64),
+            np.array([r.hard for r in mine], dtype=np.float64),
+            np.full(len(mine), CODES[column[0]], dtype=np.int64),
+        )
+        for i, r in enumerate(mine):
+            # Limits on orders have no state between orders.
+            level = Level(int(judged.levels[i])) if column[0] in STATE_METRICS else Level.OK
+            value, headroom = _known(float(here[i])), _known(float(judged.headroom[i]))
+            out.append(LimitStatus(r.book_id, _alone(r), value, headroom, level))
     return sorted(out, key=lambda s: (-s.level, math.inf if s.headroom is None else s.headroom))
+
+
+def _alone(r: LimitRow) -> EffectiveLimit:
+    """A limit by itself, without what is inherited."""
+    soft, hard = _known(r.soft), _known(r.hard)
+    return EffectiveLimit(*r.column, soft, hard, r.pk, r.pk, HardAction(r.action), r.book_id, r.book_id)
 
 
 def _known(x: float) -> float | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
 from django.db import connection, transaction
+from django.db.models import Q
 from simple_history.utils import bulk_create_with_history, bulk_update_with_history
 
 from fundops.core import clock
@@ -17,7 +19,7 @@ from fundops.core.models import User
 from risk.errors import BreachClosedError
 from risk.limits_in_force import Column, LimitRow, LimitsInForce, limits_in_force
 from risk.measuring import MeasuredBooks, measure_books
-from risk.models import BreachStatus, HardAction, LimitBreach
+from risk.models import BreachStatus, LimitBreach
 from risk.models.limits import BreachLevel
 from risk.quant.bulk import evaluate
 from risk.quant.metrics import CODES, HIGHER_IS_TIGHTER, STATE_METRICS, Level, Metric
@@ -25,7 +27,7 @@ from risk.quant.metrics import CODES, HIGHER_IS_TIGHTER, STATE_METRICS, Level, M
 #: One evaluation at a time, so that two of them do not open the same breach.
 _LOCK = 0x7269736B
 _TAIL_METRICS = {Metric.VAR, Metric.VAR_FRAC, Metric.ES, Metric.ES_FRAC}
-_UPDATED = ["limit", "level", "status", "escalated_at", "closed_at"]
+_UPDATED = ["limit", "level", "actions", "status", "escalated_at", "closed_at"]
 
 
 @dataclass(slots=True)
@@ -56,6 +58,7 @@ class _Finding:
     level: Level
     value: float | None
     limit: LimitRow
+    actions: tuple[str, ...]
 
 
 Key = tuple[int, str, str, str]
@@ -71,12 +74,13 @@ def evaluate_limits(
     is not known opens and closes nothing.
     """
     moment = at or clock.now()
+    # Measured before the transaction: the source may have to fetch prices.
+    measured, limits = _measure(moment, book_ids)
+    summary = EvaluationSummary(moment, books=len(measured.ids))
+    findings, unknown = find_breaches(measured, limits, summary)
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-        measured, limits = _measure(moment, book_ids)
-        summary = EvaluationSummary(moment, books=len(measured.ids))
-        findings, unknown = find_breaches(measured, limits, summary)
         _keep(measured, findings, unknown, summary, actor=actor)
         if summary.changed or actor is not None:
             publish(
@@ -109,6 +113,9 @@ def find_breaches(
     """Past limits by Book and column, and the columns that could not be judged; counts into `summary`."""
     found: dict[Key, _Finding] = {}
     unknown: set[Key] = set()
+    by_place: dict[tuple[int, Column], list[LimitRow]] = defaultdict(list)
+    for limit in limits.rows:
+        by_place[limit.book_id, limit.column].append(limit)
     for c, (metric, symbol, venue) in enumerate(limits.columns):
         if metric not in STATE_METRICS:
             continue
@@ -125,6 +132,8 @@ def find_breaches(
             if level is Level.UNKNOWN:
                 unknown.add(key)
                 continue
+            column = (metric, symbol, venue)
+            actions = _actions(measured, by_place, row, column, value) if level is Level.HARD else ()
             source = limits.bounds.hard_from if level is Level.HARD else limits.bounds.soft_from
             found[key] = _Finding(
                 measured.ids[row],
@@ -132,10 +141,31 @@ def find_breaches(
                 level,
                 value if math.isfinite(value) else None,
                 limits.rows[int(source[row, c])],
+                actions,
             )
             summary.hard += level is Level.HARD
             summary.soft += level is Level.SOFT
     return found, unknown
+
+
+def _actions(
+    measured: MeasuredBooks,
+    by_place: Mapping[tuple[int, Column], Sequence[LimitRow]],
+    row: int,
+    column: Column,
+    value: float,
+) -> tuple[str, ...]:
+    """What all hard limits that are passed ask for, own and inherited: a tighter one below softens none
+    above.
+    """
+    asked = set()
+    while row >= 0:
+        for limit in by_place.get((measured.ids[row], column), ()):
+            passed = value < limit.hard if column[0] in HIGHER_IS_TIGHTER else value > limit.hard
+            if passed:
+                asked.add(limit.action)
+        row = int(measured.parent[row])
+    return tuple(sorted(asked))
 
 
 def _keep(
@@ -151,7 +181,7 @@ def _keep(
         (b.book_id, b.metric, b.symbol, b.venue): b
         for b in LimitBreach.objects.select_for_update(of=("self",))
         .select_related("book")
-        .filter(book__in=measured.ids)
+        .filter(Q(book__in=measured.ids) | Q(book__closed_at__isnull=False))
         .exclude(status=BreachStatus.CLOSED)
     }
     seen: list[LimitBreach] = []
@@ -159,11 +189,13 @@ def _keep(
     told: list[tuple[str, LimitBreach, _Finding | None]] = []
     for key, breach in running.items():
         finding = findings.pop(key, None)
+        if breach.last_seen_at > at:
+            continue  # an evaluation that began later has been here already
         if finding is not None:
-            before = (breach.limit_id, breach.level)
+            before = (breach.limit_id, breach.level, breach.actions)
             if _go_on(breach, finding, at):
                 told.append(("escalated", breach, finding))
-            if before != (breach.limit_id, breach.level):
+            if before != (breach.limit_id, breach.level, breach.actions):
                 turned.append(breach)
             seen.append(breach)
         elif key not in unknown:
@@ -191,7 +223,7 @@ def _keep(
                 "level": breach.level,
                 "value": breach.last_value,
                 "threshold": None if finding is None else _threshold(finding),
-                "action": _action(finding),
+                "actions": breach.actions,
             },
             topics=["risk", f"book:{breach.book_id}"],
         )
@@ -199,13 +231,6 @@ def _keep(
 
 def _threshold(finding: _Finding) -> float:
     return finding.limit.hard if finding.level is Level.HARD else finding.limit.soft
-
-
-def _action(finding: _Finding | None) -> str | None:
-    """What is to be done about it: the limit's action for a hard breach, an alert for a soft one."""
-    if finding is None:
-        return None
-    return finding.limit.action if finding.level is Level.HARD else HardAction.ALERT.value
 
 
 def _opened(finding: _Finding, at: datetime) -> LimitBreach:
@@ -218,6 +243,7 @@ def _opened(finding: _Finding, at: datetime) -> LimitBreach:
         symbol=symbol,
         venue=venue,
         level=BreachLevel.HARD if hard else BreachLevel.SOFT,
+        actions=list(finding.actions),
         opened_at=at,
         escalated_at=at if hard else None,
         last_seen_at=at,
@@ -231,7 +257,10 @@ def _go_on(breach: LimitBreach, finding: _Finding, at: datetime) -> bool:
     """Brings a running breach up to date; True when it has just become a hard one, which wants attention
     anew.
     """
-    escalates = finding.level is Level.HARD and breach.level == BreachLevel.SOFT
+    escalates = finding.level is Level.HARD and (
+        breach.level == BreachLevel.SOFT or not set(finding.actions) <= set(breach.actions)
+    )
+    breach.actions = list(finding.actions)
     breach.limit_id = finding.limit.pk
     breach.level = BreachLevel.HARD if finding.level is Level.HARD else BreachLevel.SOFT
     breach.last_seen_at, breach.last_value = at, finding.value

@@ -131,6 +131,7 @@ class BreachSerializer(serializers.ModelSerializer[LimitBreach]):
             "symbol",
             "venue",
             "level",
+            "actions",
             "status",
             "opened_at",
             "escalated_at",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models
 from django.db.models import F, Q
 from simple_history.models import HistoricalRecords
@@ -157,6 +158,12 @@ class LimitBreach(models.Model):
     symbol = models.CharField(max_length=40, blank=True)
     venue = models.CharField(max_length=40, blank=True)
     level = models.CharField(max_length=4, choices=BreachLevel)
+    actions = ArrayField(
+        models.CharField(max_length=8, choices=HardAction),
+        default=list,
+        blank=True,
+        help_text="What the hard limits passed ask for, own and inherited; none while it is soft.",
+    )
     status = models.CharField(max_length=12, choices=BreachStatus, default=BreachStatus.OPEN)
     opened_at = models.DateTimeField()
     escalated_at = models.DateTimeField(null=True, blank=True, help_text="When it passed the hard level.")

@@ -15,15 +15,17 @@ from fundops.core import clock
 from fundops.core.roles import Role
 from risk.actions.breaches import acknowledge_breach, evaluate_limits
 from risk.actions.limits import retire_limit, set_limit
+from risk.actions.snapshots import snapshot_risk
 from risk.errors import BreachClosedError
-from risk.models import BreachStatus, HardAction, LimitBreach
+from risk.models import BreachStatus, HardAction, LimitBreach, RiskSnapshot
 from risk.quant.metrics import Metric
 from risk.quant.pretrade import OrderIntent, Outcome, Side, TradingMode, check_order_path
-from risk.selectors import effective_limits, limit_status, order_path, trading_mode
+from risk.selectors import effective_limits, limit_set, limit_status, order_path, trading_mode
 from risk.sources import BookFigures, install_source
 from risk.tasks import evaluate_limits as evaluate_task
 from tests.factories import user_with
 from tests.risk.conftest import NOW, Tree, WrittenSource, figures, position
+from treasury.actions.books import close_book
 from treasury.models import Book
 
 D = Decimal
@@ -106,7 +108,7 @@ def test_the_whole_life_with_its_events(tree: Tree, source: WrittenSource) -> No
         acknowledge_breach(breach=breach, actor=officer, note="late")
     assert sorted(kinds()) == ["acknowledged", "closed", "escalated", "opened"]
     escalation = AuditEvent.objects.get(kind="risk.breach.escalated").payload
-    assert (escalation["action"], escalation["value"], escalation["threshold"]) == ("reduce", 3.0, 2.0)
+    assert (escalation["actions"], escalation["value"], escalation["threshold"]) == (["reduce"], 3.0, 2.0)
     assert breach.history.count() >= 4
 
 
@@ -155,6 +157,7 @@ def test_a_limit_binds_all_books_below_and_the_tightest_counts(tree: Tree, sourc
     breaches = {b.book_id: b for b in LimitBreach.objects.select_related("limit")}
     assert set(breaches) == {tree.agent.pk, tree.trend.pk}, "at the fund it is 1,800 over 10,000"
     assert breaches[tree.agent.pk].limit.book_id == tree.trend.pk
+    assert [x.hard for x in limit_set(tree.agent).limits] == [1.5, None], "crossing levels stay apart"
 
 
 def test_retiring_the_limit_closes_its_breach(tree: Tree, source: WrittenSource) -> None:
@@ -273,3 +276,49 @@ def test_a_child_limit_that_is_looser_changes_nothing(tree: Tree, now: datetime)
     assert effective_limits(tree.agent)[0].hard == 600.0
     assert effective_limits(tree.agent, at=now - HOUR) == []
     assert math.isinf(figures(1.0).seconds_since_loss or 0)
+
+
+def test_a_tighter_limit_below_softens_no_action_above(tree: Tree, source: WrittenSource) -> None:
+    limit(tree.root, Metric.LEVERAGE, 3, action=HardAction.HALT)
+    limit(tree.agent, Metric.LEVERAGE, 1, action=HardAction.ALERT)
+    write(source, tree, figures(1000.0, position("BTC", 20.0)))
+    evaluate_limits(actor=None)
+    assert LimitBreach.objects.get().actions == ["alert"]
+    assert trading_mode(tree.agent) is TradingMode.ACTIVE
+    write(source, tree, figures(1000.0, position("BTC", 40.0)))
+    source.books[tree.trend.pk] = figures(5000.0)
+    assert evaluate_limits(actor=None).escalated == [LimitBreach.objects.get().pk]
+    assert LimitBreach.objects.get().actions == ["alert", "halt"]
+    assert trading_mode(tree.agent) is TradingMode.HALTED
+    assert trading_mode(tree.trend) is TradingMode.ACTIVE
+
+
+def test_closing_the_book_closes_its_breach(tree: Tree, source: WrittenSource) -> None:
+    limit(tree.carry, Metric.DAILY_LOSS, 1)
+    write(source, tree, figures(1000.0))
+    source.books[tree.carry.pk] = figures(10.0, day_open_equity=500.0)
+    evaluate_limits(actor=None)
+    close_book(book=tree.carry, actor=None)
+    assert len(evaluate_limits(actor=None).closed) == 1
+
+
+def test_an_evaluation_that_began_earlier_changes_nothing(tree: Tree, source: WrittenSource) -> None:
+    limit(tree.agent, Metric.LEVERAGE, 1)
+    write(source, tree, figures(1000.0, position("BTC", 20.0)))
+    evaluate_limits(actor=None, at=NOW + HOUR)
+    write(source, tree, figures(1000.0))
+    assert not evaluate_limits(actor=None, at=NOW).changed
+    assert LimitBreach.objects.get().status == BreachStatus.OPEN
+
+
+@pytest.mark.parametrize("broken", [math.nan, math.inf, None])
+def test_numbers_that_are_none_never_reach_the_tables(
+    tree: Tree, source: WrittenSource, broken: float | None
+) -> None:
+    limit(tree.agent, Metric.LEVERAGE, 1)
+    write(source, tree, figures(broken, position("BTC", broken), position("ETH", 1.0, broken)))
+    assert evaluate_limits(actor=None).unknown == 1
+    snapshot_risk(actor=None, book_ids=[tree.agent.pk, tree.root.pk])
+    for row in RiskSnapshot.objects.values("equity", "gross_exposure", "var", "leverage"):
+        assert all(x is None or math.isfinite(float(str(x))) for x in row.values())
+    assert not order_path(tree.agent)[0][0].gross < math.inf
