@@ -246,6 +246,14 @@ async def test_signing_out_closes_the_open_connection(tmp_path: Path, cookie: st
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4401, "You are signed out.")
 
 
+def read_until(connection: socket.socket, words: bytes) -> None:
+    seen = b""
+    while words not in seen:
+        data = connection.recv(4096)
+        assert data, f"closed after {seen!r}"
+        seen += data
+
+
 @sync_to_async
 def happen_big(count: int) -> None:
     for number in range(count):
@@ -261,20 +269,20 @@ async def test_browser_that_does_not_read_is_let_go_and_stalls_nobody(tmp_path: 
             await subscribe(quick)
             slow = socket.socket()
             slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.settimeout(30)
             slow.connect(("127.0.0.1", port))
             slow.sendall(
                 f"GET /ws/live/ HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nOrigin: http://127.0.0.1:{port}\r\n"
                 f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                 f"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nCookie: {cookie}\r\n\r\n".encode()
             )
+            await asyncio.to_thread(read_until, slow, b'"hello"')
             asked = json.dumps({"type": "subscribe", "topic": TOPIC}).encode()
             slow.sendall(bytes([0x81, 0x80 | len(asked), 0, 0, 0, 0]) + asked)
-            while b'"subscribed"' not in slow.recv(4096):
-                pass
+            await asyncio.to_thread(read_until, slow, b'"subscribed"')
             # From here on it reads nothing.
             await happen_big(count)
             assert await numbers(quick, count) == list(range(count)), "the quick one was stalled"
-            slow.settimeout(30)
             received = 0
             while data := await asyncio.to_thread(slow.recv, 1 << 20):
                 received += len(data)
