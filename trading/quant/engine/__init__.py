@@ -18,6 +18,7 @@ from trading.quant.engine.rules import AgentSpec, ExitRules, InstrumentRules, Wa
 from trading.quant.engine.runner import run
 from trading.quant.engine.state import EngineState
 from trading.quant.engine.sweep import Sweep, sweep
+from trading.quant.engine.warmup import warmed_state
 
 ENGINE_VERSION = 1
 
@@ -45,4 +46,5 @@ __all__ = [
     "money",
     "run",
     "sweep",
+    "warmed_state",
 ]

@@ -96,14 +96,18 @@ def symbol_table(
         )
     unknown = sorted(set(wallet.market_caps_frac) - set(names))
     if unknown:
-        raise WalletRulesError(f"market_caps_frac names {', '.join(unknown)}, which this market does not have.")
+        raise WalletRulesError(
+            f"market_caps_frac names {', '.join(unknown)}, which this market does not have."
+        )
     table = np.zeros(len(instruments), lay.SYMBOL_RULES)
     for row, rules in zip(table, instruments, strict=True):
         spot = rules.kind is InstrumentKind.SPOT
         half_spread = rules.half_spread_bps
         if math.isnan(half_spread):
             half_spread = costs.half_spread_bps.spot if spot else costs.half_spread_bps.perpetual
-        coefficient = costs.impact_coefficient if math.isnan(rules.impact_coefficient) else rules.impact_coefficient
+        coefficient = (
+            costs.impact_coefficient if math.isnan(rules.impact_coefficient) else rules.impact_coefficient
+        )
         row["kind"] = int(rules.kind)
         row["tick_whole"], row["tick_pow"] = decimal_step(rules.tick)
         row["lot_whole"], row["lot_pow"] = decimal_step(rules.lot)
@@ -153,7 +157,9 @@ def run_table(
     market: Market, wallet: WalletRules, mark_ms: int, *, shared_wallet: bool, keep_log: bool
 ) -> npt.NDArray[Any]:
     if mark_ms % market.interval_ms and market.interval_ms % mark_ms:
-        raise MarketDataError(f"mark_every_ms is {mark_ms}; it must be a multiple of the interval {market.interval_ms}.")
+        raise MarketDataError(
+            f"mark_every_ms is {mark_ms}; it must be a multiple of the interval {market.interval_ms}."
+        )
     if mark_ms <= 0 or DAY_MS % mark_ms:
         raise MarketDataError(f"mark_every_ms is {mark_ms}; it must divide a day.")
     table = np.zeros(1, lay.RUN_RULES)
@@ -188,7 +194,9 @@ def family_group(family: StrategyFamily, which: Sequence[int], params: Sequence[
 
 
 @functools.lru_cache(maxsize=256)
-def family_loops(step: Any, init: Any, scope: Scope, key: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def family_loops(
+    step: Any, init: Any, scope: Scope, key: str
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The compiled loops of a family: (signals, start)."""
     for name, function in (("step", step), ("init", init)):
         if not is_compiled(function):
@@ -258,11 +266,13 @@ def prepare(
         digest.update(agent.family.key.encode() + genome.tobytes())
     if drawn > to_atoms(wallet.bankroll, "The bankroll"):
         raise WalletRulesError(
-            f"The agents draw {drawn / 1e8:,.2f} together; the bankroll is {wallet.bankroll:,.2f}. Lower the draws."
+            f"The agents draw {drawn / 1e8:,.2f} together; the bankroll is {wallet.bankroll:,.2f}. Lower "
+            f"the draws."
         )
     tier_volumes, tier_rates = costs.fee_table()
     slots = np.array(slot_rules, dtype=lay.SLOT_RULES)
-    # What a saved state depends on: agents, steps and grid. Spreads, volatilities, fees and ceilings may change in between.
+    # What a saved state depends on: agents, steps and grid. Spreads, volatilities, fees and ceilings may
+    # change in between.
     steps = symbol_rules[["kind", "tick_whole", "tick_pow", "lot_whole", "lot_pow", "lot_value"]].tolist()
     digest.update(agent_rules.tobytes() + slots.tobytes())
     digest.update(json.dumps([STATE_VERSION, market.symbols, market.interval_ms, mark_ms, steps]).encode())
@@ -297,7 +307,7 @@ def fresh_state(cohort: Prepared, first_ts: int) -> EngineState:
     clock["next_day"] = first_ts // DAY_MS * DAY_MS
     slots = np.zeros(cohort.n_slots, lay.SLOT_STATE)
     slots["signal"] = np.nan
-    slots["entry_bar"] = -1
+    slots["entry_bar"] = slots["cooldown_until"] = -1
     agents = np.zeros(cohort.n_agents, lay.AGENT_STATE)
     agents["cash"] = cohort.agent_rules["draw_atoms"]
     agents["peak"] = cohort.agent_rules["draw_atoms"] / 1e8

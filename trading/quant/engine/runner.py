@@ -38,27 +38,39 @@ def run(
 ) -> Run:
     """Trade ``agents`` on ``market`` under one parent wallet; deterministic, no randomness, no clock.
 
-    ``instruments`` follow ``market.symbols``. ``state`` (from an earlier ``Run.state``, same agents and rules) goes on where that
-    run stopped: ``run(bars[:k])`` then ``run(bars[k:], state=...)`` gives what ``run(bars)`` gives, to the last bit; one bar at
+    ``instruments`` follow ``market.symbols``. ``state`` (from an earlier ``Run.state``, same agents and
+    rules) goes on where that
+    run stopped: ``run(bars[:k])`` then ``run(bars[k:], state=...)`` gives what ``run(bars)`` gives, to the
+    last bit; one bar at
     a time is the live forward mode. ``mark_every_ms`` is a multiple of the interval that divides a day.
 
     What happens within one bar, in this order:
 
-    1. the UTC day's fee tier (30-day volume of the whole wallet, per instrument kind, up to yesterday), then funding stamps;
-    2. decisions: a target that the strategy changed at the previous close becomes an order, sized at that close
+    1. the UTC day's fee tier (30-day volume of the whole wallet, per instrument kind, up to yesterday), then
+    funding stamps;
+    2. decisions: a target that the strategy changed at the previous close becomes an order, sized at that
+    close
        (only a *change* of the target is a decision: after a rule exit the agent waits for the next one);
        a position that has been held ``time_limit_bars`` bars becomes a closing order;
-    3. orders fill at the open, agent by agent, starting with agent ``bar % n_agents`` (bars counted from the first) so that
-       nobody is always first at the parent's headroom: participation cap, then balance, limits and ceilings, then the price:
+    3. orders fill at the open, agent by agent, starting with agent ``bar % n_agents`` (bars counted from the
+    first) so that
+       nobody is always first at the parent's headroom: participation cap, then balance, limits and ceilings,
+       then the price:
        open x (1 +- (half-spread + impact)), rounded to the tick against the trader;
-    4. exits within the bar, in the same order of agents. Gap first (open beyond the level: filled at the open), then pessimistic:
-       liquidation, stop_loss and trailing_stop before take_profit. Of the three the level nearest to the price is the one
-       hit. The trailing level follows the best price of *earlier* bars. Stops and liquidations take liquidity, a target rests
-       as a limit order: it fills at its level and pays the maker fee. What the volume does not allow goes on at the next opens
-       as taker (liquidations are not capped). PANEL agents are checked for liquidation at the close and closed at the next open;
+    4. exits within the bar, in the same order of agents. Gap first (open beyond the level: filled at the
+    open), then pessimistic:
+       liquidation, stop_loss and trailing_stop before take_profit. Of the three the level nearest to the
+       price is the one
+       hit. The trailing level follows the best price of *earlier* bars. Stops and liquidations take
+       liquidity, a target rests
+       as a limit order: it fills at its level and pays the maker fee. What the volume does not allow goes on
+       at the next opens
+       as taker (liquidations are not capped). PANEL agents are checked for liquidation at the close and
+       closed at the next open;
     5. the close marks positions, peaks and drawdowns, and the strategies step on it.
 
-    Cash model, spot and linear perpetual alike: equity = cash + sum(qty x price x multiplier); the notional is exchanged, so
+    Cash model, spot and linear perpetual alike: equity = cash + sum(qty x price x multiplier); the notional
+    is exchanged, so
     cash goes negative only with leverage (spot never). Every amount is a whole number of 1e-8.
 
     Raises subclasses of EngineError before anything has run.
@@ -96,17 +108,23 @@ class Pass:
     """One pass of a prepared cohort over a market: buffers, blocks, and the tables at the end."""
 
     def __init__(
-        self, market: Market, cohort: Prepared, state: EngineState | None, mark: npt.NDArray[np.float64] | None = None
+        self,
+        market: Market,
+        cohort: Prepared,
+        state: EngineState | None,
+        mark: npt.NDArray[np.float64] | None = None,
     ) -> None:
         if state is None:
             state = fresh_state(cohort, int(market.ts_ms[0]))
         elif state.fingerprint != cohort.fingerprint:
             raise EngineStateError(
-                "The state belongs to other agents, symbols or steps than those given. Use the ones it was made with."
+                "The state belongs to other agents, symbols or steps than those given. Use the ones it was "
+                "made with."
             )
         elif state.last_ts_ms >= int(market.ts_ms[0]):
             raise EngineStateError(
-                f"The state has already traded the bar of {state.last_ts_ms}; the market begins at {market.ts_ms[0]}. "
+                f"The state has already traded the bar of {state.last_ts_ms}; the market begins at "
+                f"{market.ts_ms[0]}. "
                 "Give only later bars."
             )
         else:
@@ -129,6 +147,8 @@ class Pass:
         self.wake = np.zeros((self.rows + 2, words), dtype=np.uint64)
         self.exits = np.zeros((self.rows + 2, words), dtype=np.uint64)
         self.bar = np.zeros((6, n_symbols))
+        self.used = np.zeros(n_symbols, dtype=np.int64)
+        self.used[cohort.slot_rules["symbol"]] = 1
         self.extremes = np.zeros((4, n_symbols, self.rows // CHUNK + 1))
         tracked = n_symbols + 1 if cohort.run_rules["shared_wallet"][0] else 1
         self.net_rows = np.zeros((tracked, self.rows))
@@ -156,25 +176,23 @@ class Pass:
         """All bars, block by block."""
         market, cohort, arrays = self.market, self.cohort, self.state.arrays
         execute = execute_kernel()
-        series = (market.open.T, market.high.T, market.low.T)
-        closes, volume = market.close.T, market.volume.T
+        series, volume = (market.open.T, market.high.T, market.low.T), market.volume.T
         for block in range(0, market.n_bars, self.rows):
             rows = min(self.rows, market.n_bars - block)
-            for group in cohort.groups:
-                group.signals(
-                    block, rows, market.n_bars, *series, closes, volume, group.which, cohort.slot_of, cohort.symbol_of, group.params,
-                    arrays["memory"], cohort.memory_start, arrays["slots"], self.sig_row, self.sig_target,
-                    self.sig_count, self.wake, self.bar,
-                )  # fmt: skip
+            self._step_strategies(block, rows)
             while (
                 execute(
                     block, rows, market.ts_ms, *series, volume, self.mark, self.before, market.funding_ts_ms,
                     market.funding_symbol, market.funding_rate, cohort.tier_volumes, cohort.tier_rates,
-                    cohort.symbol_rules, cohort.slot_rules, cohort.agent_rules, cohort.run_rules, cohort.panel_agents,
+                    cohort.symbol_rules, cohort.slot_rules, cohort.agent_rules, cohort.run_rules,
+                    cohort.panel_agents,
                     arrays["clock"], arrays["slots"], arrays["agents"], arrays["wallets"], arrays["held"],
-                    arrays["volumes"], arrays["fee_now"], self.cursor, self.work, self.sig_row, self.sig_target,
-                    self.sig_count, self.wake, self.exits, self.extremes, self.net_rows, self.net_done, self.equity_rows, self.todo,
-                    self.leaving, self.fills.rows, self.rejections.rows, self.breaches.rows, self.payments.rows,
+                    arrays["volumes"], arrays["fee_now"], self.cursor, self.work, self.sig_row,
+                    self.sig_target,
+                    self.sig_count, self.wake, self.exits, self.used, self.extremes, self.net_rows,
+                    self.net_done, self.equity_rows, self.todo,
+                    self.leaving, self.fills.rows, self.rejections.rows, self.breaches.rows,
+                    self.payments.rows,
                     self.mark_ts, self.agent_marks, self.wallet_marks, self.positions,
                 )
                 != DONE
@@ -184,6 +202,22 @@ class Pass:
         clock["bars"] += market.n_bars
         clock["last_ts"] = market.ts_ms[-1]
         arrays["last_close"][:] = self.mark[:, -1]
+
+    def listen(self) -> None:
+        """All bars, strategies only: nothing is decided, nobody trades, the clock stands still."""
+        for block in range(0, self.market.n_bars, self.rows):
+            self._step_strategies(block, min(self.rows, self.market.n_bars - block))
+
+    def _step_strategies(self, block: int, rows: int) -> None:
+        market, cohort, arrays = self.market, self.cohort, self.state.arrays
+        for group in cohort.groups:
+            group.signals(
+                block, rows, market.n_bars, market.open.T, market.high.T, market.low.T, market.close.T,
+                market.volume.T,
+                group.which, cohort.slot_of, cohort.symbol_of, group.params, arrays["memory"],
+                cohort.memory_start,
+                arrays["slots"], self.sig_row, self.sig_target, self.sig_count, self.wake, self.bar,
+            )  # fmt: skip
 
     def _make_room(self) -> None:
         n_slots, n_agents = self.cohort.n_slots, self.cohort.n_agents
@@ -198,7 +232,9 @@ class Pass:
                 log.grow(min(least, 6 * n_slots) if log is not self.payments else n_slots)
 
     def result(self) -> Run:
-        """The tables, cut to what was written; breaches sorted by bar and agent (agents are followed ahead one by one)."""
+        """The tables, cut to what was written; breaches sorted by bar and agent (agents are followed ahead
+        one by one).
+        """
         cohort, market, cursor = self.cohort, self.market, self.cursor[0]
         arrays = self.state.arrays
         breaches = self.breaches.rows[: cursor["breaches"]]
@@ -211,7 +247,8 @@ class Pass:
         )
         mark_kernel()(
             0, market.end_ms, market.n_bars, self.mark, self.before, cohort.run_rules[0], cohort.symbol_rules,
-            cohort.slot_rules, cohort.agent_rules, arrays["slots"], arrays["agents"], arrays["wallets"], arrays["held"],
+            cohort.slot_rules, cohort.agent_rules, arrays["slots"], arrays["agents"], arrays["wallets"],
+            arrays["held"],
             *final,
         )  # fmt: skip
         slot_agent = cohort.slot_rules["agent"].copy()
@@ -223,7 +260,12 @@ class Pass:
             breaches=breaches,
             funding=self.payments.rows[: cursor["payments"]],
             marks=Marks(
-                self.mark_ts[:n], self.agent_marks[:n], self.wallet_marks[:n], self.positions[:n], slot_agent, slot_symbol
+                self.mark_ts[:n],
+                self.agent_marks[:n],
+                self.wallet_marks[:n],
+                self.positions[:n],
+                slot_agent,
+                slot_symbol,
             ),
             final=Marks(*final, slot_agent, slot_symbol),
             state=self.state,
