@@ -180,7 +180,8 @@
 
   // The label of a vertical line is left out where it would run into the one before it.
   function guides(colours, payload, vertical, width) {
-    const xs = (payload.series || []).flatMap((s) => (s.data.length ? [s.data[0][0], s.data[s.data.length - 1][0]] : []));
+    // Points are pairs on a time or value axis, and bare values on a category axis, which has no marks to crowd.
+    const xs = (payload.series || []).flatMap((s) => [s.data[0], s.data[s.data.length - 1]]).filter(Array.isArray).map((p) => p[0]);
     const scale = (width || 800) / (Math.max(...xs) - Math.min(...xs) || 1);
     let labelled = -Infinity;
     const lines = (payload.levels || []).map((level) => ({
@@ -486,6 +487,14 @@
     return null;
   }
 
+  // A refusal comes as problem+json, whose detail tells a person what to do.
+  async function reason(response) {
+    if ((response.headers.get("Content-Type") || "").includes("json")) {
+      try { return (await response.json()).detail; } catch (_) { /* say the general thing */ }
+    }
+    return "The figures could not be read (" + response.status + "). Reload the page to try again.";
+  }
+
   async function load(element) {
     const entry = mounted.get(element);
     const { src, json } = element.dataset;
@@ -494,7 +503,7 @@
       else if (src) {
         if (!entry.payload) state(element, "loading", "Loading…");
         const response = await fetch(src, { headers: { Accept: "application/json" }, credentials: "same-origin" });
-        if (!response.ok) throw new Error("The figures could not be read (" + response.status + "). Reload the page to try again.");
+        if (!response.ok) throw new Error(await reason(response));
         entry.payload = await response.json();
       } else return;
     } catch (error) {

@@ -202,6 +202,7 @@ class People(TablePage):
         return HttpResponse(_template("gallery_table").render(context, self.request))
 
 
+handler404 = "fundops.core.views.not_found"
 urlpatterns = [
     path("gallery/", gallery),
     path("gallery/line.json", line),

@@ -64,7 +64,7 @@ def test_every_chart_draws_within_the_policy(
 def test_chart_states_empty_and_failed_say_so(open_page: OpenPage, watch: Watch) -> None:
     page = open_gallery(open_page, watch)
     expect(page.locator("#nothing .chart-note")).to_have_text("No day is scored.")
-    expect(page.locator("#broken .chart-note")).to_contain_text("could not be read (404)")
+    expect(page.locator("#broken .chart-note")).to_contain_text("Nothing is at this address")
     expect(page.locator("#fetched canvas").first).to_be_visible()
 
 
@@ -115,6 +115,13 @@ def test_live_points_reach_the_chart_and_a_candle_is_replaced(open_page: OpenPag
     page.evaluate("(t) => fundopsCharts.append('prices', {candles: [[t, 1, 3, 0.5, 2, 9]]})", moment)
     page.wait_for_function(last + " return o.series[0].data.at(-1)[2] === 2; }", arg="prices")
     assert page.evaluate(last + " return o.series[0].data.length; }", "prices") == before
+
+
+def test_what_happens_on_its_topic_refetches_a_chart(open_page: OpenPage, watch: Watch) -> None:
+    page = open_gallery(open_page, watch)
+    with page.expect_request("**/gallery/line.json"):
+        page.evaluate("document.querySelector('#fetched').dispatchEvent(new CustomEvent('live'))")
+    expect(page.locator("#fetched")).to_have_attribute("data-chart-state", "ready")
 
 
 def test_alpine_and_htmx_work_within_the_policy(open_page: OpenPage, watch: Watch) -> None:
