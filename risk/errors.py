@@ -54,6 +54,11 @@ class BudgetError(RiskError):
     title = "The capital budget makes no sense"
 
 
+class BookNotMeasuredError(RiskError):
+    status = 409
+    title = "The book is not measured"
+
+
 class SourceMissingError(RiskError):
     status = 503
     title = "Nothing measures the books"

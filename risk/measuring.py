@@ -10,6 +10,7 @@ from datetime import datetime
 import numpy as np
 import numpy.typing as npt
 
+from risk.errors import BookNotMeasuredError
 from risk.quant.bulk import BookTable, IntArray, Measured, PositionTable, measure, roll_up, roll_up_max
 from risk.quant.contributions import standalone
 from risk.quant.metrics import CODES, Metric
@@ -42,7 +43,13 @@ class MeasuredBooks:
     complete: npt.NDArray[np.bool_]
 
     def row(self, book_id: int) -> int:
-        return self.ids.index(book_id)
+        """The row of a Book; raises BookNotMeasuredError for one that is closed."""
+        try:
+            return self.ids.index(book_id)
+        except ValueError:
+            raise BookNotMeasuredError(
+                "This book is closed, and closed books are not measured.", book=book_id
+            ) from None
 
     def column(self, metric: Metric, symbol: str = "", venue: str = "") -> FloatArray:
         """One metric of every Book (n_books,), NaN where it is not known or exists for orders only."""

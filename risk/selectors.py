@@ -178,7 +178,7 @@ def _state(
         equity=figures.equity,
         day_open_equity=figures.day_open_equity,
         peak_equity=figures.peak_equity,
-        positions=_positions(own),
+        positions=_one_a_market(_positions(own)),
         elsewhere=_positions(elsewhere),
         orders_in_window=figures.orders_in_window,
         seconds_since_loss=figures.seconds_since_loss,
@@ -196,6 +196,30 @@ def _positions(held: Sequence[HeldPosition]) -> tuple[PositionState, ...]:
         for p in held
         if p.unit_notional != 0
     )
+
+
+def _one_a_market(positions: Sequence[PositionState]) -> tuple[PositionState, ...]:
+    """Lines of one symbol and venue as one position; lines that disagree on the mark have none."""
+    merged: dict[tuple[str, str], PositionState] = {}
+    for p in positions:
+        before = merged.get((p.symbol, p.venue))
+        if before is None:
+            merged[p.symbol, p.venue] = p
+            continue
+        merged[p.symbol, p.venue] = PositionState(
+            p.symbol,
+            p.venue,
+            _sum(before.quantity, p.quantity),
+            before.unit_notional if before.unit_notional == p.unit_notional else None,
+            None if before.loss_frac is None or p.loss_frac is None else max(before.loss_frac, p.loss_frac),
+            _sum(before.working_buy, p.working_buy),
+            _sum(before.working_sell, p.working_sell),
+        )
+    return tuple(merged.values())
+
+
+def _sum(a: float | None, b: float | None) -> float | None:
+    return None if a is None or b is None else a + b
 
 
 def limit_status(user: AnyUser, *, book: Book | None = None, at: datetime | None = None) -> list[LimitStatus]:

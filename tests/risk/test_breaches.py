@@ -16,11 +16,28 @@ from fundops.core.roles import Role
 from risk.actions.breaches import acknowledge_breach, evaluate_limits
 from risk.actions.limits import retire_limit, set_limit
 from risk.actions.snapshots import snapshot_risk
-from risk.errors import BreachClosedError
+from risk.errors import BookNotMeasuredError, BreachClosedError
 from risk.models import BreachStatus, HardAction, LimitBreach, RiskSnapshot
 from risk.quant.metrics import Metric
-from risk.quant.pretrade import OrderIntent, Outcome, Side, TradingMode, check_order_path
-from risk.selectors import effective_limits, limit_set, limit_status, order_path, trading_mode
+from risk.quant.pretrade import (
+    Limit,
+    LimitSet,
+    OrderIntent,
+    Outcome,
+    Side,
+    TradingMode,
+    check_order,
+    check_order_path,
+)
+from risk.selectors import (
+    effective_limits,
+    exposure_breakdown,
+    limit_set,
+    limit_status,
+    order_path,
+    trading_mode,
+    var_backtest,
+)
 from risk.sources import BookFigures, install_source
 from risk.tasks import evaluate_limits as evaluate_task
 from tests.factories import user_with
@@ -322,3 +339,27 @@ def test_numbers_that_are_none_never_reach_the_tables(
     for row in RiskSnapshot.objects.values("equity", "gross_exposure", "var", "leverage"):
         assert all(x is None or math.isfinite(float(str(x))) for x in row.values())
     assert not order_path(tree.agent)[0][0].gross < math.inf
+
+
+def test_lines_of_one_market_are_one_position(tree: Tree, source: WrittenSource) -> None:
+    limit(tree.agent, Metric.POSITION_NOTIONAL, 1000)
+    two = (position("BTC", 5.0), position("BTC", 3.0, loss_frac=0.2))
+    write(source, tree, figures(1000.0, *two))
+    (state, limits), *_ = order_path(tree.agent)
+    (held,) = state.positions
+    assert (held.quantity, held.unit_notional, held.loss_frac) == (8.0, 100.0, 0.2)
+    assert check_order(state, OrderIntent("BTC", "kraken", Side.BUY, 9.0, 100.0), limits).size == 2.0
+    write(source, tree, figures(1000.0, position("BTC", 5.0), position("BTC", 3.0, 90.0)))
+    (state, limits), *_ = order_path(tree.agent)
+    assert not check_order(
+        state,
+        OrderIntent("BTC", "kraken", Side.BUY, 1.0, 100.0),
+        LimitSet([Limit(Metric.GROSS_EXPOSURE, hard=1e9)]),
+    ).allowed
+
+
+def test_a_closed_book_says_so(tree: Tree, source: WrittenSource) -> None:
+    close_book(book=tree.carry, actor=None)
+    for read in (order_path, exposure_breakdown, var_backtest):
+        with pytest.raises(BookNotMeasuredError, match="closed"):
+            read(tree.carry)

@@ -203,3 +203,36 @@ def test_figures_come_from_the_ledger(tree: Tree) -> None:
         assert evaluate_limits(actor=None, at=NOW + DAY).closed == [], "no price closes no breach"
     finally:
         install_source(before)
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "opening"),
+    [
+        ({-60: 900.0, 5: 1000.0, 65: 1100.0}, 1000.0),
+        ({-60: 900.0, 65: 1100.0}, 900.0),
+        ({65: 1100.0, 125: 1200.0}, 1100.0),
+        ({-60: 900.0, 0: None}, 900.0),
+        ({}, None),
+        ({800: 1300.0}, None),
+    ],
+)
+def test_the_days_opening_is_the_snapshot_nearest_after_midnight(
+    tree: Tree, snapshots: dict[int, float | None], opening: float | None
+) -> None:
+    """Minutes from midnight, and what was measured then; it is noon."""
+    midnight = NOW.replace(hour=0)
+    RiskSnapshot.objects.bulk_create(
+        RiskSnapshot(
+            book=tree.carry,
+            at=midnight + timedelta(minutes=minute),
+            equity=equity,
+            alpha=0.99,
+            method="historical",
+            sample_size=0,
+        )
+        for minute, equity in snapshots.items()
+    )
+    found = ledger_source(1.0).figures([tree.carry.pk], NOW)[tree.carry.pk]
+    assert found.day_open_equity == opening
+    seen = [e for minute, e in snapshots.items() if e is not None and minute <= 720]
+    assert found.peak_equity == max([0.0, *seen]), "an empty Book is worth nothing now"
