@@ -33,6 +33,9 @@ from fundops.core.probes import PROBES, ProbeMiddleware
 from fundops.core.redis_client import redis_client
 from fundops.core.tasks import beat_heartbeat
 
+#: Heartbeats and counters are the installation's, and all workers of a test run share one Redis: one at a time.
+pytestmark = pytest.mark.xdist_group("heartbeats")
+
 TOKEN = "a-token-for-the-scraper"
 
 
