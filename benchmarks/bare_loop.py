@@ -1,7 +1,10 @@
-"""The yardstick: one hand-written numba loop, bar by bar and agent by agent, with every rule of the engine but none of its
-interfaces: dual SMA wired in, perpetuals only, no strategy contract, no state to save, no rejection log, no panel agents.
+"""The yardstick: one hand-written numba loop, bar by bar and agent by agent, with every rule of the engine
+but none of its
+interfaces: dual SMA wired in, perpetuals only, no strategy contract, no state to save, no rejection log, no
+panel agents.
 
-It trades the very same orders as the engine (the benchmark asserts it), so the ratio of the two is the price of the
+It trades the very same orders as the engine (the benchmark asserts it), so the ratio of the two is the price
+of the
 engine's generality.
 """
 
@@ -19,11 +22,14 @@ EPS = 1e-9
 
 @njit(error_model="numpy", cache=True, nogil=True)
 def bare_loop(
-    ts: Any, interval: int, o: Any, h: Any, lo: Any, c: Any, v: Any, symbol: Any, fast: Any, slow: Any, draw: Any,
+    ts: Any, interval: int, o: Any, h: Any, lo: Any, c: Any, v: Any, symbol: Any, fast: Any, slow: Any,
+    draw: Any,
     stop_frac: float, take_frac: float, trail_frac: float, time_limit: int, cooldown: int, max_lev: float,
-    tick: float, lot: float, min_notional: float, half: float, impact: Any, cap: float, margin: float, maintenance: float,
+    tick: float, lot: float, min_notional: float, half: float, impact: Any, cap: float, margin: float,
+    maintenance: float,
     taker: Any, maker: Any, tier_from: Any, bankroll: float, gross_top: float, net_top: float, lev_top: float,
-    market_top: float, funding_ts: Any, funding_symbol: Any, funding_rate: Any, fills: Any, marks: Any, parent_marks: Any,
+    market_top: float, funding_ts: Any, funding_symbol: Any, funding_rate: Any, tie: float, fills: Any,
+    marks: Any, parent_marks: Any,
 ) -> Any:  # fmt: skip
     n, n_symbols = c.shape
     n_agents = symbol.shape[0]
@@ -92,7 +98,12 @@ def bare_loop(
                     if delta != 0.0 and not blocks and not small:
                         order[a] = delta
                         why[a] = 0
-            elif lots[a] != 0.0 and time_limit > 0 and t - entry[a] >= time_limit and (order[a] == 0.0 or why[a] == 0):
+            elif (
+                lots[a] != 0.0
+                and time_limit > 0
+                and t - entry[a] >= time_limit
+                and (order[a] == 0.0 or why[a] == 0)
+            ):
                 order[a] = -lots[a]
                 why[a] = 4
             if order[a] == 0.0:
@@ -110,7 +121,10 @@ def bare_loop(
                 own = lots[a] + side * closing
                 value = own * lot * paid
                 left = cash[a] - (side + taker[tier]) * closing * lot * paid
-                allowed = min(opening, np.floor((left + value - abs(value) * margin) / (lot * paid * (margin + taker[tier]))))
+                allowed = min(
+                    opening,
+                    np.floor((left + value - abs(value) * margin) / (lot * paid * (margin + taker[tier]))),
+                )
                 allowed = min(allowed, np.floor((max_lev * (left + value) - abs(value)) / (lot * paid)))
                 equity = wallet
                 gross = 0.0
@@ -122,7 +136,9 @@ def bare_loop(
                     gross += (longs[k] + shorts[k]) * lot * c[t - 1, k]
                 unit = lot * c[t - 1, s]
                 freed = closing * unit
-                allowed = min(allowed, np.floor((market_top * equity - (longs[s] + shorts[s]) * unit + freed) / unit))
+                allowed = min(
+                    allowed, np.floor((market_top * equity - (longs[s] + shorts[s]) * unit + freed) / unit)
+                )
                 allowed = min(allowed, np.floor((gross_top * equity - gross + freed) / unit))
                 allowed = min(allowed, np.floor((net_top * equity - side * net - freed) / unit))
                 allowed = max(0.0, min(allowed, np.floor((lev_top * equity - gross + freed) / unit)))
@@ -274,7 +290,7 @@ def bare_loop(
             fast_sum[a] += close - (c[t - f, s] if t >= f else 0.0)
             slow_sum[a] += close - (c[t - w, s] if t >= w else 0.0)
             if t + 1 >= w:
-                wish = 1.0 if fast_sum[a] * w > slow_sum[a] * f else -1.0
+                wish = 1.0 if fast_sum[a] * w > slow_sum[a] * f * (1.0 + tie) else -1.0
                 if wish != target[a]:
                     target[a] = wish
                     changed[a] = True

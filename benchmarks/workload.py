@@ -1,6 +1,8 @@
-"""The shared workload: 30 pairs, one month of one-minute candles, a dual SMA each; real candles where present.
+"""The shared workload: 30 pairs, one month of one-minute candles, a dual SMA each; real candles where
+present.
 
-Eight real Binance perpetuals (2025-05 and 06, see the sample data's README) are stretched to thirty by replaying each
+Eight real Binance perpetuals (2025-05 and 06, see the sample data's README) are stretched to thirty by
+replaying each
 with other windows; without them a seeded random walk stands in, and the benchmark says so.
 """
 
@@ -54,17 +56,19 @@ def load(*, synthetic: bool = False) -> Workload:
         files = sorted(folder.glob("*_1m.csv.gz"))
         frames = [pd.read_csv(f, usecols=names)[:BARS] for f in files]
         tables = [
-            np.asfortranarray(np.column_stack([frames[k % len(frames)][name] for k in range(PAIRS)])) for name in names
+            np.asfortranarray(np.column_stack([frames[k % len(frames)][name] for k in range(PAIRS)]))
+            for name in names
         ]
         source = f"real candles: {len(frames)} Binance perpetuals, 1m, from 2025-05-04"
     else:
         rng = np.random.default_rng(1)
         close = 100 * np.exp(np.cumsum(rng.normal(0, 0.0008, (BARS, PAIRS)), axis=0))
-        opened = np.vstack([np.full((1, PAIRS), 100.0), close[:-1]])
+        first = np.vstack([np.full((1, PAIRS), 100.0), close[:-1]])
         wide = np.abs(rng.normal(0, 0.0003, (2, BARS, PAIRS)))
-        high = np.maximum(opened, close) * (1 + wide[0])
-        low = np.minimum(opened, close) * (1 - wide[1])
-        tables = [np.asfortranarray(x) for x in (opened, high, low, close, rng.lognormal(8, 1, (BARS, PAIRS)))]
+        high = np.maximum(first, close) * (1 + wide[0])
+        low = np.minimum(first, close) * (1 - wide[1])
+        tables = [np.asfortranarray(x) for x in (first, high, low, close, rng.lognormal(8, 1, (BARS, PAIRS)))]
         source = "synthetic candles (seeded random walk)"
     ts = 1_746_373_020_000 // MINUTE * MINUTE + MINUTE * np.arange(BARS)
-    return Workload(source, ts, *tables, fast, slow)
+    opened, high, low, close, volume = tables
+    return Workload(source, ts, opened, high, low, close, volume, fast, slow)

@@ -1,4 +1,6 @@
-"""backtesting.py: the same crossover, one pair after the other; the number of pairs is on the command line."""
+"""backtesting.py: the same crossover, one pair after the other; the number of pairs is on the command
+line.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,6 @@ import numpy as np
 import pandas as pd
 from backtesting import Strategy, __version__
 from backtesting.lib import FractionalBacktest
-
 from common import answer, best_of, load
 
 warnings.filterwarnings("ignore")
@@ -45,7 +46,8 @@ def run():
             {n.title(): w[n][:, k] for n in ("open", "high", "low", "close", "volume")}, index=index
         )
         test = FractionalBacktest(
-            frame, Crossover, cash=float(w["draw"]), commission=float(w["fee"]), spread=2 * float(w["half_spread_bps"]) / 1e4,
+            frame, Crossover, cash=float(w["draw"]), commission=float(w["fee"]),
+            spread=2 * float(w["half_spread_bps"]) / 1e4,
             fractional_unit=1e-6, finalize_trades=False,
         )  # fmt: skip
         stats = test.run(fast=int(w["fast"][k]), slow=int(w["slow"][k]))

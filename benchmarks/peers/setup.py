@@ -1,4 +1,5 @@
-"""Create the environment of the benchmark peers from requirements/bench.txt; does nothing when it is up to date.
+"""Create the environment of the benchmark peers from requirements/bench.txt; does nothing when it is up to
+date.
 
 Run as ``python -m benchmarks.peers.setup``. The environment is the folder ``.bench-venv`` of the project.
 """

@@ -1,4 +1,6 @@
-"""vectorbt (engine named on the command line: numba or rust): dual SMA, long or flat, filled at the next open."""
+"""vectorbt (engine named on the command line: numba or rust): dual SMA, long or flat, filled at the next
+open.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,6 @@ import sys
 import numpy as np
 import pandas as pd
 import vectorbt as vbt
-
 from common import answer, best_of, load
 
 w = load()
@@ -27,7 +28,7 @@ def signals():
         column = close.iloc[:, k]
         quick = vbt.MA.run(column, int(fast[k])).ma.values
         calm = vbt.MA.run(column, int(slow[k])).ma.values
-        above[:, k] = quick > calm
+        above[:, k] = quick > calm * (1.0 + float(w["tie"]))
     before = np.vstack([np.zeros((1, above.shape[1]), bool), above[:-1]])
     entries = above & ~before
     exits = ~above & before
@@ -37,7 +38,8 @@ def signals():
 
 def simulate(entries, exits):
     portfolio = vbt.Portfolio.from_signals(
-        close, entries, exits, size=size, price=price, fees=float(w["fee"]), slippage=float(w["half_spread_bps"]) / 1e4,
+        close, entries, exits, size=size, price=price, fees=float(w["fee"]),
+        slippage=float(w["half_spread_bps"]) / 1e4,
         init_cash=float(w["draw"]), freq="1min", engine=engine,
     )  # fmt: skip
     return portfolio.value().iloc[-1].to_numpy(), len(portfolio.orders.records_arr)

@@ -45,9 +45,9 @@ def random_market(rng: np.random.Generator, n_bars: int, n_symbols: int, interva
     keep[0] = True
     ts = (START + rng.integers(0, 60) * interval + interval * np.arange(n_bars))[keep]
     n = ts.shape[0]
-    move = rng.normal(0, rng.choice([0.002, 0.01, 0.04]), (n, n_symbols)) + (rng.random((n, n_symbols)) < 0.02) * rng.normal(
-        0, 0.15, (n, n_symbols)
-    )
+    move = rng.normal(0, rng.choice([0.002, 0.01, 0.04]), (n, n_symbols)) + (
+        rng.random((n, n_symbols)) < 0.02
+    ) * rng.normal(0, 0.15, (n, n_symbols))
     close = np.exp(rng.uniform(-3, 6, n_symbols)) * np.exp(np.cumsum(move, axis=0))
     gap = np.where(rng.random((n, n_symbols)) < 0.1, rng.normal(0, 0.03, (n, n_symbols)), 0.0)
     opened = np.vstack([close[:1], close[:-1]]) * np.exp(gap)
@@ -128,7 +128,8 @@ def random_case(seed: int, n_bars: int, n_symbols: int, n_agents: int) -> Case:
             agents.append(AgentSpec(ROTATION, [int(rng.integers(1, 6)), float(rng.uniform(0, 1))], **common))
     scale = float(rng.choice([1e2, 1e5]))
     tiers = tuple(
-        FeeTier(volume_usd=v * scale, maker_bps=m, taker_bps=t) for v, m, t in ((0, 2, 6), (1, 1, 5), (9, -0.5, 3))
+        FeeTier(volume_usd=v * scale, maker_bps=m, taker_bps=t)
+        for v, m, t in ((0, 2, 6), (1, 1, 5), (9, -0.5, 3))
     )
     costs = CostModel(
         name="random",

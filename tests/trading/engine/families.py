@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numba
 import numpy as np
-from numba import njit
 
 from trading.strategies.spec import Float64, Parameter, Scope, StrategyFamily
+
+njit: Any = numba.njit
 
 
 @njit
@@ -90,7 +94,9 @@ def _rotation_step(
     state: Float64,
     targets: Float64,
 ) -> None:
-    """state: [bars seen, last closes ...]; every ``every`` bars long what rose, short what fell since the last look."""
+    """state: [bars seen, last closes ...]; every ``every`` bars long what rose, short what fell since the
+    last look.
+    """
     n = close.shape[0]
     every = int(params[0])
     if int(state[0]) % every == 0:

@@ -1,5 +1,7 @@
-"""The engine once more in plain Python: bar by bar, agent by agent, no blocks, no events, nothing shared with the kernel
-but the dataclasses it is given and the tables it fills. Slow and readable; the kernel must agree with it exactly.
+"""The engine once more in plain Python: bar by bar, agent by agent, no blocks, no events, nothing shared with
+the kernel
+but the dataclasses it is given and the tables it fills. Slow and readable; the kernel must agree with it
+exactly.
 """
 
 from __future__ import annotations
@@ -171,7 +173,7 @@ class Reference:
             cap=self.wallet.market_caps_frac.get(rules.symbol, self.wallet.market_cap_frac),
         )
 
-    # One bar ------------------------------------------------------------------------------------------------------
+    # One bar
 
     def run(self) -> Reference:
         market = self.market
@@ -231,10 +233,13 @@ class Reference:
                     agent.funding += amount
                     self.cash += amount
                     self.payments.append(
-                        (stamp, self.bar, agent.index, symbol, instrument.quantity(p.lots), self.last[symbol], rate, amount / ATOM)
+                        (stamp, self.bar, agent.index, symbol, instrument.quantity(p.lots),
+                        self.last[symbol], rate, amount / ATOM)
                     )  # fmt: skip
 
-    def reject(self, p: Position, reason: RejectionReason, wanted: float, permitted: float, side: int) -> None:
+    def reject(
+        self, p: Position, reason: RejectionReason, wanted: float, permitted: float, side: int
+    ) -> None:
         p.agent.rejections += 1
         q = self.instruments[p.symbol].quantity
         row = (self.ts, self.bar, p.agent.index, p.symbol, side, int(reason), q(wanted), q(permitted))
@@ -377,7 +382,9 @@ class Reference:
                 gross += abs(x)
         if instrument.spot:
             free = min(free, agent.cash / ATOM)
-        limit(math.floor(free / (lot_price * (instrument.margin + rate))), RejectionReason.INSUFFICIENT_BALANCE)
+        limit(
+            math.floor(free / (lot_price * (instrument.margin + rate))), RejectionReason.INSUFFICIENT_BALANCE
+        )
         if instrument.spot:
             while allowed:
                 notional = atoms(allowed * instrument.lot_value * price)
@@ -386,7 +393,9 @@ class Reference:
                 allowed -= 1
                 why = RejectionReason.INSUFFICIENT_BALANCE
         if agent.max_leverage < math.inf:
-            limit(math.floor((agent.max_leverage * equity - gross) / lot_price), RejectionReason.AGENT_LEVERAGE)
+            limit(
+                math.floor((agent.max_leverage * equity - gross) / lot_price), RejectionReason.AGENT_LEVERAGE
+            )
 
         parent, total, net = self.cash / ATOM, 0.0, 0.0
         longs, shorts = self.held()
@@ -460,8 +469,10 @@ class Reference:
         self.volume[kind][day] = self.volume[kind].get(day, 0.0) + notional / ATOM
         self.fills.append(
             (
-                self.ts, self.bar, agent.index, p.symbol, side, int(p.reason), instrument.quantity(lots), price, reference,
-                notional / ATOM, fee / ATOM, (slippage - impact_cost) / ATOM, impact_cost / ATOM, realised / ATOM,
+                self.ts, self.bar, agent.index, p.symbol, side, int(p.reason), instrument.quantity(lots),
+                price, reference,
+                notional / ATOM, fee / ATOM, (slippage - impact_cost) / ATOM, impact_cost / ATOM,
+                realised / ATOM,
                 instrument.quantity(after), maker,
             )
         )  # fmt: skip
@@ -525,7 +536,7 @@ class Reference:
         if not p.lots:
             p.cooldown_until = bar + rules.cooldown_bars
 
-    # The close ----------------------------------------------------------------------------------------------------
+    # The close
 
     def breach(self, kind: BreachKind, agent: int, value: float, limit: float) -> None:
         self.breaches.append((self.ts + self.market.interval_ms, self.bar, agent, int(kind), value, limit))
@@ -581,8 +592,10 @@ class Reference:
                 net += x
             rows.append(
                 (
-                    (agent.cash + value) / ATOM, agent.cash / ATOM, agent.realised / ATOM, (value - cost) / ATOM, gross, net,
-                    agent.fees / ATOM, agent.spread / ATOM, agent.impact / ATOM, agent.funding / ATOM, agent.peak,
+                    (agent.cash + value) / ATOM, agent.cash / ATOM, agent.realised / ATOM,
+                    (value - cost) / ATOM, gross, net,
+                    agent.fees / ATOM, agent.spread / ATOM, agent.impact / ATOM, agent.funding / ATOM,
+                    agent.peak,
                     agent.drawdown, agent.fills, agent.trades, agent.wins, agent.rejections,
                 )
             )  # fmt: skip
@@ -596,7 +609,8 @@ class Reference:
         cash = self.cash / ATOM
         opened = sum(1 for a in self.agents for p in a.positions if p.lots)
         parent = (
-            cash + net, cash, gross, net, gross / self.wallet.bankroll, self.peak, (self.peak - self.equity) / self.peak,
+            cash + net, cash, gross, net, gross / self.wallet.bankroll, self.peak,
+            (self.peak - self.equity) / self.peak,
             self.drawdown, opened,
         )  # fmt: skip
         self.marks.append((when, rows, parent, quantities))

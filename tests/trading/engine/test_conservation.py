@@ -1,4 +1,6 @@
-"""What must add up: fills to positions and cash, agents to the parent, equity to its parts, all to the last 1e-8."""
+"""What must add up: fills to positions and cash, agents to the parent, equity to its parts, all to the last
+1e-8.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ RELAXED = settings(deadline=None, max_examples=80, suppress_health_check=list(He
 
 
 def ledger_cash(case: Case, result: Run) -> list[Decimal]:
-    """Each agent's cash as a ledger of Decimals would have it: the draw, then every fill, fee and funding payment."""
+    """Each agent's cash as a ledger of Decimals would have it: the draw, then every fill, fee and funding
+    payment.
+    """
     cash = [money(agent.draw) for agent in case.agents]
     for fill in result.fills:
         cash[fill["agent"]] -= int(fill["side"]) * money(fill["notional"]) + money(fill["fee"])
@@ -63,7 +67,9 @@ def test_equity_is_the_sum_of_its_parts_and_extremes_hold(case: Case) -> None:
     draws = [money(agent.draw) for agent in case.agents]
     for agents in result.marks.agents:
         for draw, a in zip(draws, agents, strict=True):
-            parts = draw + money(a["realised"]) + money(a["unrealised"]) - money(a["fees"]) + money(a["funding"])
+            parts = (
+                draw + money(a["realised"]) + money(a["unrealised"]) - money(a["fees"]) + money(a["funding"])
+            )
             assert parts == money(a["equity"])
             assert a["peak_equity"] >= max(a["equity"], float(draw)) - 1e-7
             assert a["max_drawdown"] >= (a["peak_equity"] - a["equity"]) / a["peak_equity"] - 1e-9
@@ -87,7 +93,10 @@ def test_fills_respect_the_venue_and_spot_never_borrows(case: Case) -> None:
         against = fill["side"] * (fill["price"] - fill["reference"])
         assert against >= -1e-9
         assert np.isclose(
-            against * fill["qty"] * rules.multiplier, fill["spread_cost"] + fill["impact_cost"], rtol=1e-6, atol=2e-8
+            against * fill["qty"] * rules.multiplier,
+            fill["spread_cost"] + fill["impact_cost"],
+            rtol=1e-6,
+            atol=2e-8,
         )
     only_spot = all(rules.kind == 0 for rules in case.instruments)
     if only_spot:

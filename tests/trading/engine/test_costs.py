@@ -1,4 +1,6 @@
-"""Cost profiles: the four venues load, wrong ones are refused by field, and tiers, impact and makers cost what they should."""
+"""Cost profiles: the four venues load, wrong ones are refused by field, and tiers, impact and makers cost
+what they should.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,10 @@ def test_an_unknown_profile_lists_those_there_are() -> None:
     [
         (("participation_cap_frac: 0.10", "participation_cap_frac: 1.5"), "participation_cap_frac"),
         (("impact_coefficient: 1.0", "impact_coefficient: .nan"), "impact_coefficient"),
-        (("{volume_usd: 0, maker_bps: 10.0,", "{volume_usd: 5, maker_bps: 10.0,"), "must start at volume_usd 0"),
+        (
+            ("{volume_usd: 0, maker_bps: 10.0,", "{volume_usd: 5, maker_bps: 10.0,"),
+            "must start at volume_usd 0",
+        ),
         (("volume_usd: 5_000_000,", "volume_usd: 500_000,"), "must rise in volume_usd"),
         (("taker_bps: 10.0}", "taker_bps: -3}"), "taker_bps"),
         (("title:", "titel:"), "titel: Extra inputs"),
@@ -96,7 +101,9 @@ def test_volume_older_than_thirty_days_no_longer_counts() -> None:
 def test_spot_and_perpetual_have_their_own_tiers() -> None:
     costs = frictionless().model_copy(update={"fees": tiered((0, 20))})
     market = candles([100.0, 100.0], [100.0, 100.0])
-    result = trade(market, script(0.5), script(0.5, symbol=1), costs=costs, instruments=[spot("S0"), perp("S1")])
+    result = trade(
+        market, script(0.5), script(0.5, symbol=1), costs=costs, instruments=[spot("S0"), perp("S1")]
+    )
     assert sorted(fills(result, "symbol", "fee")) == [(0, 1.0), (1, 0.05)]
 
 

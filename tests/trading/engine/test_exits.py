@@ -1,4 +1,6 @@
-"""Exit rules by hand: levels, gaps, what wins within one bar, cooldown, and exits that the volume cannot serve."""
+"""Exit rules by hand: levels, gaps, what wins within one bar, cooldown, and exits that the volume cannot
+serve.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,10 @@ def test_a_gap_through_the_stop_fills_at_the_open() -> None:
 def test_a_target_fills_at_its_level_as_maker_and_better_on_a_gap() -> None:
     costs = frictionless(half_spread_bps=10)
     within = trade(
-        candles([100.0, 100.0, (100, 107, 99, 106)]), script(0.5, take_profit_frac=0.05), costs=costs, instruments=[spot()]
+        candles([100.0, 100.0, (100, 107, 99, 106)]),
+        script(0.5, take_profit_frac=0.05),
+        costs=costs,
+        instruments=[spot()],
     )
     # Bought at 100.10; the target is 105.105, on the tick against the seller 105.10, without spread.
     assert fills(within, "bar", "reason", "price", "maker")[1:] == [(2, TAKE, 105.1, 1)]
@@ -63,11 +68,17 @@ def test_of_stop_and_trailing_stop_the_nearer_level_is_hit() -> None:
 
 def test_short_positions_mirror_all_of_it() -> None:
     perps = [perp()]
-    stop = trade(candles([100.0, 100.0, (100, 106, 99, 104)]), script(-0.5, stop_loss_frac=0.05), instruments=perps)
+    stop = trade(
+        candles([100.0, 100.0, (100, 106, 99, 104)]), script(-0.5, stop_loss_frac=0.05), instruments=perps
+    )
     assert fills(stop, "side", "reason", "price")[1:] == [(1, STOP, 105.0)]
-    gap = trade(candles([100.0, 100.0, (108, 109, 107, 108)]), script(-0.5, stop_loss_frac=0.05), instruments=perps)
+    gap = trade(
+        candles([100.0, 100.0, (108, 109, 107, 108)]), script(-0.5, stop_loss_frac=0.05), instruments=perps
+    )
     assert fills(gap, "price")[1:] == [(108.0,)]
-    take = trade(candles([100.0, 100.0, (100, 101, 94, 96)]), script(-0.5, take_profit_frac=0.05), instruments=perps)
+    take = trade(
+        candles([100.0, 100.0, (100, 101, 94, 96)]), script(-0.5, take_profit_frac=0.05), instruments=perps
+    )
     assert fills(take, "reason", "price", "maker")[1:] == [(TAKE, 95.0, 1)]
     market = candles([100.0, 100.0, (100, 101, 80, 85), (85, 89, 84, 86)])
     trail = trade(market, script(-0.5, trailing_stop_frac=0.1), instruments=perps)
@@ -90,7 +101,7 @@ def test_a_fresh_signal_goes_before_the_time_limit() -> None:
 
 
 def test_the_cooldown_refuses_new_positions_for_its_bars() -> None:
-    market = candles([100.0, (100, 100, 90, 95)] + [95.0] * 6)
+    market = candles([100.0, (100, 100, 90, 95), 95.0, 95.0, 95.0, 95.0, 95.0, 95.0])
     agent = script(0.5, 0.0, 0.4, 0.0, 0.5, stop_loss_frac=0.05, cooldown_bars=2)
     result = trade(market, agent)
     # Stopped in bar 1: no opening in bars 2 and 3. The decision at the close of bar 2 would fill in bar 3.
@@ -99,7 +110,7 @@ def test_the_cooldown_refuses_new_positions_for_its_bars() -> None:
 
 
 def test_after_a_rule_exit_the_agent_waits_for_the_next_decision() -> None:
-    market = candles([100.0, (100, 100, 90, 95)] + [95.0] * 4)
+    market = candles([100.0, (100, 100, 90, 95), 95.0, 95.0, 95.0, 95.0])
     result = trade(market, script(0.5, 0.5, 0.5, stop_loss_frac=0.05))
     assert len(result.fills) == 2
 
@@ -115,7 +126,10 @@ def test_an_exit_beyond_the_volume_goes_on_at_the_next_opens() -> None:
         (4, STOP, 89.0, 0.0),
     ]
     # The wish for more while the stop is being worked off is refused.
-    assert [why for _, why, *_ in refusals(result)] == [RejectionReason.PARTICIPATION, RejectionReason.EXIT_PENDING]
+    assert [why for _, why, *_ in refusals(result)] == [
+        RejectionReason.PARTICIPATION,
+        RejectionReason.EXIT_PENDING,
+    ]
 
 
 def test_drawdown_is_measured_at_every_close_not_only_at_marks() -> None:

@@ -72,7 +72,8 @@ def test_impossible_markets_are_refused(columns: dict[str, Any], complaint: str)
 @pytest.mark.parametrize(
     "rules",
     [
-        {"tick": 0.0}, {"lot": math.nan}, {"lot": -1.0}, {"tick": math.inf}, {"min_notional": -1.0}, {"max_leverage": 0.5},
+        {"tick": 0.0}, {"lot": math.nan}, {"lot": -1.0}, {"tick": math.inf}, {"min_notional": -1.0},
+        {"max_leverage": 0.5},
         {"maintenance_margin_rate": 1.0}, {"daily_volatility": math.nan}, {"position_limit": 0.0},
         {"half_spread_bps": -1.0}, {"impact_coefficient": -0.1}, {"multiplier": 0.0},
     ],
@@ -131,7 +132,7 @@ def test_the_cross_parameter_rule_of_a_family_is_heard() -> None:
 
 
 def test_draws_beyond_the_bankroll_are_refused() -> None:
-    with pytest.raises(WalletRulesError, match="draw 2,000.00 together; the bankroll is 1,500.00"):
+    with pytest.raises(WalletRulesError, match=r"draw 2,000\.00 together; the bankroll is 1,500\.00"):
         trade(MARKET, script(0.5), script(0.5), bankroll=1500.0)
 
 
@@ -166,7 +167,7 @@ def test_no_agents_no_bars_and_odd_marks_are_refused() -> None:
 
 def test_a_step_that_is_not_compiled_is_refused() -> None:
     plain = replace(SMA, name="plain", step=SMA.step.py_func)  # type: ignore[union-attr]
-    with pytest.raises(StrategyStepError, match="Decorate it with @numba.njit"):
+    with pytest.raises(StrategyStepError, match="Decorate it with @numba"):
         trade(MARKET, AgentSpec(plain, [2, 5, 1], 1000.0, 0))
 
 

@@ -1,4 +1,6 @@
-"""From target to fill, by hand: timing, sizing, lots, minimum notional, volume, balance, position limits, missing bars."""
+"""From target to fill, by hand: timing, sizing, lots, minimum notional, volume, balance, position limits,
+missing bars.
+"""
 
 from __future__ import annotations
 

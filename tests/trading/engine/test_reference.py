@@ -1,4 +1,6 @@
-"""The kernel against the plain Python engine: every fill, refusal, breach, payment and mark, to the last bit."""
+"""The kernel against the plain Python engine: every fill, refusal, breach, payment and mark, to the last
+bit.
+"""
 
 from __future__ import annotations
 

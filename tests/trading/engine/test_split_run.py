@@ -1,4 +1,6 @@
-"""A run cut anywhere and continued from its saved state is the whole run, to the last bit; so is one bar at a time."""
+"""A run cut anywhere and continued from its saved state is the whole run, to the last bit; so is one bar at a
+time.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,8 @@ def test_running_twice_gives_the_same_bytes() -> None:
 def test_the_state_does_not_grow_with_bars() -> None:
     case = random_case(5, 150, 3, 6)
     sizes = {
-        len(run(case.market.slice(0, stop), case.agents, **case.rules()).state.to_bytes()) for stop in (1, 20, 140)
+        len(run(case.market.slice(0, stop), case.agents, **case.rules()).state.to_bytes())
+        for stop in (1, 20, 140)
     }
     assert max(sizes) - min(sizes) < 8  # only the digits of the header may differ
 

@@ -43,7 +43,10 @@ def test_panel_families_sweep_too() -> None:
     params = np.array([[2.0, 1.0], [5.0, 0.5]])
     got = sweep(c.market, ROTATION, params, symbol=None, exits=EXITS, **c.rules())
     alone = run(
-        c.market, [AgentSpec(ROTATION, params[1], c.wallet.bankroll, exits=EXITS)], mark_every_ms=DAY_MS, **c.rules()
+        c.market,
+        [AgentSpec(ROTATION, params[1], c.wallet.bankroll, exits=EXITS)],
+        mark_every_ms=DAY_MS,
+        **c.rules(),
     )
     assert got.final[1] == alone.final.agents[0, 0]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.trading.engine.worked import candles, fills, perp, refusals, script, trade
@@ -38,11 +40,15 @@ def test_the_leverage_ceiling_binds_gross_over_equity() -> None:
     assert refusals(result) == [(1, RejectionReason.LEVERAGE_CEILING, 50.0, 20.0)]
 
 
-@pytest.mark.parametrize("caps", [{"market_cap_frac": 0.2}, {"market_caps_frac": {"S0": 0.2}, "market_cap_frac": 0.9}])
-def test_the_market_cap_binds_one_symbol_only(caps: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "caps", [{"market_cap_frac": 0.2}, {"market_caps_frac": {"S0": 0.2}, "market_cap_frac": 0.9}]
+)
+def test_the_market_cap_binds_one_symbol_only(caps: dict[str, Any]) -> None:
     market = candles([100.0] * 3, [100.0] * 3)
     instruments = [perp("S0", lot=1), perp("S1", lot=1)]
-    result = trade(market, script(0.5), script(0.15, symbol=1), instruments=instruments, bankroll=2000.0, **caps)
+    result = trade(
+        market, script(0.5), script(0.15, symbol=1), instruments=instruments, bankroll=2000.0, **caps
+    )
     assert fills(result, "symbol", "qty") == [(1, 1.0), (0, 4.0)]
     assert refusals(result) == [(1, RejectionReason.MARKET_CAP, 5.0, 4.0)]
 
@@ -63,14 +69,17 @@ def test_the_number_of_open_positions_is_limited() -> None:
 def test_undrawn_money_counts_for_the_parent() -> None:
     result = trade(FLAT, script(1.0), bankroll=5000.0)
     parent = result.final.parent[0]
-    assert (parent["equity"], parent["cash"], parent["gross"], parent["utilisation"]) == (5000.0, 4000.0, 1000.0, 0.2)
+    assert (parent["equity"], parent["cash"], parent["gross"], parent["utilisation"]) == (
+        5000.0,
+        4000.0,
+        1000.0,
+        0.2,
+    )
 
 
 def test_parent_drawdown_and_utilisation_raise_breaches_at_their_bars() -> None:
     market = candles([100.0, 100.0, 100.0, 80.0, 79.0])
-    result = trade(
-        market, script(1.0), bankroll=1000.0, drawdown_alert_frac=0.1, utilisation_alert_frac=0.9
-    )
+    result = trade(market, script(1.0), bankroll=1000.0, drawdown_alert_frac=0.1, utilisation_alert_frac=0.9)
     assert [(b["bar"], b["agent"], b["kind"]) for b in result.breaches] == [
         (1, -1, BreachKind.PARENT_UTILISATION),
         (3, -1, BreachKind.PARENT_DRAWDOWN),

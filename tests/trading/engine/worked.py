@@ -28,7 +28,9 @@ NAN = float("nan")
 
 
 def candles(*columns: Sequence[Bar], interval: int = HOUR_MS, start: int = START, **extra: Any) -> Market:
-    """Each column is one symbol: a bar is (open, high, low, close[, volume]), a flat price, or None for missing."""
+    """Each column is one symbol: a bar is (open, high, low, close[, volume]), a flat price, or None for
+    missing.
+    """
     table = np.full((5, len(columns[0]), len(columns)), np.nan)
     for s, column in enumerate(columns):
         for k, bar in enumerate(column):

@@ -9,45 +9,51 @@ from typing import Any
 
 import numba as nb
 import numpy as np
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic
 
 from trading.quant.engine.jit import inlined
+
+cgutils: Any = nb.core.cgutils
 
 ONE = np.uint64(1)
 ZERO = np.uint64(0)
 ALL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-@intrinsic
-def trailing_zeros(_typing: Any, word: Any) -> Any:
+def _trailing_zeros(_typing: Any, word: Any) -> Any:
     """The index of the lowest set bit of a uint64 that is not zero."""
     signature = types.int64(types.uint64)
 
     def codegen(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.cttz(args[0], nb.core.cgutils.false_bit)
+        return builder.cttz(args[0], cgutils.false_bit)
 
     return signature, codegen
 
 
-@intrinsic
-def prefetch(_typing: Any, matrix: Any, row: Any, column: Any) -> Any:
-    """Ask for ``matrix[row, column]`` (C-contiguous, float64) to be brought near; never faults, changes nothing."""
+def _prefetch(_typing: Any, matrix: Any, row: Any, column: Any) -> Any:
+    """Ask for ``matrix[row, column]`` (C-contiguous, float64) to be brought near; never faults, changes
+    nothing.
+    """
     signature = types.void(matrix, row, column)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         view = context.make_array(sig.args[0])(context, builder, args[0])
-        strides = nb.core.cgutils.unpack_tuple(builder, view.strides)
-        start = builder.bitcast(view.data, nb.core.cgutils.voidptr_t)
+        strides = cgutils.unpack_tuple(builder, view.strides)
+        start = builder.bitcast(view.data, cgutils.voidptr_t)
         offset = builder.add(builder.mul(args[1], strides[0]), builder.mul(args[2], strides[1]))
         i32 = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [nb.core.cgutils.voidptr_t, i32, i32, i32])
-        hint = nb.core.cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, i32, i32, i32])
+        hint = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
         builder.call(hint, [builder.gep(start, [offset]), i32(0), i32(2), i32(1)])
         return context.get_dummy_value()
 
     return signature, codegen
+
+
+trailing_zeros: Any = intrinsic(_trailing_zeros)
+prefetch: Any = intrinsic(_prefetch)
 
 
 @inlined
@@ -57,7 +63,9 @@ def set_bit(row: Any, index: int) -> None:
 
 @inlined
 def collect(row: Any, n: int, start: int, out: Any) -> int:
-    """Write the set indices of ``row`` to ``out``: first those from ``start`` up to ``n``, then those below ``start``."""
+    """Write the set indices of ``row`` to ``out``: first those from ``start`` up to ``n``, then those below
+    ``start``.
+    """
     found = 0
     words = (n + 63) >> 6
     first = start >> 6

@@ -11,7 +11,9 @@ class InstrumentKind(IntEnum):
 
 
 class Sizing(IntEnum):
-    """What a target of 1.0 means: the agent's draw as allotted, or its equity at the decision's close (compounding)."""
+    """What a target of 1.0 means: the agent's draw as allotted, or its equity at the decision's close
+    (compounding).
+    """
 
     DRAW = 0
     EQUITY = 1

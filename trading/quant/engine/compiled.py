@@ -1,8 +1,12 @@
-"""Machine code that is kept between processes: one generated module per kernel, named by a fingerprint of all it uses.
+"""Machine code that is kept between processes: one generated module per kernel, named by a fingerprint of all
+it uses.
 
-numba's own cache looks only at the file of the function that is cached: it neither notices an edited helper in
-another module, nor finds anything again when a compiled function is passed as an argument or closed over. Here the fingerprint covers
-the function and everything it reaches (helpers, constants, compile options), and a strategy's step is a global of
+numba's own cache looks only at the file of the function that is cached: it neither notices an edited helper
+in
+another module, nor finds anything again when a compiled function is passed as an argument or closed over.
+Here the fingerprint covers
+the function and everything it reaches (helpers, constants, compile options), and a strategy's step is a
+global of
 its generated module, so every process after the first loads in milliseconds, user strategies included.
 """
 
@@ -24,13 +28,17 @@ import numpy as np
 
 from trading.quant.engine.errors import StrategyStepError
 
-_HEADER = '"""Generated; safe to delete. The name carries a fingerprint of all the code that is compiled in."""\n'
+_HEADER = (
+    '"""Generated; safe to delete. The name carries a fingerprint of all the code that is compiled in."""\n'
+)
 _loaded: dict[str, Any] = {}
 _lock = threading.Lock()
 
 
 def cache_folder() -> Path:
-    """Where compiled kernels live: NUMBA_CACHE_DIR, else var/kernels of the project, else a folder of the user's."""
+    """Where compiled kernels live: NUMBA_CACHE_DIR, else var/kernels of the project, else a folder of the
+    user's.
+    """
     for candidate in (
         os.environ.get("NUMBA_CACHE_DIR"),
         Path(__file__).resolve().parents[3] / "var" / "kernels",
@@ -105,7 +113,9 @@ def fingerprint(roots: Iterable[object]) -> str:
 
 
 def _module(name: str, source: str, bindings: Mapping[str, object]) -> ModuleType:
-    """Write the source once (never touching an existing file: its time stamp is part of numba's key) and run it."""
+    """Write the source once (never touching an existing file: its time stamp is part of numba's key) and run
+    it.
+    """
     path = cache_folder() / f"{name}.py"
     if not path.exists():
         handle, scratch = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
@@ -129,14 +139,18 @@ def entry(function: Any) -> Callable[..., Any]:
     arguments = ", ".join(inspect.signature(function.py_func).parameters)
     source = (
         f"{_HEADER}from numba import njit\n\n\n"
-        f"@njit(cache=True, nogil=True, error_model='numpy')\ndef {name}_entry({arguments}):\n    return {name}({arguments})\n"
+        f"@njit(cache=True, nogil=True, error_model='numpy')\ndef {name}_entry({arguments}):\n    return "
+        f"{name}({arguments})\n"
     )
     return _build(name, source, f"{name}_entry", {name: function}, (function,))
 
 
 def instantiate(source: str, name: str, label: str, bindings: Mapping[str, object]) -> Callable[..., Any]:
-    """The function ``name`` of this source text, in which the bindings are globals, compiled and kept between processes."""
-    text = f"{_HEADER}from numba import njit\n\n\n@njit(cache=True, nogil=True, error_model='numpy', _nrt=False)\n{source}"
+    """The function ``name`` of this source text, in which the bindings are globals, compiled and kept between
+    processes.
+    """
+    options = "cache=True, nogil=True, error_model='numpy', _nrt=False"
+    text = f"{_HEADER}from numba import njit\n\n\n@njit({options})\n{source}"
     return _build(f"{name}_{label}", text, name, {"np": np, **bindings}, (*bindings.values(),))
 
 

@@ -1,8 +1,11 @@
-"""Cost profiles of venues: fee tiers by 30-day volume, spread, square-root impact, participation cap; read from YAML.
+"""Cost profiles of venues: fee tiers by 30-day volume, spread, square-root impact, participation cap; read
+from YAML.
 
 Impact: a fill of quantity q in a bar of volume V moves the price by
-``coefficient x sigma_bar x sqrt(q / V)`` with ``sigma_bar = daily_volatility x sqrt(interval / day)``. That is the square-root law
-``Y x sigma_day x sqrt(Q / V_day)`` with the day's volume estimated from the bar (Almgren et al., Direct Estimation of
+``coefficient x sigma_bar x sqrt(q / V)`` with ``sigma_bar = daily_volatility x sqrt(interval / day)``. That
+is the square-root law
+``Y x sigma_day x sqrt(Q / V_day)`` with the day's volume estimated from the bar (Almgren et al., Direct
+Estimation of
 Equity Market Impact, 2005; Toth et al., Anomalous price impact, 2011: Y is of order one).
 """
 
@@ -29,7 +32,9 @@ class _Model(BaseModel):
 
 
 class FeeTier(_Model):
-    """Rates in basis points of notional, in force from this 30-day volume on; a negative maker rate is a rebate."""
+    """Rates in basis points of notional, in force from this 30-day volume on; a negative maker rate is a
+    rebate.
+    """
 
     volume_usd: NonNegative
     maker_bps: Annotated[float, Field(ge=-10, le=1000)]
@@ -73,7 +78,8 @@ class CostModel(_Model):
     participation_cap_frac: Annotated[float, Field(gt=0, le=1)]
 
     def fee_table(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """(volumes, rates): shapes (2, n_tiers) and (2, n_tiers, 2); rows spot, perpetual; rates maker, taker as fractions.
+        """(volumes, rates): shapes (2, n_tiers) and (2, n_tiers, 2); rows spot, perpetual; rates maker, taker
+        as fractions.
 
         The shorter ladder is filled with unreachable tiers.
         """
@@ -115,9 +121,8 @@ def load_cost_profile(name: str, folder: Path = PROFILE_FOLDER) -> CostModel:
     """
     path = folder / f"{name}.yaml"
     if Path(name).name != name or not path.is_file():
-        raise CostProfileError(
-            f"There is no cost profile '{name}'; there are: {', '.join(list_cost_profiles(folder)) or 'none'}."
-        )
+        known = ", ".join(list_cost_profiles(folder)) or "none"
+        raise CostProfileError(f"There is no cost profile '{name}'; there are: {known}.")
     try:
         raw: Any = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:

@@ -1,10 +1,13 @@
-"""Phase one of a block: every agent's strategy stepped over the bars in a tight loop, leaving only its target changes.
+"""Phase one of a block: every agent's strategy stepped over the bars in a tight loop, leaving only its target
+changes.
 
-A strategy sees the market and nothing else, so stepping it ahead of the execution is exact. The loops are source text,
+A strategy sees the market and nothing else, so stepping it ahead of the execution is exact. The loops are
+source text,
 instantiated once per family with ``step`` as a global, which lets the compiler melt it in. Agents are stepped
 ``LANES`` at a time: one step waits for its own last result, so two or more in flight hide that latency.
 
-Every loop takes the same arguments. ``which`` lists the agents of the family, ``params[n]`` is the genome of ``which[n]`` and
+Every loop takes the same arguments. ``which`` lists the agents of the family, ``params[n]`` is the genome of
+``which[n]`` and
 ``memory[memory_start[a] : memory_start[a + 1]]`` the state of agent a.
 """
 
@@ -15,7 +18,8 @@ import textwrap
 LANES = 2
 
 _ARGUMENTS = """
-    block, rows, n_bars, opens, highs, lows, closes, volume, which, slot_of, symbol_of, params, memory, memory_start,
+    block, rows, n_bars, opens, highs, lows, closes, volume, which, slot_of, symbol_of, params, memory,
+    memory_start,
     slots, sig_row, sig_target, sig_count, wake, bar
 """
 

@@ -1,6 +1,7 @@
 """How the engine's kernels are compiled: IEEE division, and no reference counting of array arguments.
 
-With numba's runtime switched off inside the kernels an array argument is a plain pointer; otherwise every call between
+With numba's runtime switched off inside the kernels an array argument is a plain pointer; otherwise every
+call between
 kernels would pay two atomic operations for each of its many arrays. It also means: no kernel allocates.
 """
 
@@ -9,16 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
-from numba import njit
+import numba
+
+_njit: Any = numba.njit  # its stubs do not know _nrt
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def kernel(function: F) -> F:
     """Compile a kernel that stays a function of its own."""
-    return cast(F, njit(error_model="numpy", _nrt=False)(function))
+    return cast(F, _njit(error_model="numpy", _nrt=False)(function))
 
 
 def inlined(function: F) -> F:
     """Compile a small helper that always melts into its caller."""
-    return cast(F, njit(error_model="numpy", _nrt=False, forceinline=True)(function))
+    return cast(F, _njit(error_model="numpy", _nrt=False, forceinline=True)(function))

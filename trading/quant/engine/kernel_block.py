@@ -1,6 +1,8 @@
-"""The pass over one block of bars: segments between marks, days and funding stamps; within them only bars with work.
+"""The pass over one block of bars: segments between marks, days and funding stamps; within them only bars
+with work.
 
-All coupling between agents goes through here, bar by bar in time order; block and segment borders change no arithmetic.
+All coupling between agents goes through here, bar by bar in time order; block and segment borders change no
+arithmetic.
 """
 
 from __future__ import annotations
@@ -8,12 +10,29 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from trading.quant.engine.jit import inlined, kernel
 
 from trading.quant.engine.bits import ZERO, collect, set_bit
 from trading.quant.engine.codes import BreachKind
-from trading.quant.engine.kernel_exits import NO_EXIT, find_extremes, follow, log_breach, mark_close, mark_single
-from trading.quant.engine.kernel_orders import ATOMS, LIQUIDATION, SIGNAL, atoms, decide, keep_net, fill_at_open, fill_exit, previous_close
+from trading.quant.engine.jit import kernel
+from trading.quant.engine.kernel_exits import (
+    NO_EXIT,
+    find_extremes,
+    follow,
+    log_breach,
+    mark_close,
+    mark_single,
+)
+from trading.quant.engine.kernel_orders import (
+    ATOMS,
+    LIQUIDATION,
+    SIGNAL,
+    atoms,
+    decide,
+    fill_at_open,
+    fill_exit,
+    keep_net,
+    previous_close,
+)
 from trading.quant.engine.market import DAY_MS
 
 PARENT_DRAWDOWN = int(BreachKind.PARENT_DRAWDOWN)
@@ -25,7 +44,9 @@ FULL = 1  # an output table needs more rows; call again after growing it
 
 @kernel
 def roll_day(ts: int, clock: Any, volumes: Any, tier_volumes: Any, tier_rates: Any, fee_now: Any) -> None:
-    """Move the volume ring to the day of ``ts`` and set every wallet's fee rates from the thirty complete days before it."""
+    """Move the volume ring to the day of ``ts`` and set every wallet's fee rates from the thirty complete
+    days before it.
+    """
     day = ts // DAY_MS
     kept = volumes.shape[2]
     for d in range(clock.day + 1, min(day, clock.day + kept) + 1):
@@ -48,7 +69,8 @@ def roll_day(ts: int, clock: Any, volumes: Any, tier_volumes: Any, tier_rates: A
 
 @kernel
 def pay_funding(
-    i: int, stamp: int, ts: Any, mark: Any, before: Any, funding_symbol: Any, funding_rate: Any, clock: Any, run: Any,
+    i: int, stamp: int, ts: Any, mark: Any, before: Any, funding_symbol: Any, funding_rate: Any, clock: Any,
+    run: Any,
     cursor: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, agents: Any, wallets: Any,
     payments: Any, funding_ts: Any,
 ) -> None:  # fmt: skip
@@ -79,8 +101,10 @@ def pay_funding(
 
 @kernel
 def write_mark(
-    at: int, when: int, i: int, mark: Any, before: Any, run: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any,
-    slots: Any, agents: Any, wallets: Any, held: Any, mark_ts: Any, agent_marks: Any, wallet_marks: Any, positions: Any,
+    at: int, when: int, i: int, mark: Any, before: Any, run: Any, symbol_rules: Any, slot_rules: Any,
+    agent_rules: Any,
+    slots: Any, agents: Any, wallets: Any, held: Any, mark_ts: Any, agent_marks: Any, wallet_marks: Any,
+    positions: Any,
 ) -> None:  # fmt: skip
     """Value everything at the closes before bar ``i`` and write it as row ``at`` of the marks."""
     mark_ts[at] = when
@@ -158,7 +182,16 @@ def after_mark(i: int, row: int, ts: Any, clock: Any, run: Any, cursor: Any, age
         if parent.utilisation_breached == 0:
             parent.utilisation_breached = 1
             log_breach(
-                PARENT_UTILISATION, -1, top.utilisation, run.utilisation_alert, i, ts, clock, run, cursor, breaches
+                PARENT_UTILISATION,
+                -1,
+                top.utilisation,
+                run.utilisation_alert,
+                i,
+                ts,
+                clock,
+                run,
+                cursor,
+                breaches,
             )
     else:
         parent.utilisation_breached = 0
@@ -171,7 +204,9 @@ def close_panel_agent(
     a: int, i: int, row: int, ts: Any, mark: Any, before: Any, wake: Any, clock: Any, run: Any, cursor: Any,
     symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, agents: Any, breaches: Any,
 ) -> None:  # fmt: skip
-    """Mark an agent of several slots at bar ``i``'s close; below maintenance margin, order everything closed."""
+    """Mark an agent of several slots at bar ``i``'s close; below maintenance margin, order everything
+    closed.
+    """
     who = agent_rules[a]
     equity = agents[a].cash / ATOMS
     gross = 0.0
@@ -196,7 +231,8 @@ def close_panel_agent(
 
 @kernel
 def close_wallet(
-    start: int, end: int, block: int, ts: Any, mark: Any, clock: Any, run: Any, cursor: Any, symbol_rules: Any,
+    start: int, end: int, block: int, ts: Any, mark: Any, clock: Any, run: Any, cursor: Any,
+    symbol_rules: Any,
     wallets: Any, held: Any, net_rows: Any, net_done: Any, equity_rows: Any, breaches: Any,
 ) -> None:  # fmt: skip
     """The parent's equity at every close of rows ``start`` to ``end``; its peak and drawdown."""
@@ -237,8 +273,12 @@ def close_wallet(
 
 
 @kernel
-def find_segment_end(row: int, rows: int, block: int, ts: Any, next_funding: int, clock: Any, run: Any) -> int:
-    """The first row after ``row`` before which something concerns everybody: a mark, a new day, a funding stamp."""
+def find_segment_end(
+    row: int, rows: int, block: int, ts: Any, next_funding: Any, clock: Any, run: Any
+) -> int:
+    """The first row after ``row`` before which something concerns everybody: a mark, a new day, a funding
+    stamp.
+    """
     k = row
     while True:
         if ts[block + k] + run.interval_ms >= clock.next_mark:
@@ -254,11 +294,16 @@ def find_segment_end(row: int, rows: int, block: int, ts: Any, next_funding: int
 @kernel
 def execute_block(
     block: int, rows: int, ts: Any, opens: Any, highs: Any, lows: Any, volume: Any, mark: Any, before: Any,
-    funding_ts: Any, funding_symbol: Any, funding_rate: Any, tier_volumes: Any, tier_rates: Any, symbol_rules: Any,
-    slot_rules: Any, agent_rules: Any, runs: Any, panel_agents: Any, clocks: Any, slots: Any, agents: Any, wallets: Any,
-    held: Any, volumes: Any, fee_now: Any, cursors: Any, work: Any, sig_row: Any, sig_target: Any, sig_count: Any,
-    wake: Any, exits: Any, extremes: Any, net_rows: Any, net_done: Any, equity_rows: Any, todo: Any, leaving: Any, fills: Any,
-    rejections: Any, breaches: Any, payments: Any, mark_ts: Any, agent_marks: Any, wallet_marks: Any, positions: Any,
+    funding_ts: Any, funding_symbol: Any, funding_rate: Any, tier_volumes: Any, tier_rates: Any,
+    symbol_rules: Any,
+    slot_rules: Any, agent_rules: Any, runs: Any, panel_agents: Any, clocks: Any, slots: Any, agents: Any,
+    wallets: Any,
+    held: Any, volumes: Any, fee_now: Any, cursors: Any, work: Any, sig_row: Any, sig_target: Any,
+    sig_count: Any,
+    wake: Any, exits: Any, used: Any, extremes: Any, net_rows: Any, net_done: Any, equity_rows: Any,
+    todo: Any, leaving: Any, fills: Any,
+    rejections: Any, breaches: Any, payments: Any, mark_ts: Any, agent_marks: Any, wallet_marks: Any,
+    positions: Any,
 ) -> int:  # fmt: skip
     """Trade bars ``block`` to ``block + rows``; returns FULL when it stopped because an output table is full.
 
@@ -273,7 +318,7 @@ def execute_block(
     single_wallet = run.shared_wallet != 0
     n_stamps = funding_ts.shape[0]
     if cursor.row == 0 and cursor.in_segment == 0:
-        find_extremes(block, rows, highs, lows, mark, extremes)
+        find_extremes(block, rows, used, highs, lows, mark, extremes)
     while cursor.row < rows:
         row = cursor.row
         if cursor.in_segment == 0:
@@ -287,7 +332,8 @@ def execute_block(
                 return FULL
             while clock.next_mark <= ts[i]:
                 write_mark(
-                    cursor.marks, clock.next_mark, i, mark, before, run, symbol_rules, slot_rules, agent_rules, slots, agents,
+                    cursor.marks, clock.next_mark, i, mark, before, run, symbol_rules, slot_rules,
+                    agent_rules, slots, agents,
                     wallets, held, mark_ts, agent_marks, wallet_marks, positions,
                 )  # fmt: skip
                 cursor.marks += 1
@@ -298,7 +344,8 @@ def execute_block(
                 if single_wallet:
                     keep_net(net_rows, net_done, net_rows.shape[0] - 1, wallets[0].cash / ATOMS, row)
                 pay_funding(
-                    i, cursor.funding, ts, mark, before, funding_symbol, funding_rate, clock, run, cursor, symbol_rules,
+                    i, cursor.funding, ts, mark, before, funding_symbol, funding_rate, clock, run, cursor,
+                    symbol_rules,
                     slot_rules, agent_rules, slots, agents, wallets, payments, funding_ts,
                 )  # fmt: skip
                 cursor.funding += 1
@@ -338,7 +385,8 @@ def execute_block(
                         slots[slot].signal = sig_target[slot, done]
                         work[slot].signals_done = done + 1
                     decide(
-                        slot, i, ts, mark, before, clock, run, cursor, symbol_rules, slot_rules, agent_rules, slots, agents,
+                        slot, i, ts, mark, before, clock, run, cursor, symbol_rules, slot_rules, agent_rules,
+                        slots, agents,
                         rejections,
                     )  # fmt: skip
                 for k in range(n_todo):
@@ -347,19 +395,24 @@ def execute_block(
                     held_before = st.lots
                     if st.order_lots != 0:
                         fill_at_open(
-                            slot, i, row, ts, opens, volume, mark, before, wake, clock, run, cursor, symbol_rules, slot_rules,
-                            agent_rules, slots, agents, wallets, held, fee_now, volumes, fills, rejections, net_rows, net_done,
+                            slot, i, row, ts, opens, volume, mark, before, wake, clock, run, cursor,
+                            symbol_rules, slot_rules,
+                            agent_rules, slots, agents, wallets, held, fee_now, volumes, fills, rejections,
+                            net_rows, net_done,
                         )  # fmt: skip
                     if st.lots != 0:
                         follow(
-                            slot, i, row, block, segment_end, ts, opens, highs, lows, mark, wake, exits, extremes, sig_row, sig_count,
-                            clock, run, cursor, symbol_rules, slot_rules, agent_rules, slots, work, agents, breaches,
+                            slot, i, row, block, segment_end, ts, opens, highs, lows, mark, wake, exits,
+                            extremes, sig_row, sig_count,
+                            clock, run, cursor, symbol_rules, slot_rules, agent_rules, slots, work, agents,
+                            breaches,
                         )  # fmt: skip
                     else:
                         work[slot].exit_bar = NO_EXIT
                         if held_before != 0 and agent_rules[slot_rules[slot].agent].single != 0:
                             mark_single(
-                                slot, i, ts, mark, clock, run, cursor, symbol_rules, slot_rules, agent_rules, slots, agents,
+                                slot, i, ts, mark, clock, run, cursor, symbol_rules, slot_rules, agent_rules,
+                                slots, agents,
                                 breaches,
                             )  # fmt: skip
                 n_leaving = collect(exits[row], n_slots, first, leaving)
@@ -369,13 +422,16 @@ def execute_block(
                         continue
                     work[slot].exit_bar = NO_EXIT
                     fill_exit(
-                        slot, i, row, work[slot].exit_reason, work[slot].exit_reference, ts, volume, wake, clock, run, cursor,
-                        symbol_rules, slot_rules, agent_rules, slots, agents, wallets, held, fee_now, volumes, fills,
+                        slot, i, row, work[slot].exit_reason, work[slot].exit_reference, ts, volume, wake,
+                        clock, run, cursor,
+                        symbol_rules, slot_rules, agent_rules, slots, agents, wallets, held, fee_now,
+                        volumes, fills,
                         rejections, net_rows, net_done,
                     )  # fmt: skip
                     if agent_rules[slot_rules[slot].agent].single != 0:
                         mark_single(
-                            slot, i, ts, mark, clock, run, cursor, symbol_rules, slot_rules, agent_rules, slots, agents,
+                            slot, i, ts, mark, clock, run, cursor, symbol_rules, slot_rules, agent_rules,
+                            slots, agents,
                             breaches,
                         )  # fmt: skip
                 for k in range(words):
@@ -383,7 +439,8 @@ def execute_block(
                     exits[row, k] = ZERO
             for k in range(panel_agents.shape[0]):
                 close_panel_agent(
-                    panel_agents[k], i, row, ts, mark, before, wake, clock, run, cursor, symbol_rules, slot_rules, agent_rules,
+                    panel_agents[k], i, row, ts, mark, before, wake, clock, run, cursor, symbol_rules,
+                    slot_rules, agent_rules,
                     slots, agents, breaches,
                 )  # fmt: skip
             clock.turn += 1
@@ -395,20 +452,36 @@ def execute_block(
         last = block + row - 1
         if single_wallet:
             close_wallet(
-                cursor.segment_start, row, block, ts, mark, clock, run, cursor, symbol_rules, wallets, held, net_rows,
+                cursor.segment_start, row, block, ts, mark, clock, run, cursor, symbol_rules, wallets, held,
+                net_rows,
                 net_done, equity_rows, breaches,
             )  # fmt: skip
         if ts[last] + run.interval_ms >= clock.next_mark:
             at = (ts[last] + run.interval_ms) // run.mark_ms * run.mark_ms
             write_mark(
-                cursor.marks, at, last + 1, mark, before, run, symbol_rules, slot_rules, agent_rules, slots, agents, wallets,
+                cursor.marks, at, last + 1, mark, before, run, symbol_rules, slot_rules, agent_rules, slots,
+                agents, wallets,
                 held, mark_ts, agent_marks, wallet_marks, positions,
             )  # fmt: skip
-            after_mark(last, cursor.marks, ts, clock, run, cursor, agent_rules, agents, agent_marks, wallets, wallet_marks, breaches)
+            after_mark(
+                last,
+                cursor.marks,
+                ts,
+                clock,
+                run,
+                cursor,
+                agent_rules,
+                agents,
+                agent_marks,
+                wallets,
+                wallet_marks,
+                breaches,
+            )
             cursor.marks += 1
             clock.next_mark = at + run.mark_ms
 
-    # Hand over what the last bar of the block decided, and who must be woken at the first bar of the next one.
+    # Hand over what the last bar of the block decided, and who must be woken at the first bar of the next
+    # one.
     for slot in range(n_slots):
         done = work[slot].signals_done
         if done < sig_count[slot]:

@@ -1,14 +1,16 @@
-"""Following open positions: when an exit rule fires, and equity, drawdown and leverage at every close in between."""
+"""Following open positions: when an exit rule fires, and equity, drawdown and leverage at every close in
+between.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from trading.quant.engine.jit import inlined, kernel
 
 from trading.quant.engine.bits import set_bit
 from trading.quant.engine.codes import BreachKind, FillReason
+from trading.quant.engine.jit import inlined, kernel
 from trading.quant.engine.kernel_orders import ATOMS, LIQUIDATION, TAKE_PROFIT
 
 STOP_LOSS = int(FillReason.STOP_LOSS)
@@ -24,7 +26,16 @@ LOOSER = 1.0 + 1e-12  # the filter before the exact drawdown must never be the s
 
 @kernel
 def log_breach(
-    kind: int, a: int, value: float, limit: float, i: int, ts: Any, clock: Any, run: Any, cursor: Any, breaches: Any
+    kind: int,
+    a: int,
+    value: float,
+    limit: float,
+    i: int,
+    ts: Any,
+    clock: Any,
+    run: Any,
+    cursor: Any,
+    breaches: Any,
 ) -> None:
     if run.keep_log == 0:
         return
@@ -55,7 +66,16 @@ def mark_close(
     if who.breached == 0 and limit < np.inf and gross > limit * equity:
         who.breached = 1
         log_breach(
-            AGENT_LEVERAGE, a, gross / equity if equity > 0.0 else np.inf, limit, i, ts, clock, run, cursor, breaches
+            AGENT_LEVERAGE,
+            a,
+            gross / equity if equity > 0.0 else np.inf,
+            limit,
+            i,
+            ts,
+            clock,
+            run,
+            cursor,
+            breaches,
         )
     if equity <= 0.0 and who.bankrupt == 0:
         who.bankrupt = 1
@@ -63,9 +83,13 @@ def mark_close(
 
 
 @kernel
-def find_extremes(block: int, rows: int, highs: Any, lows: Any, mark: Any, extremes: Any) -> None:
-    """Lowest low, highest high, lowest and highest close of each whole chunk of a block; missing bars count for nothing."""
+def find_extremes(block: int, rows: int, used: Any, highs: Any, lows: Any, mark: Any, extremes: Any) -> None:
+    """Lowest low, highest high, lowest and highest close of each whole chunk of a block; missing bars count
+    for nothing.
+    """
     for s in range(mark.shape[0]):
+        if used[s] == 0:
+            continue
         low = lows[s, block : block + rows]
         high = highs[s, block : block + rows]
         close = mark[s, block : block + rows]
@@ -91,7 +115,8 @@ def find_extremes(block: int, rows: int, highs: Any, lows: Any, mark: Any, extre
 
 @inlined
 def mark_single(
-    slot: int, i: int, ts: Any, mark: Any, clock: Any, run: Any, cursor: Any, symbol_rules: Any, slot_rules: Any,
+    slot: int, i: int, ts: Any, mark: Any, clock: Any, run: Any, cursor: Any, symbol_rules: Any,
+    slot_rules: Any,
     agent_rules: Any, slots: Any, agents: Any, breaches: Any,
 ) -> None:  # fmt: skip
     """``mark_close`` for an agent of one slot."""
@@ -111,8 +136,10 @@ def stop_kind(hit: float, liquidation: float, stop: float) -> int:
 
 @inlined
 def follow_long(
-    slot: int, i: int, end: int, single: int, block: int, extremes: Any, ts: Any, opens: Any, highs: Any, lows: Any, mark: Any, clock: Any, run: Any,
-    cursor: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, work: Any, agents: Any, breaches: Any,
+    slot: int, i: int, end: int, single: int, block: int, extremes: Any, ts: Any, opens: Any, highs: Any,
+    lows: Any, mark: Any, clock: Any, run: Any,
+    cursor: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, work: Any, agents: Any,
+    breaches: Any,
 ) -> None:  # fmt: skip
     """Walk a long position from bar ``i`` until ``end`` or until a bar that hits one of its levels."""
     st = slots[slot]
@@ -210,8 +237,10 @@ def follow_long(
 
 @inlined
 def follow_short(
-    slot: int, i: int, end: int, single: int, block: int, extremes: Any, ts: Any, opens: Any, highs: Any, lows: Any, mark: Any, clock: Any, run: Any,
-    cursor: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, work: Any, agents: Any, breaches: Any,
+    slot: int, i: int, end: int, single: int, block: int, extremes: Any, ts: Any, opens: Any, highs: Any,
+    lows: Any, mark: Any, clock: Any, run: Any,
+    cursor: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, work: Any, agents: Any,
+    breaches: Any,
 ) -> None:  # fmt: skip
     """The mirror image of ``follow_long``."""
     st = slots[slot]
@@ -309,8 +338,10 @@ def follow_short(
 
 @inlined
 def follow(
-    slot: int, i: int, row: int, block: int, segment_end: int, ts: Any, opens: Any, highs: Any, lows: Any, mark: Any,
-    wake: Any, exits: Any, extremes: Any, sig_row: Any, sig_count: Any, clock: Any, run: Any, cursor: Any, symbol_rules: Any,
+    slot: int, i: int, row: int, block: int, segment_end: int, ts: Any, opens: Any, highs: Any, lows: Any,
+    mark: Any,
+    wake: Any, exits: Any, extremes: Any, sig_row: Any, sig_count: Any, clock: Any, run: Any, cursor: Any,
+    symbol_rules: Any,
     slot_rules: Any, agent_rules: Any, slots: Any, work: Any, agents: Any, breaches: Any,
 ) -> None:  # fmt: skip
     """Walk the slot's position as far as nothing else can change it, and ask to be woken there.
@@ -320,13 +351,25 @@ def follow(
     st = slots[slot]
     single = agent_rules[slot_rules[slot].agent].single
     work[slot].exit_bar = NO_EXIT
-    end = segment_end
+    end: Any = segment_end
     if st.order_lots != 0:
         end = row + 1
         if st.order_reason != 0:  # a rule exit under way: nothing more to look for
             if single != 0:
                 mark_single(
-                    slot, i, ts, mark, clock, run, cursor, symbol_rules, slot_rules, agent_rules, slots, agents, breaches
+                    slot,
+                    i,
+                    ts,
+                    mark,
+                    clock,
+                    run,
+                    cursor,
+                    symbol_rules,
+                    slot_rules,
+                    agent_rules,
+                    slots,
+                    agents,
+                    breaches,
                 )
             return
     done = work[slot].signals_done
@@ -334,18 +377,20 @@ def follow(
         end = min(end, np.int64(sig_row[slot, done]) + 1)
     limit = slot_rules[slot].time_limit
     if limit > 0:
-        due = max(st.entry_bar + limit - clock.bars - block, row + 1)
+        due: Any = max(st.entry_bar + limit - clock.bars - block, row + 1)
         if due <= end:
             end = due
             set_bit(wake[due], slot)
     if st.lots > 0:
         follow_long(
-            slot, i, block + end, single, block, extremes, ts, opens, highs, lows, mark, clock, run, cursor, symbol_rules, slot_rules,
+            slot, i, block + end, single, block, extremes, ts, opens, highs, lows, mark, clock, run, cursor,
+            symbol_rules, slot_rules,
             agent_rules, slots, work, agents, breaches,
         )  # fmt: skip
     else:
         follow_short(
-            slot, i, block + end, single, block, extremes, ts, opens, highs, lows, mark, clock, run, cursor, symbol_rules, slot_rules,
+            slot, i, block + end, single, block, extremes, ts, opens, highs, lows, mark, clock, run, cursor,
+            symbol_rules, slot_rules,
             agent_rules, slots, work, agents, breaches,
         )  # fmt: skip
     if work[slot].exit_bar >= 0:

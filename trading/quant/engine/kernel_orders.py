@@ -1,6 +1,8 @@
-"""Orders: from a target to an order, from an order to a fill, and the books of agent and wallet that a fill moves.
+"""Orders: from a target to an order, from an order to a fill, and the books of agent and wallet that a fill
+moves.
 
-Every function works on the records of ``layout``; ``i`` is the bar within this run, ``row`` the bar within its block.
+Every function works on the records of ``layout``; ``i`` is the bar within this run, ``row`` the bar within
+its block.
 """
 
 from __future__ import annotations
@@ -9,10 +11,10 @@ import math
 from typing import Any
 
 import numpy as np
-from trading.quant.engine.jit import inlined, kernel
 
 from trading.quant.engine.bits import set_bit
 from trading.quant.engine.codes import FillReason, InstrumentKind, RejectionReason
+from trading.quant.engine.jit import inlined, kernel
 
 ATOMS = 1e8
 OFF = 1e300  # a ceiling that never binds; infinity times a zero equity would be NaN
@@ -42,18 +44,18 @@ TICK_TOO_SMALL = int(RejectionReason.TICK_TOO_SMALL)
 
 
 @inlined
-def atoms(amount: float) -> int:
+def atoms(amount: float) -> Any:
     """An amount as whole 1e-8 units, half to even."""
     return np.int64(np.rint(amount * ATOMS))
 
 
 @inlined
-def previous_close(mark: Any, before: Any, s: int, i: int) -> float:
+def previous_close(mark: Any, before: Any, s: int, i: int) -> Any:
     return mark[s, i - 1] if i > 0 else before[s]
 
 
 @inlined
-def tick_price(rule: Any, price: float, side: int) -> float:
+def tick_price(rule: Any, price: float, side: int) -> Any:
     """The price on the tick grid, a buy rounded up and a sell rounded down."""
     ticks = price * rule.tick_pow / rule.tick_whole
     ticks = np.ceil(ticks - ROUNDING) if side > 0 else np.floor(ticks + ROUNDING)
@@ -61,7 +63,7 @@ def tick_price(rule: Any, price: float, side: int) -> float:
 
 
 @inlined
-def impact_frac(rule: Any, lots: int, volume: float) -> float:
+def impact_frac(rule: Any, lots: int, volume: float) -> Any:
     """Square-root impact of so many lots in a bar of this volume, as a fraction of the price."""
     share = 1.0
     if volume > 0.0:
@@ -102,8 +104,16 @@ def log_rejection(
 
 @kernel
 def agent_equity(
-    a: int, i: int, agent_rules: Any, slot_rules: Any, symbol_rules: Any, agents: Any, slots: Any, mark: Any, before: Any
-) -> float:
+    a: int,
+    i: int,
+    agent_rules: Any,
+    slot_rules: Any,
+    symbol_rules: Any,
+    agents: Any,
+    slots: Any,
+    mark: Any,
+    before: Any,
+) -> Any:
     """Cash and positions at the closes before bar ``i``."""
     who = agent_rules[a]
     equity = agents[a].cash / ATOMS
@@ -145,25 +155,66 @@ def decide(
     sign = 1 if target > 0.0 else -1
     base = who.draw
     if run.equity_sizing != 0:
-        base = agent_equity(rules.agent, i, agent_rules, slot_rules, symbol_rules, agents, slots, mark, before)
+        base = agent_equity(
+            rules.agent, i, agent_rules, slot_rules, symbol_rules, agents, slots, mark, before
+        )
     price = previous_close(mark, before, s, i)
     exact = max(0.0, abs(target) * who.leverage * base / (price * rule.lot_value))
     want = np.int64(np.floor(exact + ROUNDING))
     if st.order_lots != 0 and st.order_reason != SIGNAL:
         if target != 0.0:
             log_rejection(
-                EXIT_PENDING, exact, 0.0, sign, slot, i, ts, clock, run, cursor, slot_rules, symbol_rules, agents, rejections
+                EXIT_PENDING,
+                exact,
+                0.0,
+                sign,
+                slot,
+                i,
+                ts,
+                clock,
+                run,
+                cursor,
+                slot_rules,
+                symbol_rules,
+                agents,
+                rejections,
             )
         return
     st.order_lots = 0
     if want == 0 and target != 0.0:
         log_rejection(
-            LOT_TOO_SMALL, exact, 0.0, sign, slot, i, ts, clock, run, cursor, slot_rules, symbol_rules, agents, rejections
+            LOT_TOO_SMALL,
+            exact,
+            0.0,
+            sign,
+            slot,
+            i,
+            ts,
+            clock,
+            run,
+            cursor,
+            slot_rules,
+            symbol_rules,
+            agents,
+            rejections,
         )
     desired = sign * want
     if desired != 0 and st.lots == 0 and g - 1 < st.cooldown_until:
         log_rejection(
-            COOLDOWN, exact, 0.0, sign, slot, i, ts, clock, run, cursor, slot_rules, symbol_rules, agents, rejections
+            COOLDOWN,
+            exact,
+            0.0,
+            sign,
+            slot,
+            i,
+            ts,
+            clock,
+            run,
+            cursor,
+            slot_rules,
+            symbol_rules,
+            agents,
+            rejections,
         )
         return
     delta = desired - st.lots
@@ -172,7 +223,8 @@ def decide(
     side = 1 if delta > 0 else -1
     if desired != 0 and abs(delta) * rule.lot_value * price < rule.min_notional:
         log_rejection(
-            MIN_NOTIONAL, float(abs(delta)), 0.0, side, slot, i, ts, clock, run, cursor, slot_rules, symbol_rules, agents,
+            MIN_NOTIONAL, float(abs(delta)), 0.0, side, slot, i, ts, clock, run, cursor, slot_rules,
+            symbol_rules, agents,
             rejections,
         )  # fmt: skip
         return
@@ -184,7 +236,8 @@ def decide(
 @inlined
 def headroom(
     slot: int, i: int, side: int, opening: int, closing: int, price: float, mark: Any, before: Any, run: Any,
-    symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, agents: Any, wallets: Any, held: Any, fee_now: Any,
+    symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, agents: Any, wallets: Any, held: Any,
+    fee_now: Any,
 ) -> tuple[int, int]:  # fmt: skip
     """How many of ``opening`` lots may be opened, and which rule binds (-1: none)."""
     st = slots[slot]
@@ -193,7 +246,7 @@ def headroom(
     rule = symbol_rules[s]
     who = agent_rules[a]
     w = who.wallet
-    allowed = opening
+    allowed: Any = opening
     why = -1
     own = st.lots + side * closing  # what stays after the closing part: 0 when reversing
 
@@ -206,7 +259,8 @@ def headroom(
         allowed = max(0, np.int64(room))
         why = POSITION_LIMIT
 
-    # Balance: equity after the fill must cover the initial margin of everything the agent holds (spot: all of it).
+    # Balance: equity after the fill must cover the initial margin of everything the agent holds (spot: all of
+    # it).
     rate = fee_now[w, rule.kind, 1]
     lot_price = rule.lot_value * price
     cash = agents[a].cash / ATOMS
@@ -277,8 +331,10 @@ def headroom(
 
 @inlined
 def book(
-    slot: int, i: int, row: int, side: int, lots: int, price: float, reference: float, impact: float, maker: int,
-    reason: int, ts: Any, clock: Any, run: Any, cursor: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any,
+    slot: int, i: int, row: int, side: int, lots: int, price: float, reference: float, impact: float,
+    maker: int,
+    reason: int, ts: Any, clock: Any, run: Any, cursor: Any, symbol_rules: Any, slot_rules: Any,
+    agent_rules: Any,
     slots: Any, agents: Any, wallets: Any, held: Any, fee_now: Any, volumes: Any, fills: Any, net_rows: Any,
     net_done: Any,
 ) -> None:  # fmt: skip
@@ -372,8 +428,10 @@ def book(
 
 @inlined
 def fill_at_open(
-    slot: int, i: int, row: int, ts: Any, opens: Any, volume: Any, mark: Any, before: Any, wake: Any, clock: Any,
-    run: Any, cursor: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, agents: Any, wallets: Any,
+    slot: int, i: int, row: int, ts: Any, opens: Any, volume: Any, mark: Any, before: Any, wake: Any,
+    clock: Any,
+    run: Any, cursor: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, agents: Any,
+    wallets: Any,
     held: Any, fee_now: Any, volumes: Any, fills: Any, rejections: Any, net_rows: Any, net_done: Any,
 ) -> None:  # fmt: skip
     """Trade what this bar allows of the slot's order; what remains asks to be woken at the next bar."""
@@ -391,7 +449,8 @@ def fill_at_open(
     if part < lots and st.noted == 0:
         st.noted = 1
         log_rejection(
-            PARTICIPATION if part > 0 else NO_VOLUME, float(lots), float(part), side, slot, i, ts, clock, run, cursor,
+            PARTICIPATION if part > 0 else NO_VOLUME, float(lots), float(part), side, slot, i, ts, clock,
+            run, cursor,
             slot_rules, symbol_rules, agents, rejections,
         )  # fmt: skip
     if part == 0:
@@ -401,7 +460,8 @@ def fill_at_open(
     paid = tick_price(rule, price * (1.0 + side * (rule.half_spread + impact)), side)
     if paid <= 0.0:
         log_rejection(
-            TICK_TOO_SMALL, float(lots), 0.0, side, slot, i, ts, clock, run, cursor, slot_rules, symbol_rules, agents,
+            TICK_TOO_SMALL, float(lots), 0.0, side, slot, i, ts, clock, run, cursor, slot_rules,
+            symbol_rules, agents,
             rejections,
         )  # fmt: skip
         st.order_lots = 0
@@ -410,7 +470,8 @@ def fill_at_open(
     opening = part - closing
     if opening > 0:
         allowed, why = headroom(
-            slot, i, side, opening, closing, paid, mark, before, run, symbol_rules, slot_rules, agent_rules, slots,
+            slot, i, side, opening, closing, paid, mark, before, run, symbol_rules, slot_rules, agent_rules,
+            slots,
             agents, wallets, held, fee_now,
         )  # fmt: skip
         if allowed < opening:
@@ -425,7 +486,8 @@ def fill_at_open(
             impact = impact_frac(rule, part, traded)
             paid = tick_price(rule, price * (1.0 + side * (rule.half_spread + impact)), side)
     book(
-        slot, i, row, side, part, paid, price, impact, 0, reason, ts, clock, run, cursor, symbol_rules, slot_rules,
+        slot, i, row, side, part, paid, price, impact, 0, reason, ts, clock, run, cursor, symbol_rules,
+        slot_rules,
         agent_rules, slots, agents, wallets, held, fee_now, volumes, fills, net_rows, net_done,
     )  # fmt: skip
     st.order_lots -= side * part
@@ -437,11 +499,15 @@ def fill_at_open(
 
 @inlined
 def fill_exit(
-    slot: int, i: int, row: int, reason: int, reference: float, ts: Any, volume: Any, wake: Any, clock: Any, run: Any,
-    cursor: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, agents: Any, wallets: Any, held: Any,
+    slot: int, i: int, row: int, reason: int, reference: float, ts: Any, volume: Any, wake: Any, clock: Any,
+    run: Any,
+    cursor: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, agents: Any, wallets: Any,
+    held: Any,
     fee_now: Any, volumes: Any, fills: Any, rejections: Any, net_rows: Any, net_done: Any,
 ) -> None:  # fmt: skip
-    """Close the slot's position at a level that the bar has reached; what its volume does not allow goes on next bar."""
+    """Close the slot's position at a level that the bar has reached; what its volume does not allow goes on
+    next bar.
+    """
     st = slots[slot]
     s = slot_rules[slot].symbol
     rule = symbol_rules[s]
@@ -457,7 +523,8 @@ def fill_exit(
         if part < lots:
             st.noted = 1
             log_rejection(
-                PARTICIPATION if part > 0 else NO_VOLUME, float(lots), float(part), side, slot, i, ts, clock, run, cursor,
+                PARTICIPATION if part > 0 else NO_VOLUME, float(lots), float(part), side, slot, i, ts, clock,
+                run, cursor,
                 slot_rules, symbol_rules, agents, rejections,
             )  # fmt: skip
     maker = 1 if reason == TAKE_PROFIT else 0
@@ -469,8 +536,10 @@ def fill_exit(
     paid = tick_price(rule, reference * (1.0 + side * slip), side)
     if part > 0 and paid > 0.0:
         book(
-            slot, i, row, side, part, paid, reference, impact, maker, reason, ts, clock, run, cursor, symbol_rules,
-            slot_rules, agent_rules, slots, agents, wallets, held, fee_now, volumes, fills, net_rows, net_done,
+            slot, i, row, side, part, paid, reference, impact, maker, reason, ts, clock, run, cursor,
+            symbol_rules,
+            slot_rules, agent_rules, slots, agents, wallets, held, fee_now, volumes, fills, net_rows,
+            net_done,
         )  # fmt: skip
         st.order_lots -= side * part
     if st.lots == 0:

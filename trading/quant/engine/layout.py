@@ -1,14 +1,17 @@
 """Memory layout of the kernels: what is fixed for a run, and what changes (and is saved between runs).
 
-A *slot* is one position: (agent, symbol). A SINGLE agent has one slot, a PANEL agent one per symbol. Quantities are
-counted in whole lots and cash in whole 1e-8 units ("atoms"), so sums are exact in whatever order they are taken.
+A *slot* is one position: (agent, symbol). A SINGLE agent has one slot, a PANEL agent one per symbol.
+Quantities are
+counted in whole lots and cash in whole 1e-8 units ("atoms"), so sums are exact in whatever order they are
+taken.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-#: Fixed per symbol. Prices are ``k * tick_whole / tick_pow``, quantities ``k * lot_whole / lot_pow``; ``lot_value`` is base units
+#: Fixed per symbol. Prices are ``k * tick_whole / tick_pow``, quantities ``k * lot_whole / lot_pow``;
+#: ``lot_value`` is base units
 #: per lot (lot x multiplier), ``impact`` is coefficient x daily volatility x sqrt(interval / day).
 SYMBOL_RULES = np.dtype(
     [
@@ -32,7 +35,8 @@ SLOT_RULES = np.dtype(
 #: Fixed per agent. ``single`` is 1 for one slot; ``max_leverage`` is infinite when off.
 AGENT_RULES = np.dtype(
     [
-        ("first_slot", "i8"), ("n_slots", "i8"), ("wallet", "i8"), ("single", "i8"), ("draw", "f8"), ("draw_atoms", "i8"),
+        ("first_slot", "i8"), ("n_slots", "i8"), ("wallet", "i8"), ("single", "i8"), ("draw", "f8"),
+        ("draw_atoms", "i8"),
         ("leverage", "f8"), ("max_leverage", "f8"),
     ],
     align=True,
@@ -42,14 +46,18 @@ AGENT_RULES = np.dtype(
 RUN_RULES = np.dtype(
     [
         ("interval_ms", "i8"), ("mark_ms", "i8"), ("shared_wallet", "i8"), ("equity_sizing", "i8"),
-        ("keep_log", "i8"), ("bankroll", "f8"), ("gross_ceiling", "f8"), ("net_ceiling", "f8"), ("leverage_ceiling", "f8"),
-        ("has_ceilings", "i8"), ("max_open_positions", "i8"), ("drawdown_alert", "f8"), ("utilisation_alert", "f8"),
+        ("keep_log", "i8"), ("bankroll", "f8"), ("gross_ceiling", "f8"), ("net_ceiling", "f8"),
+        ("leverage_ceiling", "f8"),
+        ("has_ceilings", "i8"), ("max_open_positions", "i8"), ("drawdown_alert", "f8"), ("utilisation_alert",
+        "f8"),
     ],
     align=True,
 )  # fmt: skip
 
-#: Saved per slot. ``order_lots`` is what is still to be traded (signed), ``signal`` a target that the last bar decided (NaN: none).
-#: ``best`` is the most favourable price since entry, ``noted`` marks that this order's volume shortage has been logged.
+#: Saved per slot. ``order_lots`` is what is still to be traded (signed), ``signal`` a target that the last
+#: bar decided (NaN: none).
+#: ``best`` is the most favourable price since entry, ``noted`` marks that this order's volume shortage has
+#: been logged.
 SLOT_STATE = np.dtype(
     [
         ("lots", "i8"), ("cost", "i8"), ("entry_bar", "i8"), ("cooldown_until", "i8"), ("order_lots", "i8"),
@@ -61,8 +69,10 @@ SLOT_STATE = np.dtype(
 
 AGENT_STATE = np.dtype(
     [
-        ("cash", "i8"), ("realised", "i8"), ("fees", "i8"), ("funding", "i8"), ("spread", "i8"), ("impact", "i8"),
-        ("peak", "f8"), ("drawdown", "f8"), ("fills", "i8"), ("trades", "i8"), ("wins", "i8"), ("rejections", "i8"),
+        ("cash", "i8"), ("realised", "i8"), ("fees", "i8"), ("funding", "i8"), ("spread", "i8"), ("impact",
+        "i8"),
+        ("peak", "f8"), ("drawdown", "f8"), ("fills", "i8"), ("trades", "i8"), ("wins", "i8"), ("rejections",
+        "i8"),
         ("breached", "i8"), ("bankrupt", "i8"),
     ],
     align=True,
@@ -78,14 +88,24 @@ WALLET_STATE = np.dtype(
 
 #: Saved once: how far the run has come. ``bars`` counts from the very first bar.
 CLOCK_STATE = np.dtype(
-    [("bars", "i8"), ("last_ts", "i8"), ("next_mark", "i8"), ("next_day", "i8"), ("day", "i8"), ("turn", "i8")], align=True
+    [
+        ("bars", "i8"),
+        ("last_ts", "i8"),
+        ("next_mark", "i8"),
+        ("next_day", "i8"),
+        ("day", "i8"),
+        ("turn", "i8"),
+    ],
+    align=True,
 )
 
 #: Not saved: where the kernel stands inside a run, and how full the output tables are.
 CURSOR = np.dtype(
     [
-        ("row", "i8"), ("in_segment", "i8"), ("segment_start", "i8"), ("segment_end", "i8"), ("funding", "i8"),
-        ("fills", "i8"), ("rejections", "i8"), ("breaches", "i8"), ("payments", "i8"), ("marks", "i8"), ("need", "i8"),
+        ("row", "i8"), ("in_segment", "i8"), ("segment_start", "i8"), ("segment_end", "i8"), ("funding",
+        "i8"),
+        ("fills", "i8"), ("rejections", "i8"), ("breaches", "i8"), ("payments", "i8"), ("marks", "i8"),
+        ("need", "i8"),
     ],
     align=True,
 )  # fmt: skip

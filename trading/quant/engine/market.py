@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,16 +30,22 @@ def _no_ints() -> Int64:
 class Market:
     """Candles of ``n_symbols`` symbols on ``n_bars`` common opening times.
 
-    ``ts_ms`` are opening times in UTC milliseconds, strictly rising, multiples of ``interval_ms`` apart (whole steps may
-    be missing). Prices are in the quote currency, volume in base units; all five have shape (n_bars, n_symbols) and
+    ``ts_ms`` are opening times in UTC milliseconds, strictly rising, multiples of ``interval_ms`` apart
+    (whole steps may
+    be missing). Prices are in the quote currency, volume in base units; all five have shape (n_bars,
+    n_symbols) and
     are kept column-contiguous (Fortran order; an array that already is so is not copied).
 
-    A symbol's missing bar is a row of NaN in all five: nothing fills, no signal step runs, a position stays marked at
-    the last close. Funding stamps (``funding_ts_ms`` sorted, ``funding_symbol`` as column index, ``funding_rate`` as a
-    fraction of notional; longs pay positive rates) apply at the opening of the first bar at or after the stamp, before any
+    A symbol's missing bar is a row of NaN in all five: nothing fills, no signal step runs, a position stays
+    marked at
+    the last close. Funding stamps (``funding_ts_ms`` sorted, ``funding_symbol`` as column index,
+    ``funding_rate`` as a
+    fraction of notional; longs pay positive rates) apply at the opening of the first bar at or after the
+    stamp, before any
     fill of that bar, on the position valued at the last close.
 
-    Raises MarketDataError for wrong shapes, unsorted times, partly missing bars, prices that are not positive,
+    Raises MarketDataError for wrong shapes, unsorted times, partly missing bars, prices that are not
+    positive,
     negative volume, or a high or low that does not bracket open and close.
     """
 
@@ -84,7 +91,9 @@ class Market:
         return int(self.ts_ms[-1]) + self.interval_ms if self.n_bars else 0
 
     def marks(self, before: Float64) -> Float64:
-        """Closes as (n_symbols, n_bars), a missing one being the last one known; ``before`` holds those before bar 0."""
+        """Closes as (n_symbols, n_bars), a missing one being the last one known; ``before`` holds those
+        before bar 0.
+        """
         closes: Float64 = self.close.T
         if not self.has_gaps:
             return closes
@@ -94,7 +103,9 @@ class Market:
         return np.ascontiguousarray(np.where(last >= 0, known, before[:, None]))
 
     def slice(self, start: int, stop: int | None = None) -> Market:
-        """Bars ``start:stop`` of this market as views; all funding stamps stay (the engine skips those it has paid)."""
+        """Bars ``start:stop`` of this market as views; all funding stamps stay (the engine skips those it has
+        paid).
+        """
         part = slice(start, stop)
         return Market(
             symbols=self.symbols,
@@ -117,7 +128,7 @@ class Market:
     ) -> Market:
         """A market from ``{symbol: {"open": ..., "high": ..., "low": ..., "close": ..., "volume": ...}}``."""
         symbols = tuple(columns)
-        arrays = {
+        arrays: dict[str, Any] = {
             name: np.asfortranarray(np.column_stack([columns[s][name] for s in symbols]))
             for name in ("open", "high", "low", "close", "volume")
         }
@@ -176,7 +187,8 @@ class Market:
             if wrong.any():
                 at = int(np.argmax(wrong))
                 raise MarketDataError(
-                    f"{symbol} row {at}: open {o[at]}, high {h[at]}, low {lo[at]}, close {c[at]}, volume {v[at]} is "
+                    f"{symbol} row {at}: open {o[at]}, high {h[at]}, low {lo[at]}, close {c[at]}, volume "
+                    f"{v[at]} is "
                     "no possible bar. Quarantine it or make it a row of NaN.",
                     row=at,
                 )

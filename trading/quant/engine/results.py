@@ -14,11 +14,16 @@ if TYPE_CHECKING:
 
 Table = npt.NDArray[np.void]
 
-#: One row a fill, in the order in which they happened. ``side`` +1 buy, -1 sell; ``qty`` is positive. ``notional`` and ``fee`` are the
-#: exact amounts that moved (whole 1e-8 units): cash changes by ``-side * notional - fee`` and by nothing else.
-#: ``reference`` is the bar's open, or the level of a stop or target. ``spread_cost + impact_cost`` is what the fill price lost
-#: against it (tick rounding counts as spread); ``realised`` is the profit of the closed part at average cost before fees;
-#: ``position`` is the agent's quantity in the symbol afterwards. ``reason`` is a FillReason, ``maker`` 1 or 0.
+#: One row a fill, in the order in which they happened. ``side`` +1 buy, -1 sell; ``qty`` is positive.
+#: ``notional`` and ``fee`` are the
+#: exact amounts that moved (whole 1e-8 units): cash changes by ``-side * notional - fee`` and by nothing
+#: else.
+#: ``reference`` is the bar's open, or the level of a stop or target. ``spread_cost + impact_cost`` is what
+#: the fill price lost
+#: against it (tick rounding counts as spread); ``realised`` is the profit of the closed part at average cost
+#: before fees;
+#: ``position`` is the agent's quantity in the symbol afterwards. ``reason`` is a FillReason, ``maker`` 1 or
+#: 0.
 FILL = np.dtype(
     [
         ("ts_ms", "i8"), ("bar", "i8"), ("agent", "i4"), ("symbol", "i4"), ("side", "i4"), ("reason", "i4"),
@@ -28,7 +33,8 @@ FILL = np.dtype(
     align=True,
 )  # fmt: skip
 
-#: One row an order refused (``permitted`` 0) or cut; ``wanted`` and ``permitted`` are positive quantities of the order.
+#: One row an order refused (``permitted`` 0) or cut; ``wanted`` and ``permitted`` are positive quantities of
+#: the order.
 REJECTION = np.dtype(
     [
         ("ts_ms", "i8"), ("bar", "i8"), ("agent", "i4"), ("symbol", "i4"), ("side", "i4"), ("reason", "i4"),
@@ -53,11 +59,13 @@ FUNDING = np.dtype(
 )  # fmt: skip
 
 #: An agent at a mark. ``equity = draw + realised + unrealised - fees + funding`` to the last 1e-8.
-#: Everything but equity, cash, unrealised, gross, net is cumulative since the start; ``trades`` counts closed positions.
+#: Everything but equity, cash, unrealised, gross, net is cumulative since the start; ``trades`` counts closed
+#: positions.
 #: ``peak_equity`` and ``max_drawdown`` (positive fraction) are at bar resolution.
 AGENT_MARK = np.dtype(
     [
-        ("equity", "f8"), ("cash", "f8"), ("realised", "f8"), ("unrealised", "f8"), ("gross", "f8"), ("net", "f8"),
+        ("equity", "f8"), ("cash", "f8"), ("realised", "f8"), ("unrealised", "f8"), ("gross", "f8"), ("net",
+        "f8"),
         ("fees", "f8"), ("spread_cost", "f8"), ("impact_cost", "f8"), ("funding", "f8"),
         ("peak_equity", "f8"), ("max_drawdown", "f8"),
         ("fills", "i8"), ("trades", "i8"), ("wins", "i8"), ("rejections", "i8"),
@@ -65,7 +73,8 @@ AGENT_MARK = np.dtype(
     align=True,
 )  # fmt: skip
 
-#: The parent at a mark: ``utilisation`` is gross exposure / bankroll, ``drawdown`` the one now, both positive fractions.
+#: The parent at a mark: ``utilisation`` is gross exposure / bankroll, ``drawdown`` the one now, both positive
+#: fractions.
 WALLET_MARK = np.dtype(
     [
         ("equity", "f8"), ("cash", "f8"), ("gross", "f8"), ("net", "f8"), ("utilisation", "f8"),
@@ -79,8 +88,10 @@ WALLET_MARK = np.dtype(
 class Marks:
     """Valuations at ``ts_ms`` (ends of UTC hours, or of whatever ``mark_every_ms`` says), at last closes.
 
-    ``agents`` has shape (n_marks, n_agents), ``parent`` (n_marks,), ``positions`` (n_marks, n_slots) in quantities: slot
-    k belongs to agent ``slot_agent[k]`` and symbol ``slot_symbol[k]`` (one slot for a SINGLE agent, n_symbols for a PANEL one).
+    ``agents`` has shape (n_marks, n_agents), ``parent`` (n_marks,), ``positions`` (n_marks, n_slots) in
+    quantities: slot
+    k belongs to agent ``slot_agent[k]`` and symbol ``slot_symbol[k]`` (one slot for a SINGLE agent, n_symbols
+    for a PANEL one).
     """
 
     ts_ms: npt.NDArray[np.int64]
@@ -99,7 +110,8 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The outcome of one pass. Concatenating the tables of ``run(bars[:k])`` and ``run(bars[k:], state)`` gives ``run(bars)``'s.
+    """The outcome of one pass. Concatenating the tables of ``run(bars[:k])`` and ``run(bars[k:], state)``
+    gives ``run(bars)``'s.
 
     ``marks`` are on the mark grid; ``final`` is one more mark at the close of the last bar.
     """
@@ -115,5 +127,7 @@ class Run:
 
 
 def money(value: float) -> Decimal:
-    """An amount of a fill, a payment or a mark as the Decimal it stands for: eight places, exact below 90 million."""
+    """An amount of a fill, a payment or a mark as the Decimal it stands for: eight places, exact below 90
+    million.
+    """
     return Decimal(repr(float(value))).quantize(Decimal("0.00000001"))

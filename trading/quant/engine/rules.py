@@ -1,4 +1,6 @@
-"""What binds the trading: the venue's rules per instrument, the agents' own rules, the parent wallet's ceilings."""
+"""What binds the trading: the venue's rules per instrument, the agents' own rules, the parent wallet's
+ceilings.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from trading.strategies.spec import Scope, StrategyFamily
 
 Float64 = npt.NDArray[np.float64]
 
-#: Cash is kept as a whole number of these per unit of quote currency: every amount has at most eight decimal places.
+#: Cash is kept as a whole number of these per unit of quote currency: every amount has at most eight decimal
+#: places.
 ATOMS_PER_UNIT = 100_000_000
 #: Beyond this the atoms no longer fit 64 bits with room to spare.
 LARGEST_BANKROLL = 10_000_000_000.0
@@ -26,10 +29,13 @@ LARGEST_BANKROLL = 10_000_000_000.0
 class InstrumentRules:
     """One symbol's venue rules.
 
-    ``tick`` and ``lot`` are the price and quantity steps (any finite decimals such as 0.1, 0.00001 or 25), in quote and
-    base units. ``min_notional`` is in quote units. ``maintenance_margin_rate`` and ``max_leverage`` matter for perpetuals
+    ``tick`` and ``lot`` are the price and quantity steps (any finite decimals such as 0.1, 0.00001 or 25), in
+    quote and
+    base units. ``min_notional`` is in quote units. ``maintenance_margin_rate`` and ``max_leverage`` matter
+    for perpetuals
     (spot has neither and cannot go short: negative targets count as zero). ``half_spread_bps`` NaN takes the
-    cost profile's. ``daily_volatility`` is the standard deviation of daily log returns, which scales the impact.
+    cost profile's. ``daily_volatility`` is the standard deviation of daily log returns, which scales the
+    impact.
     ``impact_coefficient`` NaN takes the cost profile's. ``multiplier`` is base units per contract.
     ``position_limit`` is the largest absolute position of one agent, in the units of ``lot``.
     """
@@ -72,8 +78,10 @@ class InstrumentRules:
 class ExitRules:
     """Rules that close an agent's position without its strategy; 0 or NaN turns a rule off.
 
-    Fractions are of the average entry price (stop, target) or of the best price since entry (trailing). A time limit
-    counts bars from the entry's bar on. After a rule exit no new position may open for ``cooldown_bars`` bars.
+    Fractions are of the average entry price (stop, target) or of the best price since entry (trailing). A
+    time limit
+    counts bars from the entry's bar on. After a rule exit no new position may open for ``cooldown_bars``
+    bars.
     """
 
     stop_loss_frac: float = 0.0
@@ -85,10 +93,13 @@ class ExitRules:
 
 @dataclass(frozen=True, slots=True)
 class AgentSpec:
-    """One agent: a genome on a symbol (SINGLE scope) or on all symbols (PANEL scope; ``symbol`` is then None).
+    """One agent: a genome on a symbol (SINGLE scope) or on all symbols (PANEL scope; ``symbol`` is then
+    None).
 
-    ``draw`` is the capital the agent holds from the parent, in quote units (at most eight decimal places). A target of 1
-    means ``leverage`` x draw (or x equity, see WalletRules.sizing) of notional. ``max_leverage`` (0 or NaN: off) cuts orders
+    ``draw`` is the capital the agent holds from the parent, in quote units (at most eight decimal places). A
+    target of 1
+    means ``leverage`` x draw (or x equity, see WalletRules.sizing) of notional. ``max_leverage`` (0 or NaN:
+    off) cuts orders
     that would take gross exposure / equity above it, and records a breach when the market does.
     """
 
@@ -105,10 +116,14 @@ class AgentSpec:
 class WalletRules:
     """The parent: its bankroll and the ceilings that couple its agents.
 
-    Ceilings are multiples of the parent's equity at the last closes and count what the agents hold: gross is the sum of all
-    absolute positions, net the absolute sum of signed ones. They bind orders that open or add; closing is always
-    allowed. NaN or infinity turns one off. ``market_caps_frac`` names symbols; ``market_cap_frac`` is for the others.
-    ``prior_volume_usd`` is the account's traded volume over the 30 days before the run, per instrument kind (spot, perpetual).
+    Ceilings are multiples of the parent's equity at the last closes and count what the agents hold: gross is
+    the sum of all
+    absolute positions, net the absolute sum of signed ones. They bind orders that open or add; closing is
+    always
+    allowed. NaN or infinity turns one off. ``market_caps_frac`` names symbols; ``market_cap_frac`` is for the
+    others.
+    ``prior_volume_usd`` is the account's traded volume over the 30 days before the run, per instrument kind
+    (spot, perpetual).
     """
 
     bankroll: float
@@ -151,7 +166,9 @@ class WalletRules:
 
 
 def decimal_step(value: float) -> tuple[int, int]:
-    """A step as (whole number, power of ten): 0.25 -> (25, 100). ``k * whole / power`` is then the nearest float."""
+    """A step as (whole number, power of ten): 0.25 -> (25, 100). ``k * whole / power`` is then the nearest
+    float.
+    """
     exact = Decimal(repr(value)).normalize()
     sign, digits, exponent = exact.as_tuple()
     whole = int("".join(map(str, digits)))
@@ -189,7 +206,8 @@ def agent_parameters(agent: AgentSpec, where: str) -> Float64:
     for parameter, value in zip(family.parameters, values, strict=True):
         if not parameter.low <= value <= parameter.high:
             raise AgentSpecError(
-                f"{where}: {parameter.name} is {value}; {family.key} allows {parameter.low} to {parameter.high}."
+                f"{where}: {parameter.name} is {value}; {family.key} allows {parameter.low} to "
+                f"{parameter.high}."
             )
         if parameter.kind == "integer" and value != math.floor(value):
             raise AgentSpecError(f"{where}: {parameter.name} is {value}; it must be a whole number.")

@@ -20,9 +20,11 @@ _DIGEST = 32
 
 @dataclass(frozen=True, slots=True)
 class EngineState:
-    """Everything a run needs to go on: positions, cash, orders, strategy states, volumes, peaks. Its size does not grow.
+    """Everything a run needs to go on: positions, cash, orders, strategy states, volumes, peaks. Its size
+    does not grow.
 
-    ``fingerprint`` identifies agents, rules and costs; going on with others is refused. Two states are equal when
+    ``fingerprint`` identifies agents, rules and costs; going on with others is refused. Two states are equal
+    when
     their bytes are.
     """
 
@@ -50,7 +52,12 @@ class EngineState:
         }
         head = json.dumps(header).encode()
         body = b"".join(
-            [_MAGIC, struct.pack("<I", len(head)), head, *(values.tobytes() for values in self.arrays.values())]
+            [
+                _MAGIC,
+                struct.pack("<I", len(head)),
+                head,
+                *(values.tobytes() for values in self.arrays.values()),
+            ]
         )
         return body + hashlib.sha256(body).digest()
 
@@ -61,7 +68,9 @@ class EngineState:
             raise EngineStateError("These bytes are no engine state.")
         body, digest = data[:-_DIGEST], data[-_DIGEST:]
         if hashlib.sha256(body).digest() != digest:
-            raise EngineStateError("The engine state is damaged (its checksum differs). Restore an earlier one.")
+            raise EngineStateError(
+                "The engine state is damaged (its checksum differs). Restore an earlier one."
+            )
         start = len(_MAGIC) + 4
         (size,) = struct.unpack_from("<I", body, len(_MAGIC))
         header = json.loads(body[start : start + size])
@@ -73,7 +82,11 @@ class EngineState:
         arrays: dict[str, npt.NDArray[Any]] = {}
         offset = start + size
         for name, description, shape in header["arrays"]:
-            dtype = np.dtype([tuple(f) for f in description]) if len(description) > 1 else np.dtype(description[0][1])
+            dtype = (
+                np.dtype([tuple(f) for f in description])
+                if len(description) > 1
+                else np.dtype(description[0][1])
+            )
             count = int(np.prod(shape))
             arrays[name] = np.frombuffer(body, dtype, count, offset).reshape(shape).copy()
             offset += count * dtype.itemsize

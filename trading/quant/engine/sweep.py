@@ -1,4 +1,6 @@
-"""``sweep``: many parameter sets of one family over the same bars, each in a wallet of its own, in bounded memory."""
+"""``sweep``: many parameter sets of one family over the same bars, each in a wallet of its own, in bounded
+memory.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,14 @@ from trading.quant.engine.errors import AgentSpecError, MarketDataError
 from trading.quant.engine.market import DAY_MS, Market
 from trading.quant.engine.prepared import Prepared, exit_columns, family_group, run_table, symbol_table
 from trading.quant.engine.results import AGENT_MARK, Table
-from trading.quant.engine.rules import AgentSpec, ExitRules, InstrumentRules, WalletRules, agent_parameters, to_atoms
+from trading.quant.engine.rules import (
+    AgentSpec,
+    ExitRules,
+    InstrumentRules,
+    WalletRules,
+    agent_parameters,
+    to_atoms,
+)
 from trading.quant.engine.runner import Pass
 from trading.strategies.spec import Scope, StrategyFamily
 
@@ -29,7 +38,9 @@ CHUNK = 128  # parameter sets traded together; bounds memory, and keeps their st
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """``final[p]`` is set p at the last close (see AGENT_MARK); ``equity`` has shape (n_marks, n_sets), at ``ts_ms``."""
+    """``final[p]`` is set p at the last close (see AGENT_MARK); ``equity`` has shape (n_marks, n_sets), at
+    ``ts_ms``.
+    """
 
     params: Float64
     final: Table
@@ -56,9 +67,12 @@ def sweep(
 ) -> Sweep:
     """Trade each row of ``params`` (n_sets, n_parameters) as a cohort of one that owns the whole bankroll.
 
-    The rules are those of ``run``; nothing couples the sets, so chunks of them go to ``threads`` threads (None: all
-    cores) and the outcome does not depend on how many. ``symbol`` is None for PANEL families. ``exits`` may be one
-    for all or one a set. Memory grows with sets x marks, never with bars x sets. ``progress`` hears the number of sets
+    The rules are those of ``run``; nothing couples the sets, so chunks of them go to ``threads`` threads
+    (None: all
+    cores) and the outcome does not depend on how many. ``symbol`` is None for PANEL families. ``exits`` may
+    be one
+    for all or one a set. Memory grows with sets x marks, never with bars x sets. ``progress`` hears the
+    number of sets
     done, from any thread. Raises subclasses of EngineError before anything has run.
     """
     started = time.perf_counter()
@@ -75,7 +89,9 @@ def sweep(
         raise AgentSpecError(f"{family.key} trades one symbol; say which.")
     rules = [exits] * n_sets if isinstance(exits, ExitRules) else list(exits)
     if len(rules) != n_sets:
-        raise AgentSpecError(f"There are {n_sets} parameter sets and {len(rules)} exit rules; give one for all or one each.")
+        raise AgentSpecError(
+            f"There are {n_sets} parameter sets and {len(rules)} exit rules; give one for all or one each."
+        )
     common = AgentSpec(family, params[0], wallet.bankroll, 0, leverage=leverage, max_leverage=max_leverage)
     for p in range(n_sets):
         agent_parameters(AgentSpec(family, params[p], wallet.bankroll), f"Set {p}")
