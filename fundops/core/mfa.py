@@ -15,6 +15,7 @@ from django.conf import settings
 from fundops.core.errors import FundopsError
 from fundops.core.models import User
 
+
 class SecondFactorMissingError(FundopsError):
     status = 403
     title = "Second factor missing"
