@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import redis
-from celery import signals
+from celery import shared_task, signals
 
 from fundops.core.env import load_env_or_exit
 from fundops.core.health import WORKER_BEATS_EVERY_S, remove_heartbeat, stamp_heartbeat
@@ -95,3 +95,9 @@ def _say_goodbye(sender: Any, **_kwargs: Any) -> None:
         remove_heartbeat(f"worker:{sender.hostname}")
     except redis.RedisError as error:
         _log.warning("heartbeat.failed", reason=str(error))
+
+
+@shared_task(name="core.beat_heartbeat")
+def beat_heartbeat() -> None:
+    """Beat sent it, the broker carried it, a worker ran it: the whole way works."""
+    stamp_heartbeat("beat")

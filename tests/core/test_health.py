@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from fundops.core import health
+from fundops.core.celery_signals import beat_heartbeat
 from fundops.core.health import (
     HEARTBEATS,
     QUEUES,
@@ -31,9 +32,8 @@ from fundops.core.health import (
 from fundops.core.metrics import TASKS, count_task, register_reading, render_metrics
 from fundops.core.probes import PROBES, ProbeMiddleware
 from fundops.core.redis_client import redis_client
-from fundops.core.tasks import beat_heartbeat
 
-#: Heartbeats and counters are the installation's, and all workers of a test run share one Redis: one at a time.
+#: Heartbeats and counters are the installation's, and a run's workers share one Redis: one test at a time.
 pytestmark = pytest.mark.xdist_group("heartbeats")
 
 TOKEN = "a-token-for-the-scraper"
