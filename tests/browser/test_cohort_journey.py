@@ -14,7 +14,8 @@ from fundops.core.roles import Role
 from tests.browser.conftest import PHONE, OpenPage
 from tests.compliance.support import relay_process, wait_until
 from trading.actions.cohort_drive import drive_cohort
-from trading.actions.cohort_run import advance_cohort, load_cohort, market_for, prepare_cohort
+from trading.actions.cohort_prepare import prepare_cohort
+from trading.actions.cohort_run import advance_cohort, load_cohort, market_for
 from trading.actions.marketdata import sync_catalog
 from trading.models.cohort import Cohort
 
@@ -47,7 +48,9 @@ def test_launch_watch_and_follow_a_fill_to_the_books(
         wait_until(lambda: relay_lag().alive, seconds=60, what="a leading relay")
         prepare_cohort(cohort_id=cohort.pk)
         loaded = load_cohort(cohort.pk)
-        advance_cohort(loaded=loaded, market=market_for(loaded, cohort.start_ms, cohort.start_ms + 5 * HOUR_MS))
+        advance_cohort(
+            loaded=loaded, market=market_for(loaded, cohort.start_ms, cohort.start_ms + 5 * HOUR_MS)
+        )
         expect(page.locator("#board")).to_contain_text("Running", timeout=30_000)
         before = page.locator("#board").inner_text()
         drive_cohort(cohort_id=cohort.pk)
@@ -69,9 +72,7 @@ def test_launch_watch_and_follow_a_fill_to_the_books(
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_cohort_pages_fit_a_phone(
-    open_page: OpenPage, launched: Callable[..., Cohort], theme: str
-) -> None:
+def test_cohort_pages_fit_a_phone(open_page: OpenPage, launched: Callable[..., Cohort], theme: str) -> None:
     cohort = drive_cohort(cohort_id=launched(days=1).pk)
     page = open_page(Role.AUDITOR, viewport=PHONE, color_scheme=theme)
     for path in ("", f"{cohort.pk}/", f"{cohort.pk}/agents/1/", f"{cohort.pk}/fills/1/"):

@@ -14,12 +14,12 @@ from fundops.core.models import User
 from fundops.core.permissions import require
 from fundops.core.tasks import enqueue_on_commit
 from trading.cohorts.catalog import open_catalog, series_or_none
+from trading.cohorts.installed import installed_profiles
 from trading.errors import CohortNotLiveError, CohortSpecError
 from trading.marketdata.intervals import parse_interval
 from trading.marketdata.symbols import split_symbol
 from trading.models.cohort import LIVE_STATUSES, Cohort, CohortMode, CohortStatus, GenomeSource
 from trading.quant.engine import list_cost_profiles
-from trading.cohorts.installed import installed_profiles
 
 DRIVE_TASK = "trading.tasks.drive_cohort"
 

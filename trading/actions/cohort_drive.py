@@ -10,14 +10,8 @@ from django.db import OperationalError, connection
 from fundops.core import clock
 from fundops.core.errors import FundopsError
 from trading.actions.cohort import end_cohort
-from trading.actions.cohort_run import (
-    DAY_MS,
-    Progress,
-    advance_cohort,
-    load_cohort,
-    market_for,
-    prepare_cohort,
-)
+from trading.actions.cohort_prepare import prepare_cohort
+from trading.actions.cohort_run import DAY_MS, Progress, advance_cohort, load_cohort, market_for
 from trading.cohorts.catalog import open_catalog, series_or_none
 from trading.models.cohort import Cohort, CohortMode, CohortRun, CohortStatus
 

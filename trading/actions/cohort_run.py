@@ -1,4 +1,4 @@
-"""Running a cohort: prepared once, then advanced stretch by stretch. What machines do.
+"""Running a prepared cohort, stretch by stretch. What machines do.
 
 `advance_cohort` is the only way time passes for a cohort, in replay and forward alike. One call is one transaction: bars
 are traded, fills and entries written, the day scored and the bookmark moved together, or not at all. A killed worker
@@ -10,44 +10,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 import numpy as np
 from django.db import transaction
 
-from fundops.core import clock
 from fundops.core.events import publish
 from fundops.core.money import to_decimal
-from trading.actions.cohort import start_cohort
-from trading.actions.instruments import ensure_instruments
 from trading.cohorts import days, evidence, postings
 from trading.cohorts.alerts import alerts_of
-from trading.cohorts.catalog import open_catalog, window_digest
-from trading.cohorts.installed import installed_families, installed_profiles
-from trading.cohorts.population import choose_members, draws
-from trading.cohorts.setup import DAY_MS, Setup, engine_setup, market_of, volatility_before
+from trading.cohorts.catalog import open_catalog
+from trading.cohorts.installed import installed_families
+from trading.cohorts.population import Seat
+from trading.cohorts.setup import DAY_MS, Setup, engine_setup, market_of
 from trading.errors import BooksDisagreeError
-from trading.marketdata.loader import CandleFrame, load_candles
-from trading.models.cohort import (
-    Cohort,
-    CohortAgent,
-    CohortAlert,
-    CohortDay,
-    CohortMode,
-    CohortRun,
-    CohortStatus,
-)
+from trading.marketdata.loader import load_candles
+from trading.models.cohort import Cohort, CohortAgent, CohortAlert, CohortDay, CohortRun, CohortStatus
 from trading.models.instruments import Instrument
 from trading.quant import engine
-from treasury.actions.books import NewBook, open_book, open_books
-from treasury.actions.ledger import post_entries, post_entry
-from treasury.models import AccountKind, Asset, Book, BookKind, EntryKind, LedgerAccount
-from treasury.postings import EntryBatch, Source, contribution
-from treasury.selectors import By, balances, book_accounts
+from trading.quant.genome import parse_genome
+from treasury.actions.ledger import post_entries
+from treasury.models import AccountKind, LedgerAccount
+from treasury.selectors import By, balances
 
 CENT = Decimal("0.01")
-#: How far back the volatility that scales impact and risk weights looks.
-LOOKBACK_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,149 +55,10 @@ class Progress:
     fills: int
 
 
-# --- Before the first bar -------------------------------------------------------------------------------------
-@transaction.atomic
-def prepare_cohort(*, cohort_id: int) -> Cohort:
-    """Books, agents, draws and the bookmark at the first bar; a cohort that has them is left as it is."""
-    cohort = Cohort.objects.select_for_update().get(pk=cohort_id)
-    if CohortRun.objects.filter(cohort=cohort).exists():
-        return cohort
-    first_bar = _first_bar_ms(cohort)
-    lookback = _lookback(cohort, first_bar)
-    ensure_instruments(frame=lookback, actor=cohort.launched_by)
-    volatility = volatility_before(lookback)
-    families = installed_families()
-    members = choose_members(cohort, profiles=installed_profiles(), families=families)
-    parts = draws(cohort, members, volatility)
-    quote = Asset.objects.get(code=cohort.quote)
-
-    root = Book.objects.get(fund=cohort.fund, parent=None)
-    opened_on = clock.from_ms(first_bar).date()
-    actor = cohort.launched_by
-    cohort.book = open_book(
-        parent=root,
-        code=f"cohort-{cohort.pk}",
-        name=str(cohort),
-        kind=BookKind.COHORT,
-        opened_on=opened_on,
-        actor=actor,
-    )
-    cohort.save(update_fields=["book"])
-    opened = open_books(
-        parent=cohort.book,
-        books=[NewBook(f"agent-{n}", f"Agent {n} of {cohort}") for n in range(1, len(members) + 1)],
-        kind=BookKind.AGENT,
-        opened_on=opened_on,
-        actor=actor,
-    )
-    agents = CohortAgent.objects.bulk_create(
-        [
-            CohortAgent(
-                cohort=cohort,
-                number=number,
-                book_id=book_id,
-                profile=member.profile,
-                family=member.genome.family,
-                symbol=member.genome.symbol or "",
-                genome=member.genome.as_dict(),
-                genome_hash=member.genome.content_hash,
-                draw=part,
-            )
-            for number, (book_id, member, part) in enumerate(
-                zip(opened.book_ids, members, parts, strict=True), start=1
-            )
-        ],
-        batch_size=2_000,
-    )
-    parent_accounts = book_accounts(cohort.book)
-    post_entry(
-        fund=cohort.fund,
-        value_date=opened_on,
-        kind=EntryKind.CONTRIBUTION,
-        lines=contribution(book=parent_accounts, asset_id=quote.pk, amount=cohort.bankroll),
-        memo=f"Paper bankroll of {cohort}",
-        source=Source("trading.cohort", str(cohort.pk)),
-        idempotency_key=f"cohort:{cohort.pk}:bankroll",
-        actor=actor,
-    )
-    draw_batch = _draw_batch(cohort, agents, parent_accounts, opened.account_ids, quote.pk, opened_on)
-    post_entries(fund=cohort.fund, batch=draw_batch, actor=actor)
-    CohortRun.objects.create(
-        cohort=cohort,
-        next_bar_ms=first_bar,
-        clock_started_at=clock.now() if cohort.mode == CohortMode.FORWARD else None,
-        provenance=evidence.provenance(cohort, agents, families, volatility, _data_digest(cohort, first_bar)),
-    )
-    start_cohort(cohort=cohort)
-    return cohort
-
-
-def _lookback(cohort: Cohort, first_bar_ms: int) -> CandleFrame:
-    """The week before the first bar: what is known of the markets at launch. The first day itself where there is none."""
-    catalog = open_catalog()
-    frame = load_candles(
-        catalog,
-        cohort.venue,
-        cohort.symbols,
-        cohort.interval,
-        first_bar_ms - LOOKBACK_DAYS * DAY_MS,
-        first_bar_ms,
-    )
-    if np.isfinite(frame.close).any(axis=0).all():
-        return frame
-    return load_candles(
-        catalog, cohort.venue, cohort.symbols, cohort.interval, first_bar_ms, first_bar_ms + DAY_MS
-    )
-
-
-def _data_digest(cohort: Cohort, first_bar_ms: int) -> str:
-    return window_digest(
-        open_catalog(), cohort.venue, cohort.symbols, cohort.interval_ms, first_bar_ms, cohort.end_ms
-    )
-
-
-def _first_bar_ms(cohort: Cohort) -> int:
-    """The window's first bar; a forward cohort that follows the market starts with the next bar to open."""
-    if cohort.mode == CohortMode.FORWARD and cohort.speed == 1.0:
-        step = cohort.interval_ms
-        return max(cohort.start_ms, -(-clock.to_ms(cohort.launched_at) // step) * step)
-    return cohort.start_ms
-
-
-def _draw_batch(
-    cohort: Cohort,
-    agents: Sequence[CohortAgent],
-    parent: Any,
-    accounts: dict[AccountKind, list[int]],
-    quote_id: int,
-    opened_on: Any,
-) -> EntryBatch:
-    cents = np.array([int(agent.draw / CENT) for agent in agents], dtype=np.int64)
-    n = len(agents)
-    legs = [
-        (np.full(n, parent[AccountKind.CASH]), -cents),
-        (np.full(n, parent[AccountKind.BANKROLL]), cents),
-        (np.array(accounts[AccountKind.CASH]), cents),
-        (np.array(accounts[AccountKind.CAPITAL]), -cents),
-    ]
-    entries = np.repeat(np.arange(n), len(legs))
-    return EntryBatch(
-        value_dates=opened_on,
-        kinds=EntryKind.DRAW,
-        line_entries=entries,
-        account_ids=np.column_stack([leg[0] for leg in legs]).ravel(),
-        asset_ids=np.full(entries.size, quote_id, dtype=np.int64),
-        amounts=np.column_stack([leg[1] for leg in legs]).ravel(),
-        idempotency_key=f"cohort:{cohort.pk}:draws",
-        source_type="trading.cohort_agent",
-        source_ids=[f"{cohort.pk}:{agent.number}" for agent in agents],
-        amount_places=2,
-    )
-
-
 def load_cohort(cohort_id: int) -> Loaded:
     """A prepared cohort with everything its stretches need."""
     cohort = Cohort.objects.select_related("run", "book", "fund").get(pk=cohort_id)
+    families = installed_families()
     agents = list(cohort.agents.order_by("number"))
     by_symbol = {
         i.symbol: i for i in Instrument.objects.filter(venue=cohort.venue, symbol__in=cohort.symbols)
@@ -229,10 +75,10 @@ def load_cohort(cohort_id: int) -> Loaded:
         instruments=instruments,
         setup=engine_setup(
             cohort,
-            agents,
+            [Seat(parse_genome(a.genome, families.__getitem__), a.profile, a.draw) for a in agents],
             instruments,
             volatility=cohort.run.provenance["daily_volatility"],
-            families=installed_families(),
+            families=families,
         ),
         accounts=postings.AccountMap(
             accounts={

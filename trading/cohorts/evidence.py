@@ -10,6 +10,7 @@ import numpy as np
 from fundops.core.clock import from_ms
 from fundops.core.copying import copy_rows
 from fundops.core.money import to_decimal
+from trading.cohorts.population import Seat
 from trading.models.cohort import (
     AgentDay,
     Cohort,
@@ -111,13 +112,13 @@ def last_closes(bars: Market, known: Mapping[str, float]) -> dict[str, float]:
 
 def provenance(
     cohort: Cohort,
-    agents: Sequence[CohortAgent],
+    seats: Sequence[Seat],
     families: Mapping[str, StrategyFamily],
     volatility: Mapping[str, float],
     data_sha256: str,
 ) -> dict[str, Any]:
     """From what this cohort can be computed again: versions, hashes, seed, and the volatilities fixed at its launch."""
-    used = sorted({agent.family for agent in agents})
+    used = sorted({seat.genome.family for seat in seats})
     return {
         "engine_version": engine.ENGINE_VERSION,
         "families": {name: families[name].key for name in used},

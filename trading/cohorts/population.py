@@ -20,10 +20,32 @@ from trading.strategies.spec import StrategyFamily
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """An agent to be: its genome and the profile it came from, if any."""
+    """A genome to trade, and the profile it came from, if any."""
 
     genome: Genome
     profile: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """An agent to be: what it plays and what it may draw."""
+
+    genome: Genome
+    profile: str
+    draw: Decimal
+
+
+def seats_of(
+    cohort: Cohort,
+    *,
+    profiles: Mapping[str, Profile],
+    families: Mapping[str, StrategyFamily],
+    volatility: Mapping[str, float],
+) -> list[Seat]:
+    """The cohort's agents in their order; ``volatility`` (daily, by symbol) weights the draws where asked."""
+    members = choose_members(cohort, profiles=profiles, families=families)
+    parts = draws(cohort, members, volatility)
+    return [Seat(m.genome, m.profile, part) for m, part in zip(members, parts, strict=True)]
 
 
 def choose_members(

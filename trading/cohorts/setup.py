@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from trading.cohorts.population import Seat
 from trading.marketdata.catalog import Catalog
 from trading.marketdata.funding import load_funding
 from trading.marketdata.loader import CandleFrame
-from trading.models.cohort import Cohort, CohortAgent
+from trading.models.cohort import Cohort
 from trading.models.instruments import Instrument, InstrumentKind
 from trading.quant import engine
-from trading.quant.genome import parse_genome
 from trading.quant.steps import daily_volatility
 from trading.strategies.spec import StrategyFamily
 
@@ -33,7 +33,7 @@ class Setup:
 
 def engine_setup(
     cohort: Cohort,
-    agents: Sequence[CohortAgent],
+    seats: Sequence[Seat],
     instruments: Sequence[Instrument],
     *,
     volatility: Mapping[str, float],
@@ -43,13 +43,13 @@ def engine_setup(
     leverage = float(cohort.leverage_ceiling)
     return Setup(
         agents=[
-            parse_genome(agent.genome, families.__getitem__).agent(
-                families[agent.family],
-                draw=float(agent.draw),
+            seat.genome.agent(
+                families[seat.genome.family],
+                draw=float(seat.draw),
                 leverage=min(1.0, leverage),
                 max_leverage=leverage,
             )
-            for agent in agents
+            for seat in seats
         ],
         instruments=[_instrument(i, volatility[i.symbol]) for i in instruments],
         wallet=engine.WalletRules(
@@ -79,7 +79,7 @@ def _instrument(row: Instrument, volatility: float) -> engine.InstrumentRules:
     )
 
 
-def volatility_before(frame: CandleFrame) -> dict[str, float]:
+def volatility_of(frame: CandleFrame) -> dict[str, float]:
     """Daily volatility by symbol over the bars of ``frame``; a stated default for a market with too few of them."""
     measured = {
         symbol: daily_volatility(frame.close[:, column], frame.interval_ms)

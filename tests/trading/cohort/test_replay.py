@@ -13,7 +13,8 @@ from compliance.models import AuditEvent
 from fundops.core.models import User
 from trading.actions.cohort import cancel_cohort, launch_cohort
 from trading.actions.cohort_drive import drive_cohort
-from trading.actions.cohort_run import advance_cohort, load_cohort, market_for, prepare_cohort
+from trading.actions.cohort_prepare import prepare_cohort
+from trading.actions.cohort_run import advance_cohort, load_cohort, market_for
 from trading.cohorts import postings
 from trading.models.cohort import AgentDay, Allocation, Cohort, CohortFill, CohortStatus, GenomeSource
 from trading.quant.engine import Run
@@ -34,7 +35,9 @@ def finished(launched: Make) -> Cohort:
 def test_replay_scores_every_agent_on_every_day(finished: Cohort) -> None:
     days = list(finished.cohort_days.order_by("day"))
     assert [day.day for day in days] == [1, 2, 3]
-    assert all(day.complete and len(day.hourly_equity) == 24 and None not in day.hourly_equity for day in days)
+    assert all(
+        day.complete and len(day.hourly_equity) == 24 and None not in day.hourly_equity for day in days
+    )
     assert AgentDay.objects.filter(agent__cohort=finished, complete=True).count() == 18
     assert [day.sample_size for day in days] == [24, 48, 72]
     for day in days:
@@ -56,7 +59,9 @@ def test_replay_books_every_fill_once_and_names_it(finished: Cohort) -> None:
     assert sorted(entries.values_list("source_id", flat=True)) == sorted(fill.source_id for fill in fills)
     fill = fills[len(fills) // 2]
     entry = entries.get(source_id=fill.source_id)
-    fee = JournalLine.objects.filter(entry=entry, account__kind=AccountKind.FEES).aggregate(x=Sum("amount"))["x"]
+    fee = JournalLine.objects.filter(entry=entry, account__kind=AccountKind.FEES).aggregate(x=Sum("amount"))[
+        "x"
+    ]
     assert (fee or 0) == fill.fee
     moved = JournalLine.objects.get(entry=entry, account__kind=AccountKind.POSITION)
     assert moved.amount == (fill.quantity if fill.side == "buy" else -fill.quantity)
@@ -108,7 +113,18 @@ def test_replay_stretch_by_stretch_equals_day_by_day(launched: Make) -> None:
         until = min(position + int(rng.integers(1, 700)) * 60_000, pieces.end_ms)
         while position < until:
             position = advance_cohort(loaded=loaded, market=market_for(loaded, position, until)).next_bar_ms
-    columns = ("number", "agent__number", "at", "symbol", "side", "quantity", "price", "fee", "realised", "reason")
+    columns = (
+        "number",
+        "agent__number",
+        "at",
+        "symbol",
+        "side",
+        "quantity",
+        "price",
+        "fee",
+        "realised",
+        "reason",
+    )
     assert list(CohortFill.objects.filter(cohort=whole).values_list(*columns)) == list(
         CohortFill.objects.filter(cohort=pieces).values_list(*columns)
     )
@@ -160,7 +176,9 @@ def test_cancelled_cohort_stops_and_keeps_what_it_traded(launched: Make, manager
     assert drive_cohort(cohort_id=cohort.pk).status == CohortStatus.CANCELLED
 
 
-def test_best_of_earlier_cohorts_takes_their_best_genomes(specification: Make, manager: User, finished: Cohort) -> None:
+def test_best_of_earlier_cohorts_takes_their_best_genomes(
+    specification: Make, manager: User, finished: Cohort
+) -> None:
     heirs = launch_cohort(
         cohort=specification(genome_source=GenomeSource.BEST, agent_count=3),
         parents=[finished],
@@ -169,7 +187,9 @@ def test_best_of_earlier_cohorts_takes_their_best_genomes(specification: Make, m
     )
     drive_cohort(cohort_id=heirs.pk)
     best = AgentDay.objects.filter(agent__cohort=finished, day=3).order_by("-roi_frac")[:3]
-    assert [agent.genome_hash for agent in heirs.agents.order_by("number")] == [row.agent.genome_hash for row in best]
+    assert [agent.genome_hash for agent in heirs.agents.order_by("number")] == [
+        row.agent.genome_hash for row in best
+    ]
 
 
 def test_risk_weighted_draws_favour_the_calmer_market(launched: Make) -> None:

@@ -38,7 +38,14 @@ def worker(candles: Path, *, concurrency: int = 1) -> Iterator[subprocess.Popen[
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "celery", "-A", "celery_app", "worker", "--queues", "trading"),
-            *("--concurrency", str(concurrency), "--without-gossip", "--without-mingle", "--loglevel", "WARNING"),
+            *(
+                "--concurrency",
+                str(concurrency),
+                "--without-gossip",
+                "--without-mingle",
+                "--loglevel",
+                "WARNING",
+            ),
         ],
         cwd=ROOT,
         env=process_env() | {"MARKET_DATA_URL": str(candles)},
@@ -63,7 +70,9 @@ def test_launched_cohorts_are_finished_by_the_worker(
     cohorts = [launch_cohort(cohort=specification(seed=n, days=2), actor=manager) for n in (1, 2)]  # type: ignore[arg-type]
     with worker(candles, concurrency=2):
         wait_until(
-            lambda: {status_of(c) for c in cohorts} == {CohortStatus.COMPLETED}, seconds=300, what="both cohorts"
+            lambda: {status_of(c) for c in cohorts} == {CohortStatus.COMPLETED},
+            seconds=300,
+            what="both cohorts",
         )
     for cohort in cohorts:
         assert cohort.cohort_days.count() == 2
@@ -82,7 +91,9 @@ def test_killed_worker_is_replaced_and_nothing_is_lost_or_doubled(
     assert status_of(cohort) in {CohortStatus.RUNNING, CohortStatus.COMPLETED}
     with worker(candles):
         drive_live_cohorts()
-        wait_until(lambda: status_of(cohort) == CohortStatus.COMPLETED, seconds=300, what="the resumed cohort")
+        wait_until(
+            lambda: status_of(cohort) == CohortStatus.COMPLETED, seconds=300, what="the resumed cohort"
+        )
     undisturbed = launch_cohort(cohort=specification(days=3, agent_count=40), actor=manager, queued=False)  # type: ignore[arg-type]
     drive_cohort(cohort_id=undisturbed.pk)
     assert list(CohortFill.objects.filter(cohort=cohort).values_list(*FILL_COLUMNS)) == list(
@@ -97,7 +108,9 @@ def test_cancel_reaches_a_queued_cohort(specification: Make, manager: object, ca
     cohort = launch_cohort(cohort=specification(), actor=manager)  # type: ignore[arg-type]
     cancel_cohort(cohort=cohort, reason="changed my mind", actor=manager)  # type: ignore[arg-type]
     with worker(candles):
-        wait_until(lambda: status_of(cohort) == CohortStatus.CANCELLED, seconds=120, what="the cancelled cohort")
+        wait_until(
+            lambda: status_of(cohort) == CohortStatus.CANCELLED, seconds=120, what="the cancelled cohort"
+        )
     assert not CohortFill.objects.filter(cohort=cohort).exists()
 
 
