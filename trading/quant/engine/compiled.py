@@ -24,6 +24,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+import numba
 import numpy as np
 
 from trading.quant.engine.errors import StrategyStepError
@@ -31,6 +32,7 @@ from trading.quant.engine.errors import StrategyStepError
 _HEADER = (
     '"""Generated; safe to delete. The name carries a fingerprint of all the code that is compiled in."""\n'
 )
+config: Any = numba.config
 _loaded: dict[str, Any] = {}
 _lock = threading.Lock()
 
@@ -129,7 +131,14 @@ def _module(name: str, source: str, bindings: Mapping[str, object]) -> ModuleTyp
     module = importlib.util.module_from_spec(specification)
     module.__dict__.update(bindings)
     sys.modules[name] = module  # the cached code looks its module up by name
-    specification.loader.exec_module(module)
+    elsewhere, config.CACHE_DIR = (
+        config.CACHE_DIR,
+        "",
+    )  # the fingerprint is the key: keep the code beside the source
+    try:
+        specification.loader.exec_module(module)
+    finally:
+        config.CACHE_DIR = elsewhere
     return module
 
 
