@@ -8,6 +8,7 @@ class ComplianceConfig(AppConfig):
 
     def ready(self) -> None:
         from compliance.actions.record_event import record_event  # noqa: PLC0415 - needs the app registry
+        from compliance.approvals.setup import set_up_approvals  # noqa: PLC0415
         from compliance.observing import register_observations  # noqa: PLC0415
         from compliance.topics import register_topics  # noqa: PLC0415
         from fundops.core.events import install_sink  # noqa: PLC0415
@@ -15,3 +16,4 @@ class ComplianceConfig(AppConfig):
         install_sink(record_event)
         register_topics()
         register_observations()
+        set_up_approvals()

@@ -159,6 +159,9 @@ CELERY_BEAT_SCHEDULE |= {
     "risk snapshots": {"task": "risk.tasks.snapshot_risk", "schedule": crontab(minute="0")},
     "stress scenarios": {"task": "risk.tasks.run_stress", "schedule": crontab(minute="10")},
 }
+CELERY_BEAT_SCHEDULE |= {
+    "approvals": {"task": "compliance.tasks.tick_approvals", "schedule": 15.0, "options": {"expires": 15.0}},
+}
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = CELERY_WORKER_REDIRECT_STDOUTS = False

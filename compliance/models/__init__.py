@@ -1,6 +1,34 @@
-"""The audit stream and the relay's memory."""
+"""The audit stream and the relay's memory; the gate and the people who pass it."""
 
+from compliance.models.approvals import (
+    ApprovalDecision,
+    ApprovalExecution,
+    ApprovalPolicy,
+    ApprovalRequest,
+    ApprovalReview,
+    ApprovalStatement,
+    Decision,
+    RequestState,
+)
 from compliance.models.audit import AuditAnchor, AuditEvent, AuditSeal
+from compliance.models.people import Delegation, Person, PersonAccount
 from compliance.models.relay import EventCursor, RelayState
 
-__all__ = ["AuditAnchor", "AuditEvent", "AuditSeal", "EventCursor", "RelayState"]
+__all__ = [
+    "ApprovalDecision",
+    "ApprovalExecution",
+    "ApprovalPolicy",
+    "ApprovalRequest",
+    "ApprovalReview",
+    "ApprovalStatement",
+    "AuditAnchor",
+    "AuditEvent",
+    "AuditSeal",
+    "Decision",
+    "Delegation",
+    "EventCursor",
+    "Person",
+    "PersonAccount",
+    "RelayState",
+    "RequestState",
+]

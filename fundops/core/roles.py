@@ -37,6 +37,9 @@ ABOUT: dict[Role, str] = {
 #: What everyone who works for the fund may see.
 _STAFF = ("core.view_roles", "core.view_api_docs")
 _TRADING_READ = ("trading.view_*", "treasury.view_*")
+#: The gate: who may ask, and who may check and release what others asked.
+_GATE_MAKER = ("compliance.propose_request", "compliance.view_approval*")
+_GATE_CHECKER = (*_GATE_MAKER, "compliance.decide_request", "compliance.release_request")
 
 MATRIX: dict[Role, tuple[str, ...]] = {
     Role.PORTFOLIO_MANAGER: (
@@ -45,6 +48,7 @@ MATRIX: dict[Role, tuple[str, ...]] = {
         "trading.launch_cohort",
         "trading.cancel_cohort",
         "risk.view_*",
+        *_GATE_MAKER,
     ),
     Role.RISK_OFFICER: (
         *_STAFF,
@@ -56,6 +60,7 @@ MATRIX: dict[Role, tuple[str, ...]] = {
         "risk.run_stress",
         "risk.snapshot_risk",
         "compliance.view_*",
+        *_GATE_CHECKER,
     ),
     Role.OPERATIONS: (
         *_STAFF,
@@ -63,14 +68,23 @@ MATRIX: dict[Role, tuple[str, ...]] = {
         "trading.import_candles",
         "risk.view_*",
         "risk.acknowledge_breach",
+        *_GATE_CHECKER,
     ),
-    Role.COMPLIANCE_OFFICER: (*_STAFF, *_TRADING_READ, "compliance.view_*", "core.view_*"),
+    Role.COMPLIANCE_OFFICER: (
+        *_STAFF,
+        *_TRADING_READ,
+        "compliance.view_*",
+        "core.view_*",
+        *_GATE_CHECKER,
+        "compliance.review_request",
+    ),
     Role.CLIENT_RELATIONS: (*_STAFF, "treasury.view_fund", "treasury.view_book"),
     Role.INVESTOR: (),
     Role.AUDITOR: ("*.view_*",),
     Role.ADMINISTRATOR: (
         "core.add_user",
         "core.change_user",
+        "compliance.link_account",
         "core.view_*",
         "auth.view_group",
         "django_celery_beat.*",

@@ -1,0 +1,110 @@
+"""Reading the gate: policies in force, whose account it is, requests and who may still decide them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db.models import F, Q, QuerySet
+
+from compliance.approvals.errors import PersonUnknownError, PolicyMissingError, TamperedError
+from compliance.approvals.policy import FOUNDING, PolicyDocument, read_policy
+from compliance.models import (
+    ApprovalDecision,
+    ApprovalPolicy,
+    ApprovalRequest,
+    ApprovalStatement,
+    Delegation,
+    Person,
+    RequestState,
+)
+from compliance.models.approvals import VOTING
+from fundops.core import clock
+from fundops.core.models import User
+from fundops.core.permissions import may
+
+VIEW_REQUESTS = "compliance.view_approvalrequest"
+
+
+def person_of(user: User) -> Person:
+    """Whose account it is; raises PersonUnknownError."""
+    person = Person.objects.filter(accounts__account=user).first()
+    if person is None:
+        raise PersonUnknownError(
+            f"The account '{user.username}' belongs to no known person, so it can neither ask nor approve. "
+            "An administrator links it."
+        )
+    return person
+
+
+def policy_in_force(kind: str) -> tuple[ApprovalPolicy, PolicyDocument]:
+    """The highest version of the rules for a kind of action; raises PolicyMissingError."""
+    policy = ApprovalPolicy.objects.filter(kind=kind).order_by("-version").first()
+    if policy is None:
+        raise PolicyMissingError(
+            f"There is no approval policy for '{kind}'. Propose one (compliance.set_policy) first.", kind=kind
+        )
+    document = read_policy(policy.document)
+    if policy.request_id is None and document != FOUNDING:
+        raise TamperedError(
+            f"The policy for '{kind}' came from nowhere. Stop, and tell compliance.", policy=policy.pk
+        )
+    return policy, document
+
+
+def statement_of(request: ApprovalRequest) -> ApprovalStatement | None:
+    """What is signed of the request's present version."""
+    return ApprovalStatement.objects.filter(request=request, version=request.version).first()
+
+
+def decisions_of(statement: ApprovalStatement) -> QuerySet[ApprovalDecision]:
+    """The decisions on one statement, in order; those on former versions are void."""
+    return ApprovalDecision.objects.filter(statement=statement).select_related("actor", "person")
+
+
+def is_delegate(person: Person, *, of: Person, since: datetime, until: datetime) -> bool:
+    """True when ``person`` acted for ``of`` at some moment from ``since`` to ``until``."""
+    return Delegation.objects.in_force(since, until).filter(principal=of, delegate=person).exists()
+
+
+def approval_request_list(*, user: User) -> QuerySet[ApprovalRequest]:
+    """What ``user`` may see: all with compliance.view_approvalrequest, else what they made themselves."""
+    requests = ApprovalRequest.objects.select_related("maker", "maker_person", "released_by", "execution")
+    if may(user, VIEW_REQUESTS):
+        return requests
+    return requests.filter(maker=user) if user.is_authenticated else requests.none()
+
+
+def approval_queue(*, user: User) -> QuerySet[ApprovalRequest]:
+    """What waits for ``user``: votes of a role they hold, on requests in which their person has no part."""
+    person = Person.objects.filter(accounts__account=user).first()
+    roles = [role.value for role in user.roles]
+    if person is None or not may(user, "compliance.decide_request"):
+        return ApprovalRequest.objects.none()
+    now = clock.now()
+    asked = Q()
+    for role in roles:
+        asked |= Q(quorum__has_key=role)
+    if not asked:
+        return ApprovalRequest.objects.none()
+    waiting = ApprovalStatement.objects.filter(asked, expires_at__gte=now).exclude(decisions__person=person)
+    principals = Delegation.objects.in_force(now, now).filter(delegate=person).values("principal")
+    return (
+        approval_request_list(user=user)
+        .filter(state__in=VOTING, statements__in=waiting, statements__version=F("version"))
+        .exclude(maker_person=person)
+        .exclude(maker_person__in=principals)
+        .distinct()
+    )
+
+
+def release_queue(*, user: User) -> QuerySet[ApprovalRequest]:
+    """What is approved and waits to be released by somebody else than ``user``'s own part in it."""
+    person = Person.objects.filter(accounts__account=user).first()
+    if person is None or not may(user, "compliance.release_request"):
+        return ApprovalRequest.objects.none()
+    return (
+        approval_request_list(user=user)
+        .filter(state=RequestState.APPROVED, expires_at__gte=clock.now())
+        .exclude(maker_person=person)
+        .exclude(decisions__person=person)
+    )
