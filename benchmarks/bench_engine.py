@@ -95,10 +95,7 @@ def parent(n: int) -> WalletRules:
 def equal_conventions(w: wl.Workload) -> tuple[float, Run]:
     """Long or flat, filled at the next open, flat fee and slippage: what every peer can do."""
     market = market_of(w)
-    agents = [
-        AgentSpec(DUAL_SMA, [w.fast[k], w.slow[k], 0.0], wl.DRAW, k, leverage=wl.USED)
-        for k in range(wl.PAIRS)
-    ]
+    agents = [AgentSpec(DUAL_SMA, [w.fast[k], w.slow[k], 0.0], wl.DRAW, k, leverage=wl.USED) for k in range(wl.PAIRS)]
     rules = [InstrumentRules(s, tick=wl.STEP, lot=wl.STEP) for s in market.symbols]
     costs = frictionless(fee_bps=wl.FEE * 1e4, half_spread_bps=wl.HALF_SPREAD_BPS)
     wallet = WalletRules(wl.PAIRS * wl.DRAW)
@@ -116,9 +113,7 @@ def every_rule(
     agents, rules = all_rules_agents(w, n_agents, family), perpetuals(market)
     costs, wallet = load_cost_profile("binance"), parent(n_agents)
     passes = 7 if n_agents * market.n_bars < 5_000_000 else 2
-    return fastest(
-        lambda: run(market, agents, instruments=rules, costs=costs, wallet=wallet, **options), passes=passes
-    )
+    return fastest(lambda: run(market, agents, instruments=rules, costs=costs, wallet=wallet, **options), passes=passes)
 
 
 def bare(w: wl.Workload) -> tuple[float, Any]:
@@ -157,9 +152,7 @@ def peer(script: str, *arguments: str) -> dict[str, Any] | None:
     if not python.exists():
         print(f"  {script}: not run, make its environment with: python -m benchmarks.peers.setup")
         return None
-    done = subprocess.run(
-        [str(python), str(PEERS / script), *arguments], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([str(python), str(PEERS / script), *arguments], capture_output=True, text=True, check=False)
     for line in done.stdout.splitlines():
         if "RESULT " in line:
             result: dict[str, Any] = json.loads(line.split("RESULT ", 1)[1])
@@ -171,10 +164,7 @@ def peer(script: str, *arguments: str) -> dict[str, Any] | None:
 
 def row(name: str, agent_bars: int, seconds: float, ours: float, note: str = "") -> None:
     rate = agent_bars / seconds / 1e6
-    print(
-        f"  {name:<44}{seconds * 1e3:10.1f} ms {rate:9.2f} M agent-bars/s   ours is {ours / rate:8.2f} x   "
-        f"{note}"
-    )
+    print(f"  {name:<44}{seconds * 1e3:10.1f} ms {rate:9.2f} M agent-bars/s   ours is {ours / rate:8.2f} x   {note}")
 
 
 def compare_with_peers(w: wl.Workload, *, quick: bool) -> None:
@@ -209,10 +199,7 @@ def compare_with_peers(w: wl.Workload, *, quick: bool) -> None:
             )
             mine = result.final.agents["equity"][0]
             gap = float(np.max(np.abs(np.array(answer["equity"]) / mine - 1)))
-            print(
-                f"    equity per agent agrees with {answer['name']} within {gap:.1e} (relative, worst of "
-                f"{wl.PAIRS})"
-            )
+            print(f"    equity per agent agrees with {answer['name']} within {gap:.1e} (relative, worst of {wl.PAIRS})")
             if gap > 1e-6:
                 raise SystemExit("equity per agent differs by more than 1e-6")
         if not quick:
@@ -229,15 +216,12 @@ def compare_with_peers(w: wl.Workload, *, quick: bool) -> None:
 
 def compare_with_bare_loop(w: wl.Workload) -> None:
     print(
-        "\n2. Every rule on: long and short perpetuals, exits, ceilings, tiers, impact, margin, hourly "
-        "marks, fill log"
+        "\n2. Every rule on: long and short perpetuals, exits, ceilings, tiers, impact, margin, hourly marks, fill log"
     )
     seconds, result = every_rule(w)
     bars = int(result.stats["agent_bars"])
     rate = bars / seconds / 1e6
-    row(
-        "fundops engine", bars, seconds, rate, f"{len(result.fills)} fills, {len(result.rejections)} refusals"
-    )
+    row("fundops engine", bars, seconds, rate, f"{len(result.fills)} fills, {len(result.rejections)} refusals")
     bare_seconds, fills = bare(w)
     row("bare loop with the same rules", bars, bare_seconds, rate, f"{len(fills)} fills")
     same = len(fills) == len(result.fills) and np.array_equal(fills[:, 0], result.fills["bar"])
@@ -313,19 +297,14 @@ def run_start() -> None:
     run(market, agents, instruments=rules, costs=load_cost_profile("binance"), wallet=parent(30))
     first = time.perf_counter()
     print(
-        f"  first run of a fresh process: {(first - ready) * 1e3:8.0f} ms (data made in "
-        f"{(ready - start) * 1e3:.0f} ms)"
+        f"  first run of a fresh process: {(first - ready) * 1e3:8.0f} ms (data made in {(ready - start) * 1e3:.0f} ms)"
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--quick", action="store_true", help="leave out the slow peers and the largest scales"
-    )
-    parser.add_argument(
-        "--synthetic", action="store_true", help="synthetic candles even where real ones are present"
-    )
+    parser.add_argument("--quick", action="store_true", help="leave out the slow peers and the largest scales")
+    parser.add_argument("--synthetic", action="store_true", help="synthetic candles even where real ones are present")
     parser.add_argument("--sweep", type=int, help="only a sweep of so many sets, with --threads")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--start", action="store_true", help="only the start of a fresh process")

@@ -51,7 +51,7 @@ slots = np.zeros(1, lay.SLOT_STATE)
 target = np.zeros((1, 4))
 count = np.zeros(1, np.int64)
 signals(
-    0, 4, 4, rows, rows, rows, rows, rows, ints, ints, ints, np.zeros((1, 1)), np.zeros(1), np.array([0, 1]),
+    0, 4, rows, rows, rows, rows, rows, ints, ints, ints, np.zeros((1, 1)), np.zeros(1), np.array([0, 1]),
     slots,
     np.zeros((1, 4), np.int32), target, count, np.zeros((6, 1), np.uint64), np.zeros((6, 1)),
 )

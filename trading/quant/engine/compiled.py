@@ -29,9 +29,7 @@ import numpy as np
 
 from trading.quant.engine.errors import StrategyStepError
 
-_HEADER = (
-    '"""Generated; safe to delete. The name carries a fingerprint of all the code that is compiled in."""\n'
-)
+_HEADER = '"""Generated; safe to delete. The name carries a fingerprint of all the code that is compiled in."""\n'
 config: Any = numba.config
 _loaded: dict[str, Any] = {}
 _lock = threading.Lock()

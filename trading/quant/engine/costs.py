@@ -130,9 +130,7 @@ def load_cost_profile(name: str, folder: Path = PROFILE_FOLDER) -> CostModel:
     try:
         profile = CostModel.model_validate(raw)
     except ValidationError as error:
-        lines = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'the whole file'}: {e['msg']}" for e in error.errors()
-        )
+        lines = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the whole file'}: {e['msg']}" for e in error.errors())
         raise CostProfileError(f"{path.name} does not validate: {lines}") from error
     if profile.name != name:
         raise CostProfileError(f"{path.name} says its name is '{profile.name}'; file and name must agree.")

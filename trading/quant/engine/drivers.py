@@ -18,7 +18,7 @@ import textwrap
 LANES = 2
 
 _ARGUMENTS = """
-    block, rows, n_bars, opens, highs, lows, closes, volume, which, slot_of, symbol_of, params, memory,
+    block, rows, opens, highs, lows, closes, volume, which, slot_of, symbol_of, params, memory,
     memory_start,
     slots, sig_row, sig_target, sig_count, wake, bar
 """
@@ -48,9 +48,6 @@ if c == c:
         sig_target[slot{k}, count{k}] = target
         count{k} += 1
         wake[row + 1, slot{k} >> 6] |= np.uint64(1) << np.uint64(slot{k} & 63)
-        ahead = min(block + row + 1, n_bars - 1)
-        prefetch(opens, s{k}, ahead)
-        prefetch(volume, s{k}, ahead)
 """
 
 _CLOSE_LANE = """

@@ -25,3 +25,8 @@ def kernel(function: F) -> F:
 def inlined(function: F) -> F:
     """Compile a small helper that always melts into its caller."""
     return cast(F, _njit(error_model="numpy", _nrt=False, forceinline=True)(function))
+
+
+def without_nan(function: F) -> F:
+    """Compile a kernel that is only ever given numbers, and in which the sign of a zero does not matter."""
+    return cast(F, _njit(error_model="numpy", _nrt=False, fastmath={"nnan", "nsz"})(function))

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from trading.quant.engine.bits import ZERO, collect, set_bit
+from trading.quant.engine.bits import ZERO, collect, prefetch, set_bit
 from trading.quant.engine.codes import BreachKind
 from trading.quant.engine.jit import kernel
 from trading.quant.engine.kernel_exits import (
     NO_EXIT,
-    find_extremes,
+    extremes_with_gaps,
+    extremes_without_gaps,
     follow,
     log_breach,
     mark_close,
@@ -37,6 +38,8 @@ from trading.quant.engine.market import DAY_MS
 
 PARENT_DRAWDOWN = int(BreachKind.PARENT_DRAWDOWN)
 PARENT_UTILISATION = int(BreachKind.PARENT_UTILISATION)
+
+LOOK_AHEAD = 8  # bars: how far before a fill its open and volume are asked from memory
 
 DONE = 0
 FULL = 1  # an output table needs more rows; call again after growing it
@@ -266,16 +269,12 @@ def close_wallet(
             parent.drawdown = drawdown
         if drawdown > run.drawdown_alert and parent.drawdown_breached == 0:
             parent.drawdown_breached = 1
-            log_breach(
-                PARENT_DRAWDOWN, -1, drawdown, run.drawdown_alert, block + k, ts, clock, run, cursor, breaches
-            )
+            log_breach(PARENT_DRAWDOWN, -1, drawdown, run.drawdown_alert, block + k, ts, clock, run, cursor, breaches)
     parent.equity = equity_rows[end - 1]
 
 
 @kernel
-def find_segment_end(
-    row: int, rows: int, block: int, ts: Any, next_funding: Any, clock: Any, run: Any
-) -> int:
+def find_segment_end(row: int, rows: int, block: int, ts: Any, next_funding: Any, clock: Any, run: Any) -> int:
     """The first row after ``row`` before which something concerns everybody: a mark, a new day, a funding
     stamp.
     """
@@ -300,7 +299,7 @@ def execute_block(
     wallets: Any,
     held: Any, volumes: Any, fee_now: Any, cursors: Any, work: Any, sig_row: Any, sig_target: Any,
     sig_count: Any,
-    wake: Any, exits: Any, used: Any, extremes: Any, net_rows: Any, net_done: Any, equity_rows: Any,
+    wake: Any, exits: Any, used: Any, has_gaps: int, extremes: Any, net_rows: Any, net_done: Any, equity_rows: Any,
     todo: Any, leaving: Any, fills: Any,
     rejections: Any, breaches: Any, payments: Any, mark_ts: Any, agent_marks: Any, wallet_marks: Any,
     positions: Any,
@@ -318,7 +317,10 @@ def execute_block(
     single_wallet = run.shared_wallet != 0
     n_stamps = funding_ts.shape[0]
     if cursor.row == 0 and cursor.in_segment == 0:
-        find_extremes(block, rows, used, highs, lows, mark, extremes)
+        if has_gaps != 0:
+            extremes_with_gaps(block, rows, used, highs, lows, mark, extremes)
+        else:
+            extremes_without_gaps(block, rows, used, highs, lows, mark, extremes)
     while cursor.row < rows:
         row = cursor.row
         if cursor.in_segment == 0:
@@ -361,6 +363,15 @@ def execute_block(
         segment_end = cursor.segment_end
         while row < segment_end:
             i = block + row
+            ahead = row + LOOK_AHEAD
+            if ahead < rows:
+                for w in range(np.uint64(words)):
+                    if wake[np.uint64(ahead), w] != ZERO:
+                        n_todo = collect(wake[ahead], n_slots, 0, todo)
+                        for k in range(n_todo):
+                            prefetch(opens, slot_rules[todo[k]].symbol, block + ahead)
+                            prefetch(volume, slot_rules[todo[k]].symbol, block + ahead)
+                        break
             any_wake = ZERO
             any_exit = ZERO
             for w in range(np.uint64(words)):

@@ -10,7 +10,7 @@ import numpy as np
 
 from trading.quant.engine.bits import set_bit
 from trading.quant.engine.codes import BreachKind, FillReason
-from trading.quant.engine.jit import inlined, kernel
+from trading.quant.engine.jit import inlined, kernel, without_nan
 from trading.quant.engine.kernel_orders import ATOMS, LIQUIDATION, TAKE_PROFIT
 
 STOP_LOSS = int(FillReason.STOP_LOSS)
@@ -83,9 +83,10 @@ def mark_close(
 
 
 @kernel
-def find_extremes(block: int, rows: int, used: Any, highs: Any, lows: Any, mark: Any, extremes: Any) -> None:
+def extremes_with_gaps(block: int, rows: int, used: Any, highs: Any, lows: Any, mark: Any, extremes: Any) -> None:
     """Lowest low, highest high, lowest and highest close of each whole chunk of a block; missing bars count
-    for nothing.
+    for
+    nothing.
     """
     for s in range(mark.shape[0]):
         if used[s] == 0:
@@ -107,6 +108,33 @@ def find_extremes(block: int, rows: int, used: Any, highs: Any, lows: Any, mark:
                 x = close[at + k]
                 small = x if x < small else small
                 large = x if x > large else large
+            extremes[0, s, chunk] = lowest
+            extremes[1, s, chunk] = highest
+            extremes[2, s, chunk] = small
+            extremes[3, s, chunk] = large
+
+
+@without_nan
+def extremes_without_gaps(block: int, rows: int, used: Any, highs: Any, lows: Any, mark: Any, extremes: Any) -> None:
+    """The same where no bar is missing: minimum and maximum then do not depend on the order, several at a "
+    "time."""
+    for s in range(mark.shape[0]):
+        if used[s] == 0:
+            continue
+        low = lows[s, block : block + rows]
+        high = highs[s, block : block + rows]
+        close = mark[s, block : block + rows]
+        for chunk in range(np.uint64(rows >> CHUNK_SHIFT)):
+            at = chunk << np.uint64(CHUNK_SHIFT)
+            lowest = np.inf
+            highest = -np.inf
+            small = np.inf
+            large = -np.inf
+            for k in range(np.uint64(CHUNK)):
+                lowest = min(lowest, low[at + k])
+                highest = max(highest, high[at + k])
+                small = min(small, close[at + k])
+                large = max(large, close[at + k])
             extremes[0, s, chunk] = lowest
             extremes[1, s, chunk] = highest
             extremes[2, s, chunk] = small

@@ -155,9 +155,7 @@ def decide(
     sign = 1 if target > 0.0 else -1
     base = who.draw
     if run.equity_sizing != 0:
-        base = agent_equity(
-            rules.agent, i, agent_rules, slot_rules, symbol_rules, agents, slots, mark, before
-        )
+        base = agent_equity(rules.agent, i, agent_rules, slot_rules, symbol_rules, agents, slots, mark, before)
     price = previous_close(mark, before, s, i)
     exact = max(0.0, abs(target) * who.leverage * base / (price * rule.lot_value))
     want = np.int64(np.floor(exact + ROUNDING))

@@ -123,9 +123,7 @@ class Market:
         )
 
     @classmethod
-    def from_columns(
-        cls, ts_ms: Int64, interval_ms: int, columns: Mapping[str, Mapping[str, Float64]]
-    ) -> Market:
+    def from_columns(cls, ts_ms: Int64, interval_ms: int, columns: Mapping[str, Mapping[str, Float64]]) -> Market:
         """A market from ``{symbol: {"open": ..., "high": ..., "low": ..., "close": ..., "volume": ...}}``."""
         symbols = tuple(columns)
         arrays: dict[str, Any] = {
@@ -175,14 +173,7 @@ class Market:
                     )
             with np.errstate(invalid="ignore"):
                 wrong = present & ~(
-                    (lo > 0)
-                    & (lo <= o)
-                    & (lo <= c)
-                    & (h >= o)
-                    & (h >= c)
-                    & (h < np.inf)
-                    & (v >= 0)
-                    & (v < np.inf)
+                    (lo > 0) & (lo <= o) & (lo <= c) & (h >= o) & (h >= c) & (h < np.inf) & (v >= 0) & (v < np.inf)
                 )
             if wrong.any():
                 at = int(np.argmax(wrong))

@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from trading.quant.engine import drivers, kernel_block
 from trading.quant.engine import layout as lay
-from trading.quant.engine.bits import prefetch
 from trading.quant.engine.codes import InstrumentKind, Sizing
 from trading.quant.engine.compiled import entry, instantiate, is_compiled
 from trading.quant.engine.costs import CostModel
@@ -96,18 +95,14 @@ def symbol_table(
         )
     unknown = sorted(set(wallet.market_caps_frac) - set(names))
     if unknown:
-        raise WalletRulesError(
-            f"market_caps_frac names {', '.join(unknown)}, which this market does not have."
-        )
+        raise WalletRulesError(f"market_caps_frac names {', '.join(unknown)}, which this market does not have.")
     table = np.zeros(len(instruments), lay.SYMBOL_RULES)
     for row, rules in zip(table, instruments, strict=True):
         spot = rules.kind is InstrumentKind.SPOT
         half_spread = rules.half_spread_bps
         if math.isnan(half_spread):
             half_spread = costs.half_spread_bps.spot if spot else costs.half_spread_bps.perpetual
-        coefficient = (
-            costs.impact_coefficient if math.isnan(rules.impact_coefficient) else rules.impact_coefficient
-        )
+        coefficient = costs.impact_coefficient if math.isnan(rules.impact_coefficient) else rules.impact_coefficient
         row["kind"] = int(rules.kind)
         row["tick_whole"], row["tick_pow"] = decimal_step(rules.tick)
         row["lot_whole"], row["lot_pow"] = decimal_step(rules.lot)
@@ -140,9 +135,7 @@ def exit_columns(rules: Sequence[ExitRules]) -> npt.NDArray[Any]:
     for k, exits in enumerate(rules):
         if k == 0 or exits is not rules[k - 1]:
             check_exits(exits, f"Set {k}")
-    return np.array(
-        [exit_levels(exits) for exits in rules], dtype=[(name, lay.SLOT_RULES[name]) for name in names]
-    )
+    return np.array([exit_levels(exits) for exits in rules], dtype=[(name, lay.SLOT_RULES[name]) for name in names])
 
 
 def _ceiling(value: float) -> float:
@@ -194,9 +187,7 @@ def family_group(family: StrategyFamily, which: Sequence[int], params: Sequence[
 
 
 @functools.lru_cache(maxsize=256)
-def family_loops(
-    step: Any, init: Any, scope: Scope, key: str
-) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def family_loops(step: Any, init: Any, scope: Scope, key: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The compiled loops of a family: (signals, start)."""
     for name, function in (("step", step), ("init", init)):
         if not is_compiled(function):
@@ -205,7 +196,7 @@ def family_loops(
             )
     source = drivers.panel_source() if scope is Scope.PANEL else drivers.single_source()
     return (
-        instantiate(source, "signals", key, {"step": step, "prefetch": prefetch}),
+        instantiate(source, "signals", key, {"step": step}),
         instantiate(drivers.START_SOURCE, "start", key, {"init": init}),
     )
 
@@ -266,8 +257,7 @@ def prepare(
         digest.update(agent.family.key.encode() + genome.tobytes())
     if drawn > to_atoms(wallet.bankroll, "The bankroll"):
         raise WalletRulesError(
-            f"The agents draw {drawn / 1e8:,.2f} together; the bankroll is {wallet.bankroll:,.2f}. Lower "
-            f"the draws."
+            f"The agents draw {drawn / 1e8:,.2f} together; the bankroll is {wallet.bankroll:,.2f}. Lower the draws."
         )
     tier_volumes, tier_rates = costs.fee_table()
     slots = np.array(slot_rules, dtype=lay.SLOT_RULES)

@@ -56,9 +56,7 @@ class InstrumentRules:
     def __post_init__(self) -> None:
         def require(name: str, ok: bool, rule: str) -> None:  # noqa: FBT001
             if not ok:
-                raise InstrumentRulesError(
-                    f"{self.symbol}: {name} is {getattr(self, name)}; it must be {rule}."
-                )
+                raise InstrumentRulesError(f"{self.symbol}: {name} is {getattr(self, name)}; it must be {rule}.")
 
         for name in ("tick", "lot", "multiplier"):
             require(name, 0 < getattr(self, name) < math.inf, "a positive finite number")
@@ -69,9 +67,7 @@ class InstrumentRules:
         require("position_limit", self.position_limit > 0, "positive, or infinite for none")
         for name in ("half_spread_bps", "impact_coefficient"):
             value = getattr(self, name)
-            require(
-                name, math.isnan(value) or 0 <= value < math.inf, "zero or positive, or NaN for the profile's"
-            )
+            require(name, math.isnan(value) or 0 <= value < math.inf, "zero or positive, or NaN for the profile's")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +149,7 @@ class WalletRules:
         ):
             value = getattr(self, name)
             if value < 0:
-                raise WalletRulesError(
-                    f"{name} is {value}; a ceiling cannot be negative (infinity turns it off)."
-                )
+                raise WalletRulesError(f"{name} is {value}; a ceiling cannot be negative (infinity turns it off).")
         for symbol, value in self.market_caps_frac.items():
             if not value >= 0:
                 raise WalletRulesError(f"The market cap of {symbol} is {value}; it must be zero or positive.")
@@ -173,9 +167,7 @@ def decimal_step(value: float) -> tuple[int, int]:
     sign, digits, exponent = exact.as_tuple()
     whole = int("".join(map(str, digits)))
     if not isinstance(exponent, int) or sign or abs(exponent) > 12 or whole > 10**9:
-        raise InstrumentRulesError(
-            f"The step {value} has too many digits; use a finite decimal such as 0.001."
-        )
+        raise InstrumentRulesError(f"The step {value} has too many digits; use a finite decimal such as 0.001.")
     return (whole * 10**exponent, 1) if exponent >= 0 else (whole, 10**-exponent)
 
 
@@ -193,21 +185,16 @@ def agent_parameters(agent: AgentSpec, where: str) -> Float64:
     if isinstance(agent.params, Mapping):
         unknown = sorted(set(agent.params) - set(names))
         if unknown:
-            raise AgentSpecError(
-                f"{where}: {family.key} has no parameter {', '.join(unknown)}; it has {names}."
-            )
+            raise AgentSpecError(f"{where}: {family.key} has no parameter {', '.join(unknown)}; it has {names}.")
         values = np.array([agent.params.get(p.name, p.default) for p in family.parameters], dtype=np.float64)
     else:
         values = np.ascontiguousarray(agent.params, dtype=np.float64)
     if values.shape != (len(names),):
-        raise AgentSpecError(
-            f"{where}: {family.key} takes {len(names)} parameters ({names}), not {values.size}."
-        )
+        raise AgentSpecError(f"{where}: {family.key} takes {len(names)} parameters ({names}), not {values.size}.")
     for parameter, value in zip(family.parameters, values, strict=True):
         if not parameter.low <= value <= parameter.high:
             raise AgentSpecError(
-                f"{where}: {parameter.name} is {value}; {family.key} allows {parameter.low} to "
-                f"{parameter.high}."
+                f"{where}: {parameter.name} is {value}; {family.key} allows {parameter.low} to {parameter.high}."
             )
         if parameter.kind == "integer" and value != math.floor(value):
             raise AgentSpecError(f"{where}: {parameter.name} is {value}; it must be a whole number.")
@@ -224,9 +211,7 @@ def check_agent(agent: AgentSpec, where: str, symbols: Mapping[str, int]) -> int
     if not 0 < agent.leverage <= 1000:
         raise AgentSpecError(f"{where}: leverage is {agent.leverage}; it must be above 0 and at most 1000.")
     if agent.max_leverage < 0 or math.isinf(agent.max_leverage):
-        raise AgentSpecError(
-            f"{where}: max_leverage is {agent.max_leverage}; 0 turns it off, else it is positive."
-        )
+        raise AgentSpecError(f"{where}: max_leverage is {agent.max_leverage}; 0 turns it off, else it is positive.")
     check_exits(agent.exits, where)
     if agent.family.scope is Scope.PANEL:
         if agent.symbol is not None:
@@ -244,9 +229,7 @@ def check_exits(exits: ExitRules, where: str) -> None:
         value = getattr(exits, name)
         top = math.inf if name == "take_profit_frac" else 1.0
         if not math.isnan(value) and not (0 <= value < top):
-            raise AgentSpecError(
-                f"{where}: {name} is {value}; 0 turns it off, else it lies between 0 and {top}."
-            )
+            raise AgentSpecError(f"{where}: {name} is {value}; 0 turns it off, else it lies between 0 and {top}.")
     for name in ("time_limit_bars", "cooldown_bars"):
         value = getattr(exits, name)
         if not 0 <= value < 2**40 or value != int(value):

@@ -23,6 +23,7 @@ from trading.quant.engine.state import EngineState
 
 _SIGNALS_HELD = 1 << 19  # signal places of one block; bounds its rows for large cohorts
 _LONGEST_BLOCK = 1024
+_FIRST_ROWS = 16_384  # of an output table; memory that is not written costs nothing
 _SHORTEST_BLOCK = 64
 
 
@@ -118,8 +119,7 @@ class Pass:
             state = fresh_state(cohort, int(market.ts_ms[0]))
         elif state.fingerprint != cohort.fingerprint:
             raise EngineStateError(
-                "The state belongs to other agents, symbols or steps than those given. Use the ones it was "
-                "made with."
+                "The state belongs to other agents, symbols or steps than those given. Use the ones it was made with."
             )
         elif state.last_ts_ms >= int(market.ts_ms[0]):
             raise EngineStateError(
@@ -158,8 +158,8 @@ class Pass:
         self.leaving = np.zeros(n_slots, dtype=np.int64)
         keep = bool(cohort.run_rules["keep_log"][0])
         small = 2 * n_agents + 8 if keep else 2 * n_agents + 4
-        self.fills = _Log(np.zeros(max(256, 4 * n_slots) if keep else 1, FILL))
-        self.rejections = _Log(np.zeros(max(256, 6 * n_slots) if keep else 1, REJECTION))
+        self.fills = _Log(np.zeros(max(_FIRST_ROWS, 4 * n_slots) if keep else 1, FILL))
+        self.rejections = _Log(np.zeros(max(_FIRST_ROWS, 6 * n_slots) if keep else 1, REJECTION))
         self.breaches = _Log(np.zeros(small, BREACH))
         self.payments = _Log(np.zeros(max(64, n_slots) if keep else 1, FUNDING))
         mark_ms = int(cohort.run_rules["mark_ms"][0])
@@ -189,7 +189,8 @@ class Pass:
                     arrays["clock"], arrays["slots"], arrays["agents"], arrays["wallets"], arrays["held"],
                     arrays["volumes"], arrays["fee_now"], self.cursor, self.work, self.sig_row,
                     self.sig_target,
-                    self.sig_count, self.wake, self.exits, self.used, self.extremes, self.net_rows,
+                    self.sig_count, self.wake, self.exits, self.used, int(market.has_gaps), self.extremes,
+                    self.net_rows,
                     self.net_done, self.equity_rows, self.todo,
                     self.leaving, self.fills.rows, self.rejections.rows, self.breaches.rows,
                     self.payments.rows,
@@ -212,7 +213,7 @@ class Pass:
         market, cohort, arrays = self.market, self.cohort, self.state.arrays
         for group in cohort.groups:
             group.signals(
-                block, rows, market.n_bars, market.open.T, market.high.T, market.low.T, market.close.T,
+                block, rows, market.open.T, market.high.T, market.low.T, market.close.T,
                 market.volume.T,
                 group.which, cohort.slot_of, cohort.symbol_of, group.params, arrays["memory"],
                 cohort.memory_start,

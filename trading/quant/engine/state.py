@@ -68,9 +68,7 @@ class EngineState:
             raise EngineStateError("These bytes are no engine state.")
         body, digest = data[:-_DIGEST], data[-_DIGEST:]
         if hashlib.sha256(body).digest() != digest:
-            raise EngineStateError(
-                "The engine state is damaged (its checksum differs). Restore an earlier one."
-            )
+            raise EngineStateError("The engine state is damaged (its checksum differs). Restore an earlier one.")
         start = len(_MAGIC) + 4
         (size,) = struct.unpack_from("<I", body, len(_MAGIC))
         header = json.loads(body[start : start + size])
@@ -82,11 +80,7 @@ class EngineState:
         arrays: dict[str, npt.NDArray[Any]] = {}
         offset = start + size
         for name, description, shape in header["arrays"]:
-            dtype = (
-                np.dtype([tuple(f) for f in description])
-                if len(description) > 1
-                else np.dtype(description[0][1])
-            )
+            dtype = np.dtype([tuple(f) for f in description]) if len(description) > 1 else np.dtype(description[0][1])
             count = int(np.prod(shape))
             arrays[name] = np.frombuffer(body, dtype, count, offset).reshape(shape).copy()
             offset += count * dtype.itemsize
