@@ -98,12 +98,7 @@ def bare_loop(
                     if delta != 0.0 and not blocks and not small:
                         order[a] = delta
                         why[a] = 0
-            elif (
-                lots[a] != 0.0
-                and time_limit > 0
-                and t - entry[a] >= time_limit
-                and (order[a] == 0.0 or why[a] == 0)
-            ):
+            elif lots[a] != 0.0 and time_limit > 0 and t - entry[a] >= time_limit and (order[a] == 0.0 or why[a] == 0):
                 order[a] = -lots[a]
                 why[a] = 4
             if order[a] == 0.0:
@@ -136,9 +131,7 @@ def bare_loop(
                     gross += (longs[k] + shorts[k]) * lot * c[t - 1, k]
                 unit = lot * c[t - 1, s]
                 freed = closing * unit
-                allowed = min(
-                    allowed, np.floor((market_top * equity - (longs[s] + shorts[s]) * unit + freed) / unit)
-                )
+                allowed = min(allowed, np.floor((market_top * equity - (longs[s] + shorts[s]) * unit + freed) / unit))
                 allowed = min(allowed, np.floor((gross_top * equity - gross + freed) / unit))
                 allowed = min(allowed, np.floor((net_top * equity - side * net - freed) / unit))
                 allowed = max(0.0, min(allowed, np.floor((lev_top * equity - gross + freed) / unit)))

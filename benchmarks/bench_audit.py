@@ -57,8 +57,7 @@ def _record(*, writers: int, seconds: float) -> None:
     def bare() -> None:
         with connection.cursor() as cursor:
             cursor.execute(
-                "INSERT INTO bare_event (at, kind, actor, payload)"
-                " VALUES (now(), %s, %s, %s::jsonb) RETURNING id",
+                "INSERT INTO bare_event (at, kind, actor, payload) VALUES (now(), %s, %s, %s::jsonb) RETURNING id",
                 ["bench.audit.done", "system", encode_payload(PAYLOAD)],
             )
 

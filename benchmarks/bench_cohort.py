@@ -2,8 +2,8 @@
 
     python -m benchmarks.bench_cohort [--agents 30 300 3000] [--repeat 5]
 
-Real candles where the sample data lies beside the project, else a synthetic market; 8 symbols, 3 days of 1m candles. The
-database is an embedded PostgreSQL of this run alone, with fsync on. Every figure is the median of warm runs in this process.
+Real candles where the sample data lies beside the project, else a synthetic market; 8 symbols, 3 days of 1m candles.
+The database is an embedded PostgreSQL of this run alone, with fsync on. Figures are medians of warm runs.
 """
 
 from __future__ import annotations
@@ -31,23 +31,21 @@ def main() -> None:
     arguments = parser.parse_args()
     state = Path(tempfile.mkdtemp(prefix="fundops-bench-"))
     _services(state)
-    import django  # noqa: PLC0415 - after the environment is set
+    import django
 
     django.setup()
-    from django.core.management import call_command  # noqa: PLC0415
+    from django.core.management import call_command
 
     _as_owner(call_command)
     window = _candles(state)
-    print(
-        f"8 symbols x 3 days of 1m candles from {window.start}, {'synthetic' if window.synthetic else 'real'}\n"
-    )
+    print(f"8 symbols x 3 days of 1m candles from {window.start}, {'synthetic' if window.synthetic else 'real'}\n")
     _in_memory(window, arguments.agents, arguments.repeat)
     _whole(window, arguments.agents, arguments.repeat)
 
 
 def _services(state: Path) -> None:
-    from fundops.embedded import ensure_services  # noqa: PLC0415
-    from fundops.embedded.client import destroy_services, provide_urls  # noqa: PLC0415
+    from fundops.embedded import ensure_services
+    from fundops.embedded.client import destroy_services, provide_urls
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fundops.settings")
     os.environ["FUNDOPS_ENV"] = "test"
@@ -59,10 +57,11 @@ def _services(state: Path) -> None:
 
 
 def _as_owner(call_command: Callable[..., Any]) -> None:
-    from django.conf import settings  # noqa: PLC0415
-    from django.db import connection  # noqa: PLC0415
+    from django.conf import settings
+    from django.db import connection
 
     login = {key: connection.settings_dict[key] for key in ("USER", "PASSWORD")}
+    assert settings.DATABASE_OWNER is not None
     connection.settings_dict.update({key: settings.DATABASE_OWNER[key] for key in login})
     call_command("migrate", verbosity=0)
     connection.close()
@@ -70,12 +69,12 @@ def _as_owner(call_command: Callable[..., Any]) -> None:
 
 
 def _candles(state: Path) -> Any:
-    from django.core.management import call_command  # noqa: PLC0415
+    from django.core.management import call_command
 
-    from fundops.core.clock import to_ms  # noqa: PLC0415
-    from trading.actions.marketdata import synthesise_candles  # noqa: PLC0415
-    from trading.marketdata.synthetic import SyntheticSpec  # noqa: PLC0415
-    from trading.selectors.cohort import latest_window  # noqa: PLC0415
+    from fundops.core.clock import to_ms
+    from trading.actions.marketdata import synthesise_candles
+    from trading.marketdata.synthetic import SyntheticSpec
+    from trading.selectors.cohort import latest_window
 
     if SAMPLE.exists():
         call_command("import_candles", str(SAMPLE), venue="binance_perp", stdout=StringIO())
@@ -87,16 +86,14 @@ def _candles(state: Path) -> Any:
 
 
 def _cohort(window: Any, agents: int, seed: int) -> Any:
-    from trading.models.cohort import Cohort  # noqa: PLC0415
-    from treasury.actions.books import ensure_asset, open_fund  # noqa: PLC0415
-    from treasury.models import AssetKind, Fund  # noqa: PLC0415
+    from trading.models.cohort import Cohort
+    from treasury.actions.books import ensure_asset, open_fund
+    from treasury.models import AssetKind, Fund
 
     fund = Fund.objects.first()
     if fund is None:
         usdt = ensure_asset(code="USDT", name="Tether USD", kind=AssetKind.CRYPTO, places=2, actor=None)
-        fund = open_fund(
-            code="BENCH", name="Benchmark", base_asset=usdt, opened_on=date(2013, 1, 1), actor=None
-        )
+        fund = open_fund(code="BENCH", name="Benchmark", base_asset=usdt, opened_on=date(2013, 1, 1), actor=None)
     return Cohort(
         fund=fund,
         venue=window.venue,
@@ -120,17 +117,17 @@ def _median(work: Callable[[], object], repeat: int) -> float:
 
 def _in_memory(window: Any, sizes: list[int], repeat: int) -> None:
     """Loading, signals, simulation and metrics, nothing stored."""
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
-    from trading.actions.cohort import check_cohort  # noqa: PLC0415
-    from trading.actions.instruments import ensure_instruments  # noqa: PLC0415
-    from trading.cohorts.catalog import open_catalog  # noqa: PLC0415
-    from trading.cohorts.installed import installed_families, installed_profiles  # noqa: PLC0415
-    from trading.cohorts.population import seats_of  # noqa: PLC0415
-    from trading.cohorts.setup import engine_setup, market_of, volatility_of  # noqa: PLC0415
-    from trading.marketdata.loader import load_candles  # noqa: PLC0415
-    from trading.quant import engine  # noqa: PLC0415
-    from trading.quant.scoring import HourlyDay, confidence  # noqa: PLC0415
+    from trading.actions.cohort import check_cohort
+    from trading.actions.instruments import ensure_instruments
+    from trading.cohorts.catalog import open_catalog
+    from trading.cohorts.installed import installed_families, installed_profiles
+    from trading.cohorts.population import seats_of
+    from trading.cohorts.setup import engine_setup, market_of, volatility_of
+    from trading.marketdata.loader import load_candles
+    from trading.quant import engine
+    from trading.quant.scoring import HourlyDay, confidence
 
     print("in memory      agents   load ms   run ms   metrics ms   total ms   M agent-bars/s")
     for n in sizes:
@@ -139,9 +136,7 @@ def _in_memory(window: Any, sizes: list[int], repeat: int) -> None:
         catalog = open_catalog()
 
         def load(cohort: Any = cohort, catalog: Any = catalog) -> Any:
-            frame = load_candles(
-                catalog, cohort.venue, cohort.symbols, cohort.interval, cohort.start_ms, cohort.end_ms
-            )
+            frame = load_candles(catalog, cohort.venue, cohort.symbols, cohort.interval, cohort.start_ms, cohort.end_ms)
             return market_of(frame, catalog)
 
         frame = load_candles(catalog, cohort.venue, cohort.symbols, "1m", cohort.start_ms, cohort.end_ms)
@@ -164,9 +159,7 @@ def _in_memory(window: Any, sizes: list[int], repeat: int) -> None:
             equity = run.marks.agents["equity"]
             opening = np.vstack([draws, equity[23:-1:24]])
             days = [
-                HourlyDay(
-                    opening[d], equity[24 * d : 24 * d + 24], run.marks.agents["gross"][24 * d : 24 * d + 24]
-                )
+                HourlyDay(opening[d], equity[24 * d : 24 * d + 24], run.marks.agents["gross"][24 * d : 24 * d + 24])
                 for d in range(3)
             ]
             return [day.variance for day in days], confidence(np.vstack([day.roi for day in days]))
@@ -179,11 +172,11 @@ def _in_memory(window: Any, sizes: list[int], repeat: int) -> None:
 
 def _whole(window: Any, sizes: list[int], repeat: int) -> None:
     """launch_cohort and drive_cohort to the end, everything in the database."""
-    from fundops.core.actions.users import create_user  # noqa: PLC0415
-    from fundops.core.roles import Role  # noqa: PLC0415
-    from trading.actions.cohort import launch_cohort  # noqa: PLC0415
-    from trading.actions.cohort_drive import drive_cohort  # noqa: PLC0415
-    from treasury.models import JournalLine  # noqa: PLC0415
+    from fundops.core.actions.users import create_user
+    from fundops.core.roles import Role
+    from trading.actions.cohort import launch_cohort
+    from trading.actions.cohort_drive import drive_cohort
+    from treasury.models import JournalLine
 
     manager = create_user(
         username="bench",

@@ -90,9 +90,7 @@ class Workload:
         self.asset = ensure_asset(code="USDT", name="Tether", kind=AssetKind.CRYPTO, places=8, actor=None)
         self.fund = open_fund(code="BENCH", name="Bench", base_asset=self.asset, opened_on=opened, actor=None)
         root = Book.objects.get(fund=self.fund)
-        cohort = open_book(
-            parent=root, code="c1", name="Cohort", kind=BookKind.COHORT, opened_on=opened, actor=None
-        )
+        cohort = open_book(parent=root, code="c1", name="Cohort", kind=BookKind.COHORT, opened_on=opened, actor=None)
         books = open_books(
             parent=cohort,
             books=[NewBook(f"a{i:03}", "") for i in range(BOOKS)],
@@ -151,10 +149,7 @@ class BareTables:
         columns = self.workload.columns(entries)
         first, self.next_id = self.next_id, self.next_id + entries
         fund, day = self.workload.fund.pk, DAY
-        heads = [
-            (first + i, fund, first + i, day, "2026-01-01", "fee", "bench", str(i), "")
-            for i in range(entries)
-        ]
+        heads = [(first + i, fund, first + i, day, "2026-01-01", "fee", "bench", str(i), "") for i in range(entries)]
         lines = [
             (first + i, account, asset, f"{units}e-8")
             for i, account, asset, units in zip(*(c.tolist() for c in columns.values()), strict=True)
@@ -243,8 +238,7 @@ def peer(python: Path, name: str, entries: int, owner: psycopg.Connection[Any]) 
     try:
         done = subprocess.run(
             [str(python), "-W", "ignore", str(PEERS / f"ledger_{name}.py"), str(entries)],
-            env=os.environ
-            | {"DATABASE_URL": url(settings.DATABASES["default"] | settings.DATABASE_OWNER, database)},
+            env=os.environ | {"DATABASE_URL": url(settings.DATABASES["default"] | settings.DATABASE_OWNER, database)},
             stdout=subprocess.PIPE,
             text=True,
             check=False,

@@ -142,9 +142,7 @@ def peer_application() -> Any:
         async def live_event(self, event: dict[str, Any]) -> None:
             await self.send(text_data=event["text"])
 
-    return ProtocolTypeRouter(
-        {"websocket": AuthMiddlewareStack(URLRouter([path("ws/live/", Consumer.as_asgi())]))}
-    )
+    return ProtocolTypeRouter({"websocket": AuthMiddlewareStack(URLRouter([path("ws/live/", Consumer.as_asgi())]))})
 
 
 # --- The run
@@ -219,9 +217,7 @@ def _figures(sent: dict[int, int], arrived: dict[int, list[int]], sockets: int) 
     lost = sum(sockets - len(arrived.get(number, [])) for number in sent)
     if lost:
         raise RuntimeError(f"{lost} messages never came.")
-    every = sorted(
-        (at - sent[number]) / 1e6 for number, times in arrived.items() if number in sent for at in times
-    )
+    every = sorted((at - sent[number]) / 1e6 for number, times in arrived.items() if number in sent for at in times)
     last = sorted((max(arrived[number]) - sent[number]) / 1e6 for number in sent)
     return {
         "p50": every[len(every) // 2],

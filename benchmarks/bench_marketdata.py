@@ -68,9 +68,7 @@ def main() -> None:
         store_synthetic(catalog, market)
         written = time.perf_counter() - begin
         bars_written = len(symbols) * days * 1440
-        print(
-            f"storing {len(symbols)} symbols x {days} days of 1m: {bars_written / written:,.0f} bars a second"
-        )
+        print(f"storing {len(symbols)} symbols x {days} days of 1m: {bars_written / written:,.0f} bars a second")
         titles = ("symbols x days", "first", "again", "pd.parquet", "ratio", "ratio again", "pd.csv", "ratio")
         print(" ".join(f"{title:>14}" for title in titles))
         for n, d in shapes:

@@ -126,9 +126,7 @@ def bench_tail_against_skfolio(assets: int, days: int) -> Row:
 # --- The pre-trade check ------------------------------------------------------------------------------------
 def book_of(limits: int) -> tuple[BookState, OrderIntent, list[Limit]]:
     metrics = [m for m in Metric if m is not Metric.COOLDOWN_S]
-    chosen = [
-        Limit(metrics[i % len(metrics)], hard=1e9 + i, soft=1e8, name=f"limit {i}") for i in range(limits)
-    ]
+    chosen = [Limit(metrics[i % len(metrics)], hard=1e9 + i, soft=1e8, name=f"limit {i}") for i in range(limits)]
     positions = tuple(PositionState(f"S{i}", f"V{i % 3}", 1.0 + i, 100.0) for i in range(30))
     state = BookState(1e6, 1e6, 1e6, positions, var=1e4, es=2e4)
     intent = OrderIntent(
@@ -206,9 +204,7 @@ def tables(books: int, limits: int) -> tuple[BookTable, PositionTable, dict[str,
 
 def all_at_once(books: BookTable, held: PositionTable, rows: dict[str, Any]) -> Any:
     measured = measure(books, held, n_symbols=50, n_venues=4)
-    bounds = effective_bounds(
-        books.parent, rows["book"], rows["metric"], rows["soft"], rows["hard"], rows["longer"]
-    )
+    bounds = effective_bounds(books.parent, rows["book"], rows["metric"], rows["soft"], rows["hard"], rows["longer"])
     own = evaluate(measured.values[rows["book"], rows["metric"]], rows["soft"], rows["hard"], rows["metric"])
     n, m = bounds.hard.shape
     code = np.tile(np.arange(m), n)
@@ -267,17 +263,14 @@ def bench_action(limits: int, books: int) -> list[Row]:
     fund = open_fund(code="BENCH", name="Bench", base_asset=usd, opened_on=date(2026, 1, 1), actor=None)
     root = Book.objects.get(fund=fund, parent=None)
     names = [NewBook(f"s{i}", f"s{i}") for i in range(books - 1)]
-    opened = open_books(
-        parent=root, books=names, kind=BookKind.STRATEGY, opened_on=date(2026, 1, 1), actor=None
-    )
+    opened = open_books(parent=root, books=names, kind=BookKind.STRATEGY, opened_on=date(2026, 1, 1), actor=None)
     ids = [root.pk, *opened.book_ids]
     metrics = sorted(STATE_METRICS)
     scopes = [f"S{i}" for i in range(-(-limits // (books * len(metrics))) * 20)]
     rows = [(b, m, "") for b in ids for m in metrics]
     rows += [(b, Metric.POSITION_NOTIONAL, s) for s in scopes for b in ids]
     RiskLimit.objects.bulk_create(
-        RiskLimit(book_id=b, metric=m, symbol=s, hard=Decimal(10**6), effective_from=now)
-        for b, m, s in rows[:limits]
+        RiskLimit(book_id=b, metric=m, symbol=s, hard=Decimal(10**6), effective_from=now) for b, m, s in rows[:limits]
     )
     RiskLimit.objects.filter(metric=Metric.LEVERAGE).update(hard=Decimal("0.5"))
     returns = rng.normal(0, 0.03, (365, 50))

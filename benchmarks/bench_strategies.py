@@ -140,9 +140,7 @@ def family_driver(step: Any) -> Any:
         total = 0.0
         for t in range(bars.shape[0]):
             for k in range(states.shape[0]):
-                x = step(
-                    bars[t, 0], bars[t, 1], bars[t, 2], bars[t, 3], bars[t, 4], row(params, k), row(states, k)
-                )
+                x = step(bars[t, 0], bars[t, 1], bars[t, 2], bars[t, 3], bars[t, 4], row(params, k), row(states, k))
                 if x == x:
                     total += x
         return total

@@ -23,9 +23,7 @@ def clear(params: Float64, state: Float64) -> None:
 
 
 @njit(error_model="numpy", forceinline=True)
-def step(
-    open_: float, high: float, low: float, close: float, volume: float, params: Float64, state: Float64
-) -> float:
+def step(open_: float, high: float, low: float, close: float, volume: float, params: Float64, state: Float64) -> float:
     """state: [position in the ring, fast sum, slow sum, 1 once the ring is full, ring of slow closes]."""
     fast = params[u(0)]
     slow = params[u(1)]

@@ -56,8 +56,7 @@ def load(*, synthetic: bool = False) -> Workload:
         files = sorted(folder.glob("*_1m.csv.gz"))
         frames = [pd.read_csv(f, usecols=names)[:BARS] for f in files]
         tables = [
-            np.asfortranarray(np.column_stack([frames[k % len(frames)][name] for k in range(PAIRS)]))
-            for name in names
+            np.asfortranarray(np.column_stack([frames[k % len(frames)][name] for k in range(PAIRS)])) for name in names
         ]
         source = f"real candles: {len(frames)} Binance perpetuals, 1m, from 2025-05-04"
     else:

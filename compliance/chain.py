@@ -102,9 +102,7 @@ class Anchor:
         """Raises ValueError (KeyError, TypeError included) on a line that is no anchor."""
         try:
             data: dict[str, Any] = json.loads(line)
-            return cls(
-                int(data["seq"]), str(data["hash"]), datetime.fromisoformat(data["at"]), str(data["mac"])
-            )
+            return cls(int(data["seq"]), str(data["hash"]), datetime.fromisoformat(data["at"]), str(data["mac"]))
         except (KeyError, TypeError) as error:
             raise ValueError("not an anchor") from error
 

@@ -33,9 +33,7 @@ def _detail(lag: RelayLag) -> str:
     if not lag.alive:
         words.append(f"the relay {lag.holder} was not heard of for {lag.heartbeat_age:.0f} s")
     if lag.unsealed:
-        words.append(
-            f"{lag.unsealed:,} events wait for their place, the oldest {lag.oldest_unsealed_age:.1f} s"
-        )
+        words.append(f"{lag.unsealed:,} events wait for their place, the oldest {lag.oldest_unsealed_age:.1f} s")
     words += [f"consumer '{name}' fails: {error[:200]}" for name, error in lag.errors.items()]
     return "; ".join(words)
 

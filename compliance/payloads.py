@@ -24,9 +24,7 @@ def encode_payload(payload: Mapping[str, Any]) -> str:
     unknown types) and for more than 256 KiB.
     """
     try:
-        text = json.dumps(
-            dict(payload), default=_plain, allow_nan=False, ensure_ascii=False, separators=(",", ":")
-        )
+        text = json.dumps(dict(payload), default=_plain, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
         size = len(text.encode())
     except (TypeError, ValueError) as error:
         raise EventPayloadError(f"This payload is no JSON: {error}") from error
@@ -34,8 +32,7 @@ def encode_payload(payload: Mapping[str, Any]) -> str:
         raise EventPayloadError("This payload holds a NUL character, which PostgreSQL cannot store.")
     if size > MAX_PAYLOAD_BYTES:
         raise EventPayloadError(
-            f"This payload has {size:,} bytes; the limit is {MAX_PAYLOAD_BYTES:,}. "
-            "Record ids and totals instead.",
+            f"This payload has {size:,} bytes; the limit is {MAX_PAYLOAD_BYTES:,}. Record ids and totals instead.",
             size=size,
         )
     return text

@@ -55,9 +55,7 @@ class Verdict:
     def intact(self) -> bool:
         return self.count == 0
 
-    def find(
-        self, code: str, message: str, *, seq: int | None = None, event: UUID | str | None = None
-    ) -> None:
+    def find(self, code: str, message: str, *, seq: int | None = None, event: UUID | str | None = None) -> None:
         self.count += 1
         if len(self.findings) < 1_000:
             self.findings.append(Finding(code, message, seq, None if event is None else str(event)))
@@ -116,9 +114,7 @@ class _Anchors:
         seen = 0
         for item in read_anchor_file(file, chain=chain) if file else ():
             if isinstance(item, int):
-                verdict.find(
-                    "anchor_unreadable", f"Line {item} of {file} is no anchor: somebody edited the file."
-                )
+                verdict.find("anchor_unreadable", f"Line {item} of {file} is no anchor: somebody edited the file.")
             else:
                 seen += 1
                 self._take(item, f"the file {file}")
@@ -144,8 +140,7 @@ class _Anchors:
         if known[0] != anchor.hash:
             self._verdict.find(
                 "anchors_disagree",
-                f"{known[1]} and {where} hold different hashes for place {anchor.seq}: "
-                "the chain was rewritten.",
+                f"{known[1]} and {where} hold different hashes for place {anchor.seq}: the chain was rewritten.",
                 seq=anchor.seq,
             )
 
@@ -190,9 +185,7 @@ def _walk(
         if verdict.first_seq is None:
             verdict.first_seq = seq
         if seq != expected_seq:
-            names = (
-                f"place {expected_seq}" if seq == expected_seq + 1 else f"places {expected_seq} to {seq - 1}"
-            )
+            names = f"place {expected_seq}" if seq == expected_seq + 1 else f"places {expected_seq} to {seq - 1}"
             verdict.find("seal_missing", f"The chain has a hole: {names} were deleted.", seq=expected_seq)
         elif sealed_prev != prev:
             verdict.find(
@@ -203,9 +196,7 @@ def _walk(
                 event=event_id,
             )
         if event is None:
-            verdict.find(
-                "event_missing", f"The event {event_id} at place {seq} was deleted.", seq=seq, event=event_id
-            )
+            verdict.find("event_missing", f"The event {event_id} at place {seq} was deleted.", seq=seq, event=event_id)
         elif link(event, seq=seq, prev_hash=sealed_prev) != sealed_hash:
             if len(suspects) < _MAX_SUSPECTS:
                 suspects.append(_Suspect(seq, event, sealed_prev, sealed_hash))
@@ -246,8 +237,7 @@ def _explain(verdict: Verdict, suspects: list[_Suspect]) -> None:
             (
                 other.seq
                 for other in suspects
-                if other is not suspect
-                and link(suspect.event, seq=other.seq, prev_hash=other.prev_hash) == other.hash
+                if other is not suspect and link(suspect.event, seq=other.seq, prev_hash=other.prev_hash) == other.hash
             ),
             None,
         )
@@ -266,8 +256,7 @@ def _explain(verdict: Verdict, suspects: list[_Suspect]) -> None:
 def _report_edit(verdict: Verdict, seq: int, event: EventRow) -> None:
     verdict.find(
         "event_edited",
-        f"The event {event.id} ({event.kind}) at place {seq} is not what was sealed: "
-        "the event or its seal was edited.",
+        f"The event {event.id} ({event.kind}) at place {seq} is not what was sealed: the event or its seal was edited.",
         seq=seq,
         event=event.id,
     )

@@ -21,6 +21,4 @@ http_application = get_asgi_application()
 
 from portal.live.app import lifespan, websocket_application  # noqa: E402
 
-application = ProtocolTypeRouter(
-    {"http": http_application, "websocket": websocket_application, "lifespan": lifespan}
-)
+application = ProtocolTypeRouter({"http": http_application, "websocket": websocket_application, "lifespan": lifespan})

@@ -56,13 +56,9 @@ def failed_cohorts(user: User) -> list[Attention]:
     """Cohorts of the last week that stopped by an error."""
     if not may(user, "trading.view_cohort"):
         return []
-    failed = Cohort.objects.for_user(user).filter(
-        status=CohortStatus.FAILED, launched_at__gte=clock.now() - RECENT
-    )
+    failed = Cohort.objects.for_user(user).filter(status=CohortStatus.FAILED, launched_at__gte=clock.now() - RECENT)
     return [
-        Attention(
-            f"Cohort {cohort.name} failed", "See why, and launch it again.", cohort.get_absolute_url(), "bad"
-        )
+        Attention(f"Cohort {cohort.name} failed", "See why, and launch it again.", cohort.get_absolute_url(), "bad")
         for cohort in failed.order_by("-launched_at")[:MOST]
     ]
 
@@ -90,9 +86,7 @@ def people_without_second_factor(user: User) -> list[Attention]:
     if not user.has_role(Role.ADMINISTRATOR):
         return []
     held = Authenticator.objects.filter(user=OuterRef("pk"), type__in=FACTORS)
-    staff = User.objects.filter(
-        is_active=True, groups__name__in=[role.value for role in STAFF_ROLES]
-    ).distinct()
+    staff = User.objects.filter(is_active=True, groups__name__in=[role.value for role in STAFF_ROLES]).distinct()
     count = staff.filter(~Exists(held)).count()
     if not count:
         return []

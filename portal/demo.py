@@ -133,9 +133,7 @@ def _download(source: str, base_url: str | None) -> None:
     interval, days = SHORT_HISTORY.get(name, ("1m", 3 * COHORT_DAYS))
     symbols = DOLLAR_SYMBOLS if name in {"kraken", "coinbase"} else SYNTHETIC_SYMBOLS[:4]
     since = clock.now().date() - timedelta(days=days)
-    call_command(
-        "download_candles", name, *symbols, interval=interval, since=since.isoformat(), base_url=base_url
-    )
+    call_command("download_candles", name, *symbols, interval=interval, since=since.isoformat(), base_url=base_url)
 
 
 def make_fund() -> Fund:
@@ -143,9 +141,7 @@ def make_fund() -> Fund:
     if fund is not None:
         return fund
     usdt = ensure_asset(code="USDT", name="Tether USD", kind=AssetKind.CRYPTO, places=2, actor=None)
-    return open_fund(
-        code=FUND_CODE, name="Demo Fund", base_asset=usdt, opened_on=date(2013, 1, 1), actor=None
-    )
+    return open_fund(code=FUND_CODE, name="Demo Fund", base_asset=usdt, opened_on=date(2013, 1, 1), actor=None)
 
 
 def make_cohorts(fund: Fund, *, say: Say) -> list[Cohort]:
@@ -158,9 +154,7 @@ def make_cohorts(fund: Fund, *, say: Say) -> list[Cohort]:
     manager = User.objects.get(username="paula")
     last = window.days - COHORT_DAYS
     profiles = _once(manager, fund, window, name="Profiles", seed=1, say=say)
-    random = _once(
-        manager, fund, window, name="Random genomes", genome_source=GenomeSource.RANDOM, seed=2, say=say
-    )
+    random = _once(manager, fund, window, name="Random genomes", genome_source=GenomeSource.RANDOM, seed=2, say=say)
     best = _once(
         manager,
         fund,

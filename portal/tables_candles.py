@@ -58,9 +58,7 @@ class CandleSetTable(PortalTable):
         sequence = (*fields, "quarantined", "updated_at")
 
     def render_symbol(self, value: str, record: CandleSet) -> SafeString:
-        badge = (
-            format_html(' <span class="tag tag-synthetic">{}</span>', "Synthetic") if record.synthetic else ""
-        )
+        badge = format_html(' <span class="tag tag-synthetic">{}</span>', "Synthetic") if record.synthetic else ""
         return format_html("{}{}", value, badge)
 
     def render_quarantined(self, value: int, record: CandleSet) -> Any:

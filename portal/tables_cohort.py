@@ -24,9 +24,7 @@ STATUS_TONES = {
 
 
 def status_tag(cohort: Cohort) -> SafeString:
-    return format_html(
-        '<span class="tag {}">{}</span>', STATUS_TONES[cohort.status], cohort.get_status_display()
-    )
+    return format_html('<span class="tag {}">{}</span>', STATUS_TONES[cohort.status], cohort.get_status_display())
 
 
 def words(code: str) -> str:
@@ -82,11 +80,7 @@ class CohortTable(PortalTable):
         return f"{record.start:%Y-%m-%d}, {record.days} day{'s' if record.days > 1 else ''}"
 
     def render_roi(self, value: Any, record: Cohort) -> Any:
-        return (
-            figures.percent(value / record.bankroll - 1)
-            if value is not None
-            else figures.missing("No bar yet.")
-        )
+        return figures.percent(value / record.bankroll - 1) if value is not None else figures.missing("No bar yet.")
 
     def value_roi(self, value: Any, record: Cohort) -> Any:
         return value / record.bankroll - 1 if value is not None else ""
@@ -100,9 +94,7 @@ class LeaderboardTable(PortalTable):
     agent = tables.Column(
         accessor="agent__number",
         verbose_name="Agent",
-        linkify=lambda record: reverse(
-            "portal:cohort-agent", args=[record.agent.cohort_id, record.agent.number]
-        ),
+        linkify=lambda record: reverse("portal:cohort-agent", args=[record.agent.cohort_id, record.agent.number]),
     )
     profile = tables.Column(accessor="agent__profile", empty_values=())
     symbol = tables.Column(accessor="agent__symbol", verbose_name="Market", empty_values=())
@@ -117,9 +109,7 @@ class LeaderboardTable(PortalTable):
     trades = NumberColumn()
     rejections = NumberColumn(verbose_name="Rejected")
     fees = NumberColumn(verbose_name="Fees", places=2)
-    confidence = ShareColumn(
-        verbose_name="P(Sharpe > 0)", reason="Needs four hourly returns that are not all equal."
-    )
+    confidence = ShareColumn(verbose_name="P(Sharpe > 0)", reason="Needs four hourly returns that are not all equal.")
     sample_size = NumberColumn(verbose_name="n (hours)")
 
     class Meta(PortalTable.Meta):
@@ -199,9 +189,7 @@ class FillTable(PortalTable):
         return figures.signed(value, record.cohort.quote)
 
     def render_side(self, value: str) -> SafeString:
-        return format_html(
-            '<span class="tag {}">{}</span>', "tag-good" if value == "Buy" else "tag-bad", value
-        )
+        return format_html('<span class="tag {}">{}</span>', "tag-good" if value == "Buy" else "tag-bad", value)
 
     def render_reason(self, value: str) -> str:
         return words(value)

@@ -56,9 +56,7 @@ def allocation_proposal(
     for b, row in zip(books, rows, strict=True):
         worth, x = measured.figures[row].equity, measured.exposure[row]
         if worth is None or worth <= 0 or not measured.complete[row] or not np.isfinite(x).all():
-            raise AllocationRefusedError(
-                f"The equity or the positions of {b.path} are not known.", book=b.path
-            )
+            raise AllocationRefusedError(f"The equity or the positions of {b.path} are not known.", book=b.path)
         if not x.any():
             raise AllocationRefusedError(f"{b.path} holds nothing: its risk is not known.", book=b.path)
         equity.append(worth)

@@ -131,9 +131,7 @@ def trading_mode(book: Book) -> TradingMode:
 
 
 def _mode(line: Sequence[int]) -> TradingMode:
-    running = LimitBreach.objects.filter(book__in=line, level=BreachLevel.HARD).exclude(
-        status=BreachStatus.CLOSED
-    )
+    running = LimitBreach.objects.filter(book__in=line, level=BreachLevel.HARD).exclude(status=BreachStatus.CLOSED)
     actions = {action for asked in running.values_list("actions", flat=True) for action in asked}
     if HardAction.HALT in actions:
         return TradingMode.HALTED
@@ -157,9 +155,7 @@ def order_path(book: Book, *, at: datetime | None = None) -> list[tuple[BookStat
     ]
 
 
-def _state(
-    measured: MeasuredBooks, pk: int, own_id: int, own: Sequence[HeldPosition], mode: TradingMode
-) -> BookState:
+def _state(measured: MeasuredBooks, pk: int, own_id: int, own: Sequence[HeldPosition], mode: TradingMode) -> BookState:
     row = measured.row(pk)
     figures: BookFigures = measured.figures[row]
     elsewhere = [
@@ -190,9 +186,7 @@ def _state(
 
 def _positions(held: Sequence[HeldPosition]) -> tuple[PositionState, ...]:
     return tuple(
-        PositionState(
-            p.symbol, p.venue, p.quantity, p.unit_notional, p.loss_frac, p.working_buy, p.working_sell
-        )
+        PositionState(p.symbol, p.venue, p.quantity, p.unit_notional, p.loss_frac, p.working_buy, p.working_sell)
         for p in held
         if p.unit_notional != 0
     )
@@ -237,9 +231,7 @@ def limit_status(user: AnyUser, *, book: Book | None = None, at: datetime | None
     for column in found.columns:
         values = measured.column(*column)
         mine = [
-            r
-            for r in found.rows
-            if r.column == column and r.pk in visible and (book is None or r.book_id == book.pk)
+            r for r in found.rows if r.column == column and r.pk in visible and (book is None or r.book_id == book.pk)
         ]
         here = values[[place[r.book_id] for r in mine]]
         judged = evaluate(

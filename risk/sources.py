@@ -79,9 +79,7 @@ def install_source(source: RiskSource | None) -> RiskSource | None:
 def risk_source() -> RiskSource:
     """The source in place; raises SourceMissingError without one."""
     if _source is None:
-        raise SourceMissingError(
-            "No source of positions and prices is installed; start the application that trades."
-        )
+        raise SourceMissingError("No source of positions and prices is installed; start the application that trades.")
     return _source
 
 

@@ -79,9 +79,7 @@ def template_names() -> list[str]:
 def load_template(name: str) -> LimitTemplate:
     """The set of this name; raises TemplateError with what to correct."""
     if name not in template_names():
-        raise TemplateError(
-            f"There is no template '{name[:60]}'. Choose one of {', '.join(template_names())}."
-        )
+        raise TemplateError(f"There is no template '{name[:60]}'. Choose one of {', '.join(template_names())}.")
     return parse_template((FOLDER / f"{name}.yaml").read_text(), name=name)
 
 

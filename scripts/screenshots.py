@@ -42,9 +42,7 @@ def sign_in(browser: Browser, base_url: str, user: str, password: str) -> Storag
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("paths", nargs="+", help="pages, as paths")
     parser.add_argument("--base-url", default="http://localhost:8000")
     parser.add_argument("--user", help="who signs in; without it nobody does")
@@ -68,9 +66,7 @@ def main() -> None:
         browser.close()
 
 
-def take(
-    browser: Browser, given: argparse.Namespace, state: StorageState | None, size: str, theme: Theme
-) -> None:
+def take(browser: Browser, given: argparse.Namespace, state: StorageState | None, size: str, theme: Theme) -> None:
     width, height = SIZES[size]
     context = browser.new_context(
         base_url=given.base_url,

@@ -22,7 +22,8 @@ pytest_plugins = ["tests.cohort_fixtures"]
 _LOGIN = ("USER", "PASSWORD")
 
 
-def _become(login: dict[str, Any]) -> None:
+def _become(login: dict[str, Any] | None) -> None:
+    assert login is not None, "the tests need the owner's URL"
     connection.close()
     for key in _LOGIN:
         connection.settings_dict[key] = login[key]
@@ -54,7 +55,9 @@ def _run_id() -> str:
 
 def _superuser_connection() -> psycopg.Connection[Any]:
     """A superuser's own session on the test database: the attacker of the tamper tests."""
-    base = settings.ENV.database_superuser_url.get_secret_value()
+    secret = settings.ENV.database_superuser_url
+    assert secret is not None, "the tests need a superuser's URL to play the attacker"
+    base = secret.get_secret_value()
     return psycopg.connect(base, dbname=connection.settings_dict["NAME"], autocommit=True)
 
 
@@ -75,7 +78,7 @@ def _empty_all_tables(self: TransactionTestCase) -> None:
         ).fetchone()
         session.execute("SET session_replication_role = replica")
         if tables and tables[0]:
-            session.execute(f"TRUNCATE {tables[0]} RESTART IDENTITY")  # type: ignore[arg-type]
+            session.execute(f"TRUNCATE {tables[0]} RESTART IDENTITY")
 
 
 TransactionTestCase._fixture_teardown = _empty_all_tables  # type: ignore[attr-defined]

@@ -10,9 +10,7 @@ from trading.actions.cohort_feed import feed_forward_cohorts as feed
 from trading.models.cohort import LIVE_STATUSES, Cohort
 
 
-@shared_task(
-    name="trading.tasks.drive_cohort", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=8
-)
+@shared_task(name="trading.tasks.drive_cohort", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=8)
 def drive_cohort(cohort_id: int) -> None:
     """Takes one cohort as far as it can go now; one that is gone is no work."""
     if Cohort.objects.filter(pk=cohort_id).exists():

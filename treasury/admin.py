@@ -83,10 +83,7 @@ class JournalEntryAdmin(ReadOnlyAdmin):
     @admin.display(description="Lines")
     def show_lines(self, entry: JournalEntry) -> SafeString:
         lines = entry.lines.select_related("account__book", "asset").order_by("id")
-        rows = (
-            (line.account.book.path, line.account.kind, f"{line.amount:,f}", line.asset.code)
-            for line in lines
-        )
+        rows = ((line.account.book.path, line.account.kind, f"{line.amount:,f}", line.asset.code) for line in lines)
         return format_html_join("", "<div>{} · {} · {} {}</div>", rows)
 
 

@@ -79,9 +79,7 @@ def canonical_entry(
 ) -> CanonicalEntries:
     """One entry; the order of its lines does not matter."""
     units = whole_units(line.amount for line in lines)
-    ordered = sorted(
-        (line.account_id, line.asset_id, int(amount)) for line, amount in zip(lines, units, strict=True)
-    )
+    ordered = sorted((line.account_id, line.asset_id, int(amount)) for line, amount in zip(lines, units, strict=True))
     return CanonicalEntries(
         heads=[(value_date.isoformat(), kind.value, *(source or Source("", "")), memo)],
         line_entries=np.zeros(len(ordered), dtype=np.int64),

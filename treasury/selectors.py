@@ -111,9 +111,7 @@ def trial_balance(
     with localcontext(prec=WORKING_PRECISION):
         for row in rows:
             totals[row.asset] = totals.get(row.asset, Decimal(0)) + row.amount
-    return TrialBalance(
-        fund=fund.code, as_of=as_of, as_known=as_known, last_seq=last_seq, rows=rows, totals=totals
-    )
+    return TrialBalance(fund=fund.code, as_of=as_of, as_known=as_known, last_seq=last_seq, rows=rows, totals=totals)
 
 
 def ledger_lines(
@@ -189,9 +187,7 @@ def batch_digest(batch: PostingBatch) -> str:
 def digest_of_range(*, fund_id: int, first_seq: int, last_seq: int) -> str:
     """The digest of the entries of a range of numbers as one batch, from the books."""
     entries = JournalEntry.objects.filter(fund_id=fund_id, posting_seq__range=(first_seq, last_seq))
-    heads = entries.order_by("posting_seq").values_list(
-        "value_date", "kind", "source_type", "source_id", "memo"
-    )
+    heads = entries.order_by("posting_seq").values_list("value_date", "kind", "source_type", "source_id", "memo")
     lines = JournalLine.objects.filter(entry__in=entries).order_by("entry__posting_seq", "id")
     columns = list(lines.values_list("entry__posting_seq", "account_id", "asset_id", "amount"))
     return CanonicalEntries(
@@ -214,9 +210,7 @@ def _books(books: Book | Iterable[Book] | Iterable[int], *, descendants: bool) -
     return below
 
 
-def _as_seen(
-    lines: JournalLineQuerySet, *, as_of: date | None, as_known: datetime | int | None
-) -> JournalLineQuerySet:
+def _as_seen(lines: JournalLineQuerySet, *, as_of: date | None, as_known: datetime | int | None) -> JournalLineQuerySet:
     if as_of is not None:
         lines = lines.filter(entry__value_date__lte=as_of)
     if isinstance(as_known, datetime):
@@ -226,9 +220,7 @@ def _as_seen(
     return lines
 
 
-def _known_entries(
-    entries: QuerySet[JournalEntry], *, as_known: datetime | int | None
-) -> QuerySet[JournalEntry]:
+def _known_entries(entries: QuerySet[JournalEntry], *, as_known: datetime | int | None) -> QuerySet[JournalEntry]:
     if isinstance(as_known, datetime):
         return entries.filter(booked_at__lte=as_known)
     return entries if as_known is None else entries.filter(posting_seq__lte=as_known)

@@ -11,11 +11,7 @@ READ_JOURNAL = "treasury.view_journalline"
 
 def may_hear_book(user: User, key: str) -> bool:
     """Those who may read the journal hear of the books they may see."""
-    return (
-        key.isdecimal()
-        and user.has_perm(READ_JOURNAL)
-        and Book.objects.for_user(user).filter(pk=int(key)).exists()
-    )
+    return key.isdecimal() and user.has_perm(READ_JOURNAL) and Book.objects.for_user(user).filter(pk=int(key)).exists()
 
 
 def register_topics() -> None:

@@ -129,9 +129,7 @@ def _evidence(fund: Fund) -> Iterator[Finding]:
                 yield Finding("changed", f"Entry #{seq} is not the one that was posted.", seq)
     covered.update(numbers)
 
-    posted = (
-        JournalEntry.objects.filter(fund=fund).order_by("posting_seq").values_list("posting_seq", flat=True)
-    )
+    posted = JournalEntry.objects.filter(fund=fund).order_by("posting_seq").values_list("posting_seq", flat=True)
     unrecorded = [seq for seq in posted.iterator() if seq not in covered]
     for seq in unrecorded[:_NAMED]:
         yield Finding("unrecorded", f"Entry #{seq} is in no event of the audit stream.", seq)

@@ -48,8 +48,7 @@ def release_request(*, request_id: UUID, actor: User) -> ApprovalRequest:
         request = hold(request_id)
         if request.state != RequestState.APPROVED:
             raise TransitionRefusedError(
-                f"This request is {RequestState(request.state).label.lower()}; "
-                "only an approved one is released.",
+                f"This request is {RequestState(request.state).label.lower()}; only an approved one is released.",
                 state=str(request.state),
             )
         statement = _check_all(request)
@@ -106,7 +105,11 @@ def resume_executions() -> int:
     ended = 0
     waiting = ApprovalRequest.objects.filter(state=RequestState.EXECUTING).order_by("released_at")
     for request_id in waiting.values_list("pk", flat=True):
-        ended += execute_request(request_id=request_id) is not None
+        try:
+            ended += execute_request(request_id=request_id) is not None
+        except Exception:
+            # One that cannot even be ended must not keep the others waiting.
+            logger.exception("The released request %s could not be executed; it waits.", request_id)
     return ended
 
 

@@ -71,8 +71,7 @@ def _said(band: Band) -> str:
     upto = "any amount" if band.below is None else f"below {band.below:f}"
     quorum = " and ".join(f"{number} {role.value}" for role, number in sorted(band.quorum.items()))
     proofs = "; ".join(
-        f"{role.value} by {' or '.join(kind.value for kind in band.proofs_of(role))}"
-        for role in sorted(band.quorum)
+        f"{role.value} by {' or '.join(kind.value for kind in band.proofs_of(role))}" for role in sorted(band.quorum)
     )
     glass = (
         f"glass broken by {' or '.join(role.value for role in band.break_glass.roles)}, "
@@ -89,9 +88,7 @@ def _recheck(payload: SetPolicy) -> None:
     _, now = _present(payload.document.kind)
     if now == payload.document:
         raise PolicyError("These are the rules in force already. Change something.")
-    if payload.document.kind == SET_POLICY and any(
-        sum(band.quorum.values()) < 2 for band in payload.document.bands
-    ):
+    if payload.document.kind == SET_POLICY and any(sum(band.quorum.values()) < 2 for band in payload.document.bands):
         raise PolicyError("Changing policies takes two votes at least: raise the quorum.")
 
 

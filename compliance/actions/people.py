@@ -28,12 +28,8 @@ def link_account(*, account: User, reference: str, full_name: str, actor: User |
     if not reference.strip():
         raise AccountLinkError("Give the person's reference: a staff number or an identity document.")
     with refusals(), transaction.atomic():
-        person, _ = Person.objects.get_or_create(
-            reference=reference.strip(), defaults={"full_name": full_name}
-        )
-        link = PersonAccount.objects.create(
-            account=account, person=person, linked_by=actor, linked_at=clock.now()
-        )
+        person, _ = Person.objects.get_or_create(reference=reference.strip(), defaults={"full_name": full_name})
+        link = PersonAccount.objects.create(account=account, person=person, linked_by=actor, linked_at=clock.now())
         publish(
             "compliance.account.linked",
             actor=actor,

@@ -52,9 +52,7 @@ def record_event(
     if not connection.in_atomic_block:
         raise TransactionRequiredError(kind)
     if len(kind) > 120 or _KIND.fullmatch(kind) is None:
-        raise EventNameError(
-            f"'{kind}' is no event kind: write app.subject.verb_past in lower case.", kind=kind
-        )
+        raise EventNameError(f"'{kind}' is no event kind: write app.subject.verb_past in lower case.", kind=kind)
     for topic in topics:
         if TOPIC_PATTERN.fullmatch(topic) is None:
             raise EventNameError(f"'{topic}' is no live topic: write prefix or prefix:key.", topic=topic)

@@ -46,9 +46,7 @@ class AuditEvent(models.Model):
         db_index=False,  # audit_event_actor_at serves it
         help_text="Empty: the system itself.",
     )
-    actor_label = models.CharField(
-        max_length=200, help_text="Who it was, as they were called at that moment."
-    )
+    actor_label = models.CharField(max_length=200, help_text="Who it was, as they were called at that moment.")
     object_type = models.CharField(max_length=100, blank=True)
     object_id = models.CharField(max_length=100, blank=True)
     object_label = models.CharField(max_length=200, blank=True)

@@ -24,9 +24,7 @@ class Person(models.Model):
     class Meta:
         default_permissions = ("view",)
         permissions = [("link_account", "Can say which person an account belongs to")]
-        constraints = [
-            models.CheckConstraint(condition=~Q(reference=""), name="compliance_person_has_reference")
-        ]
+        constraints = [models.CheckConstraint(condition=~Q(reference=""), name="compliance_person_has_reference")]
 
     def __str__(self) -> str:
         return self.full_name

@@ -35,8 +35,7 @@ def write_anchor(session: Session, *, chain: str, seq: int, head: str, file: Pat
     """Records the head in the table, in the file (flushed to disk) and in the log."""
     anchor = Anchor.make(seq=seq, head=head, at=clock.now())
     session.execute(
-        "INSERT INTO compliance_auditanchor (seq, hash, at, mac) VALUES (%s, %s, %s, %s)"
-        " ON CONFLICT DO NOTHING",
+        "INSERT INTO compliance_auditanchor (seq, hash, at, mac) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
         [anchor.seq, anchor.hash, anchor.at, anchor.mac],
     )
     try:

@@ -68,9 +68,7 @@ def follow(consumer: Consumer, *, head: Head, stop: Callable[[], bool]) -> None:
             try:
                 moved = deliver_batch(consumer)
             except Exception as error:  # whatever a consumer raises, the stream waits for it
-                logger.exception(
-                    "Consumer '%s' failed behind event %d; it is offered again.", consumer.name, at
-                )
+                logger.exception("Consumer '%s' failed behind event %d; it is offered again.", consumer.name, at)
                 _note_failure(consumer, error)
                 head.wait_beyond(2**62, seconds=pause)
                 pause = min(pause * 2, _PAUSE_SECONDS[1])
@@ -86,8 +84,6 @@ def follow(consumer: Consumer, *, head: Head, stop: Callable[[], bool]) -> None:
 
 def _note_failure(consumer: Consumer, error: Exception) -> None:
     try:
-        EventCursor.objects.filter(consumer=consumer.name).update(
-            last_error=f"{type(error).__name__}: {error}"[:2000]
-        )
+        EventCursor.objects.filter(consumer=consumer.name).update(last_error=f"{type(error).__name__}: {error}"[:2000])
     except DatabaseError:
         connection.close()

@@ -69,9 +69,7 @@ class LivePush:
 
     def _failed(self, error: redis.RedisError) -> None:
         if not self.error:
-            logger.warning(
-                "Redis does not take live events (%s); they wait from event %d on.", error, self.seq
-            )
+            logger.warning("Redis does not take live events (%s); they wait from event %d on.", error, self.seq)
         self.error = str(error) or type(error).__name__
         self._not_before = time.monotonic() + self._pause
         self._pause = min(self._pause * 2, _PAUSE_SECONDS[1])

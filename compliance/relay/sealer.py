@@ -50,9 +50,7 @@ class _Pass:
 
 def chain_name(session: Session) -> str:
     """Which database of which cluster this is; a restored copy elsewhere has another name."""
-    row = session.execute(
-        "SELECT system_identifier || '/' || current_database() FROM pg_control_system()"
-    ).fetchone()
+    row = session.execute("SELECT system_identifier || '/' || current_database() FROM pg_control_system()").fetchone()
     assert row is not None  # noqa: S101 - the function has one row
     return str(row[0])
 
@@ -62,9 +60,7 @@ class Sealer:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        head = session.execute(
-            "SELECT seq, hash FROM compliance_auditseal ORDER BY seq DESC LIMIT 1"
-        ).fetchone()
+        head = session.execute("SELECT seq, hash FROM compliance_auditseal ORDER BY seq DESC LIMIT 1").fetchone()
         self.seq, self.hash = (int(head[0]), str(head[1])) if head else (0, GENESIS)
         self.chain = chain_name(session)
         self.snapshot_text = ""
@@ -100,9 +96,7 @@ class Sealer:
             else self._session.execute(_SINCE, [since.xmax, list(since.running), self._pass.after])
         )
         events = [EventRow(*row) for row in found]
-        sealed = [
-            Sealed(seq, event, head) for seq, event, _, head in links(events, seq=self.seq, head=self.hash)
-        ]
+        sealed = [Sealed(seq, event, head) for seq, event, _, head in links(events, seq=self.seq, head=self.hash)]
         if sealed:
             hashes = [self.hash, *(item.hash for item in sealed)]
             self._session.execute(

@@ -198,9 +198,7 @@ class AccountAdmin(SimpleHistoryAdmin, UserAdmin, ModelAdmin):  # type: ignore[m
 
     @admin.action(description="Reset the second factor (lost device)", permissions=["change"])
     def reset_second_factors(self, request: HttpRequest, users: QuerySet[User]) -> None:
-        self._each(
-            request, users, lambda u: actions.reset_second_factor(user=u, actor=_actor(request)), "reset"
-        )
+        self._each(request, users, lambda u: actions.reset_second_factor(user=u, actor=_actor(request)), "reset")
 
     @admin.action(description="Lift the lock after failed sign-ins", permissions=["change"])
     def lift_locks(self, request: HttpRequest, users: QuerySet[User]) -> None:

@@ -32,11 +32,7 @@ def _use_our_logging(**_kwargs: Any) -> None:
 @signals.before_task_publish.connect(dispatch_uid="core.context")
 def _hand_context_on(headers: dict[str, Any] | None = None, **_kwargs: Any) -> None:
     if headers is not None:
-        kept = {
-            key: value
-            for key, value in current_context().items()
-            if key in {"request_id", "event_id", "user_id"}
-        }
+        kept = {key: value for key, value in current_context().items() if key in {"request_id", "event_id", "user_id"}}
         if kept:
             headers[HEADER] = kept
 

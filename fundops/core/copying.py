@@ -15,9 +15,9 @@ def copy_rows(model: type[Model], fields: Sequence[str], rows: Iterable[Sequence
 
     Columns left out take their database default or NULL; the usual constraints and triggers apply.
     """
-    columns = [model._meta.get_field(name).column for name in fields]
+    columns: list[str] = [model._meta.get_field(name).column for name in fields]  # type: ignore[union-attr,misc]
     statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
-        sql.Identifier(model._meta.db_table), sql.SQL(", ").join(map(sql.Identifier, columns))
+        sql.Identifier(model._meta.db_table), sql.SQL(", ").join([sql.Identifier(column) for column in columns])
     )
     count = 0
     with connection.cursor() as cursor, cursor.copy(statement) as copy:

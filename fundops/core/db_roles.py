@@ -20,9 +20,7 @@ def grant_application_role(*, using: str = "default") -> None:
     role = settings.DATABASE_APP_ROLE
     connection = connections[using]
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT current_user = %s OR NOT EXISTS (SELECT FROM pg_roles WHERE rolname = %s)", [role, role]
-        )
+        cursor.execute("SELECT current_user = %s OR NOT EXISTS (SELECT FROM pg_roles WHERE rolname = %s)", [role, role])
         if cursor.fetchone()[0]:
             return
         name = sql.Identifier(role)

@@ -190,9 +190,7 @@ class Env(BaseSettings):
         shape="an address",
         example="0.0.0.0",  # noqa: S104 - an example
     )
-    web_port: int = _setting(
-        8000, what="Port of the web process.", shape="1 to 65535", example="8000", ge=1, le=65535
-    )
+    web_port: int = _setting(8000, what="Port of the web process.", shape="1 to 65535", example="8000", ge=1, le=65535)
     worker_concurrency: int = _setting(
         2, what="Processes of each Celery worker `make up` starts.", shape="1 to 64", example="2", ge=1, le=64
     )

@@ -33,7 +33,7 @@ _sink: EventSink | None = None
 
 def install_sink(sink: EventSink) -> None:
     """Called once, by the application that stores the events."""
-    global _sink  # noqa: PLW0603 - a process has one event store
+    global _sink
     _sink = sink
 
 

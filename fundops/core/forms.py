@@ -51,6 +51,4 @@ class AddPasskeyForm(AddWebAuthnForm):  # type: ignore[misc]
         option = self.fields["passwordless"]
         option.initial = True
         option.label = "Sign in with it alone"
-        option.help_text = (
-            "Asks for fingerprint, face or PIN. Without this it is a second step after the password."
-        )
+        option.help_text = "Asks for fingerprint, face or PIN. Without this it is a second step after the password."

@@ -52,8 +52,7 @@ class Readiness:
         return {
             "ready": self.ready,
             "checks": {
-                name: {**asdict(finding), "took_ms": self.took_ms[name]}
-                for name, finding in self.findings.items()
+                name: {**asdict(finding), "took_ms": self.took_ms[name]} for name, finding in self.findings.items()
             },
         }
 
@@ -128,9 +127,7 @@ def _redis() -> Finding:
     redis_client().ping()
     policy = redis_client().config_get("maxmemory-policy") if settings.REDIS_URL.startswith("unix") else {}
     evicting = policy.get("maxmemory-policy", "noeviction") != "noeviction"
-    return Finding(
-        ok=not evicting, detail="evicts keys under memory pressure: tasks could vanish" if evicting else ""
-    )
+    return Finding(ok=not evicting, detail="evicts keys under memory pressure: tasks could vanish" if evicting else "")
 
 
 def _workers() -> Finding:

@@ -55,9 +55,7 @@ class TopicDeniedError(FundopsError):
     title = "Topic denied"
 
     def __init__(self, topic: str) -> None:
-        super().__init__(
-            f"You may not listen to '{topic}'. Ask for the right to view its subject.", topic=topic
-        )
+        super().__init__(f"You may not listen to '{topic}'. Ask for the right to view its subject.", topic=topic)
 
 
 _registry: dict[str, Authorise] = {}

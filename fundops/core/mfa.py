@@ -21,9 +21,7 @@ class SecondFactorMissingError(FundopsError):
     title = "Second factor missing"
 
     def __init__(self) -> None:
-        super().__init__(
-            "Add a second factor first: an authenticator app or a passkey, under Account security."
-        )
+        super().__init__("Add a second factor first: an authenticator app or a passkey, under Account security.")
 
 
 #: Recovery codes only stand in for one of these.

@@ -65,9 +65,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 def metrics(request: HttpRequest) -> HttpResponse:
     """Prometheus' text format."""
     if not _may_see_detail(request):
-        return HttpResponse(
-            "Metrics need the bearer token METRICS_TOKEN.\n", status=403, content_type="text/plain"
-        )
+        return HttpResponse("Metrics need the bearer token METRICS_TOKEN.\n", status=403, content_type="text/plain")
     return HttpResponse(render_metrics(), content_type=CONTENT_TYPE_LATEST)
 
 

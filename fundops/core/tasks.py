@@ -20,8 +20,8 @@ APPLICATION = "celery_app.app"
 def enqueue_on_commit(task_name: str, *ids: Any) -> None:
     """Queues the task of that name once the current transaction commits; with none open, at once.
 
-    By name, because tasks import actions and not the other way round. What was committed stays committed when the broker
-    cannot be reached: whoever uses this also has a scheduled task that finds what is left to do.
+    By name, because tasks import actions and not the other way round. What was committed stays committed when the
+    broker cannot be reached: whoever uses this also has a scheduled task that finds what is left to do.
     """
     transaction.on_commit(partial(_send, task_name, ids))
 

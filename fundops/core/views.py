@@ -95,9 +95,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
     """Leans on nothing that may be what broke: no database, no session, no context processors."""
     detail = "Something went wrong on our side; it has been recorded. Try again in a moment."
     if wants_problem(request):
-        body = problem(
-            status=500, title="Server error", code="server_error", detail=detail, path=request.path
-        )
+        body = problem(status=500, title="Server error", code="server_error", detail=detail, path=request.path)
         return JsonResponse(body, status=500, content_type=PROBLEM_JSON)
     return HttpResponse(render_to_string("errors/500.html", {"detail": detail}), status=500)
 

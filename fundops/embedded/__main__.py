@@ -141,16 +141,10 @@ def _parser() -> argparse.ArgumentParser:
     command("stop", _stop, "stop the pair and wait until it is down")
     command("status", _status, "what runs, as JSON; exit code 3 when nothing does")
     command("url", _url, "the connection URLs as shell exports (they carry passwords)")
-    command("psql", _psql, "a psql session as superuser").add_argument(
-        "arguments", nargs="*", metavar="-- ARGUMENT"
-    )
-    command("dump", _dump, "write the database to a file (pg_dump's custom format)").add_argument(
-        "file", type=Path
-    )
+    command("psql", _psql, "a psql session as superuser").add_argument("arguments", nargs="*", metavar="-- ARGUMENT")
+    command("dump", _dump, "write the database to a file (pg_dump's custom format)").add_argument("file", type=Path)
     command("restore", _restore, "replace the database by a dump's content").add_argument("file", type=Path)
-    run = command(
-        "run", _run, "run a command with the URLs in its environment; the pair lives as long as it does"
-    )
+    run = command("run", _run, "run a command with the URLs in its environment; the pair lives as long as it does")
     run.add_argument("arguments", nargs="*", metavar="COMMAND")
     server = command("serve", _serve, "supervise the pair in the foreground")
     server.add_argument("--persistent", action="store_true", help="stay without users, until a signal")

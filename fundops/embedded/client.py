@@ -26,9 +26,7 @@ ANSWER_PATIENCE_S = 150.0
 _leases: dict[Path, socket.socket] = {}
 
 
-def ensure_services(
-    *, state_dir: Path | None = None, durable: bool = True, persistent: bool = False
-) -> ServiceUrls:
+def ensure_services(*, state_dir: Path | None = None, durable: bool = True, persistent: bool = False) -> ServiceUrls:
     """The pair's URLs, after starting it where it does not run yet; any number of processes may call at once.
 
     The services stay at least until this process ends or calls :func:`release_services`; with ``persistent``

@@ -62,9 +62,7 @@ class Postgres:
         if not (self.layout.postgres_data / "PG_VERSION").exists():
             self._initialise()
         self._check_version()
-        self.process = spawn(
-            self._command(), death_signal=signal.SIGINT, account=self.layout.account, output=self.log
-        )
+        self.process = spawn(self._command(), death_signal=signal.SIGINT, account=self.layout.account, output=self.log)
         self._wait_until_ready(self.process)
         self._settle_roles()
 
@@ -133,9 +131,7 @@ class Postgres:
         if not self.durable:
             command.append("--no-sync")
         try:
-            child = spawn(
-                command, death_signal=signal.SIGKILL, account=layout.account, output=subprocess.PIPE
-            )
+            child = spawn(command, death_signal=signal.SIGKILL, account=layout.account, output=subprocess.PIPE)
             output = child.communicate()[0].decode(errors="replace")
         finally:
             password_file.unlink()
@@ -166,14 +162,10 @@ class Postgres:
             # The wait ends at once when the server does; the file is looked at in between.
             if not wait_for_exit([process.pid], timeout_s=0.02):
                 code = process.wait()
-                raise EmbeddedError(
-                    f"PostgreSQL ended with code {code} while starting; see {self.layout.log}."
-                )
+                raise EmbeddedError(f"PostgreSQL ended with code {code} while starting; see {self.layout.log}.")
             if self._status() == "ready":
                 return
-        raise EmbeddedError(
-            f"PostgreSQL was not ready after {START_PATIENCE_S:.0f} s; see {self.layout.log}."
-        )
+        raise EmbeddedError(f"PostgreSQL was not ready after {START_PATIENCE_S:.0f} s; see {self.layout.log}.")
 
     def _status(self) -> str:
         try:
@@ -200,13 +192,9 @@ class Postgres:
                 )
             if not connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).rowcount:
                 connection.execute(
-                    sql.SQL("CREATE DATABASE {} OWNER {}").format(
-                        sql.Identifier(DATABASE), sql.Identifier(OWNER_ROLE)
-                    )
+                    sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), sql.Identifier(OWNER_ROLE))
                 )
-                connection.execute(
-                    sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(DATABASE))
-                )
+                connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(DATABASE)))
             connection.execute(
                 sql.SQL("GRANT CONNECT, TEMPORARY ON DATABASE {} TO {}").format(
                     sql.Identifier(DATABASE), sql.Identifier(APP_ROLE)

@@ -137,9 +137,7 @@ class ProcessSupervisor:
         running.pidfd = os.pidfd_open(process.pid)
         self._watchdog.watch(process.pid)
         os.set_blocking(process.stdout.fileno(), False)
-        self._selector.register(
-            process.stdout, selectors.EVENT_READ, partial(self._read, running, process.stdout)
-        )
+        self._selector.register(process.stdout, selectors.EVENT_READ, partial(self._read, running, process.stdout))
         self._selector.register(running.pidfd, selectors.EVENT_READ, partial(self._ended, running))
 
     def _read(self, running: _Running, stream: IO[bytes]) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 from django.urls import reverse
 
 from fundops.core.clock import from_ms, to_ms
-from trading.marketdata.bars import SeriesKey
 from trading.cohorts.catalog import open_catalog
+from trading.marketdata.bars import SeriesKey
 from trading.models.cohort import AgentDay, Cohort, CohortAgent, CohortDay, CohortFill
 
 DAY_MS = 86_400_000
@@ -50,8 +50,7 @@ def equity(cohort: Cohort) -> dict[str, Any]:
         x="time",
         series=series,
         marks=[
-            {"x": cohort.start_ms + d * DAY_MS, "label": f"Day {d + 1}", "tone": "muted"}
-            for d in range(cohort.days)
+            {"x": cohort.start_ms + d * DAY_MS, "label": f"Day {d + 1}", "tone": "muted"} for d in range(cohort.days)
         ]
         if cohort.days <= 31
         else [],
@@ -84,9 +83,7 @@ def utilisation(cohort: Cohort) -> dict[str, Any]:
 
 def heatmap(cohort: Cohort, *, day: int) -> dict[str, Any]:
     """Hourly returns of one day, an agent a row, in the order of that day's ranks."""
-    rows = list(
-        AgentDay.objects.filter(agent__cohort=cohort, day=day).select_related("agent").order_by("rank")
-    )
+    rows = list(AgentDay.objects.filter(agent__cohort=cohort, day=day).select_related("agent").order_by("rank"))
     rows = rows[:MOST_ROWS]
     return _payload(
         cohort,
@@ -122,9 +119,7 @@ def agent_candles(agent: CohortAgent, *, symbol: str, day: int) -> dict[str, Any
     start = cohort.start_ms + (day - 1) * DAY_MS
     interval = cohort.interval_ms
     bars = open_catalog().read_bars(SeriesKey(cohort.venue, symbol, interval), start, start + DAY_MS)
-    fills = agent.fills.filter(
-        symbol=symbol, at__gte=from_ms(start), at__lt=from_ms(start + DAY_MS)
-    ).order_by("number")
+    fills = agent.fills.filter(symbol=symbol, at__gte=from_ms(start), at__lt=from_ms(start + DAY_MS)).order_by("number")
     return _payload(
         cohort,
         list(bars.ts_ms),
@@ -156,12 +151,8 @@ def _marker(fill: CohortFill) -> dict[str, Any]:
 
 def _shown_agents(cohort: Cohort) -> list[tuple[CohortAgent, list[AgentDay]]]:
     """All agents, or the best and the worst of the last day where there are too many to tell apart."""
-    last = cohort.cohort_days.order_by("-day").values_list("day", flat=True).first()
-    ranked = (
-        AgentDay.objects.filter(agent__cohort=cohort, day=last)
-        .order_by("rank")
-        .values_list("agent", flat=True)
-    )
+    last = cohort.cohort_days.order_by("-day").values_list("day", flat=True).first() or 1
+    ranked = AgentDay.objects.filter(agent__cohort=cohort, day=last).order_by("rank").values_list("agent", flat=True)
     chosen = list(ranked)
     if len(chosen) > MOST_CURVES:
         chosen = chosen[: MOST_CURVES // 2] + chosen[-MOST_CURVES // 2 :]
@@ -173,7 +164,8 @@ def _shown_agents(cohort: Cohort) -> list[tuple[CohortAgent, list[AgentDay]]]:
 
 
 def _curve(cohort: Cohort, days: Sequence[AgentDay | CohortDay], capital: float) -> list[list[float | None]]:
-    return [[cohort.start_ms, 0.0], *([ms, value / capital - 1.0] for ms, value in _hours(cohort, days))]
+    points: list[list[float | None]] = [[ms, value / capital - 1.0] for ms, value in _hours(cohort, days)]
+    return [[cohort.start_ms, 0.0], *points]
 
 
 def _hours(cohort: Cohort, days: Sequence[AgentDay | CohortDay]) -> Iterable[tuple[int, float]]:

@@ -68,9 +68,7 @@ def symbols_of(market: str) -> list[str]:
     """The symbols of one market choice, sorted."""
     venue, quote, interval = (*market.split("|"), "", "")[:3]
     rows = (
-        _traded_sets()
-        .filter(venue=venue, interval=interval, symbol__endswith=quote)
-        .values_list("symbol", flat=True)
+        _traded_sets().filter(venue=venue, interval=interval, symbol__endswith=quote).values_list("symbol", flat=True)
     )
     return sorted(symbol for symbol in rows if (pair := split_symbol(symbol)) and pair[1] == quote)
 
@@ -128,11 +126,7 @@ class CohortForm(_CohortModelForm):
         super().__init__(*args, **kwargs)
         markets = market_choices()
         window = None if self.is_bound else latest_window(interval="1m", days=3)
-        chosen = (
-            self.data.get("market")
-            if self.is_bound
-            else (f"{window.venue}|{window.quote}|1m" if window else "")
-        )
+        chosen = self.data.get("market") if self.is_bound else (f"{window.venue}|{window.quote}|1m" if window else "")
         symbols = symbols_of(chosen or "")
         self._choose("market", markets)
         self._choose("symbols", [(symbol, symbol) for symbol in symbols])
@@ -166,9 +160,7 @@ class CohortForm(_CohortModelForm):
     def groups(self) -> list[tuple[str, list[forms.BoundField]]]:
         """(title, fields) in the page's order."""
         left_out = self._left_out()
-        return [
-            (title, [self[name] for name in names if name not in left_out]) for title, names in self.GROUPS
-        ]
+        return [(title, [self[name] for name in names if name not in left_out]) for title, names in self.GROUPS]
 
     def carried(self) -> list[forms.BoundField]:
         """Single answers that are not asked for now but go along with the others."""

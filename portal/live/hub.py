@@ -154,9 +154,7 @@ class Hub:
                 del socket.held[topic]
         if not still or topic not in socket.topics:
             return  # unsubscribed, or subscribed anew, meanwhile
-        self._replay(
-            socket, topic, after, None if missed is None else [make_frame(item) for item in missed], upto
-        )
+        self._replay(socket, topic, after, None if missed is None else [make_frame(item) for item in missed], upto)
         for text in held:
             socket.offer(text)
 
@@ -196,9 +194,7 @@ class Hub:
                 await self._follow_redis()
             except (RedisError, OSError, ValueError, KeyError, DatabaseError) as error:
                 if self.connected:
-                    logger.warning(
-                        "The live hub lost the relay (%s); it reads the database meanwhile.", error
-                    )
+                    logger.warning("The live hub lost the relay (%s); it reads the database meanwhile.", error)
                 self.connected = False
                 pause = min(pause * 2, RETRY_SECONDS[1])
                 await asyncio.sleep(pause)
@@ -215,9 +211,7 @@ class Hub:
         try:
             async with client.pubsub() as channel:
                 await channel.subscribe(live_channel())
-                while (answer := await channel.get_message(timeout=5)) is None or answer[
-                    "type"
-                ] != "subscribe":
+                while (answer := await channel.get_message(timeout=5)) is None or answer["type"] != "subscribe":
                     if answer is None:
                         raise TimeoutError("Redis does not confirm the subscription")
                 # What was pushed before the subscription began to hold is in the database.
@@ -318,9 +312,7 @@ class Hub:
         now_standing = await _standings(users)
         before, self._standings = self._standings, now_standing
         changed = {
-            user
-            for user in users
-            if user in before and user in now_standing and before[user] != now_standing[user]
+            user for user in users if user in before and user in now_standing and before[user] != now_standing[user]
         }
         now = asyncio.get_running_loop().time()
         self._allowed = {

@@ -121,9 +121,7 @@ class LiveSocket:
 
     def _may_ask(self) -> bool:
         now = asyncio.get_running_loop().time()
-        self._allowance = min(
-            float(REQUEST_BURST), self._allowance + (now - self._allowed_at) * REQUESTS_PER_SECOND
-        )
+        self._allowance = min(float(REQUEST_BURST), self._allowance + (now - self._allowed_at) * REQUESTS_PER_SECOND)
         self._allowed_at = now
         self._allowance -= 1
         return self._allowance >= 0
@@ -136,13 +134,9 @@ class LiveSocket:
             case {"type": "subscribe", "topic": str(topic)}:
                 after = request.get("after")
                 if after is not None and (type(after) is not int or not 0 <= after < 2**53):
-                    self.tell(
-                        "error", code="bad_request", topic=topic[:120], detail="'after' is a place: a number."
-                    )
+                    self.tell("error", code="bad_request", topic=topic[:120], detail="'after' is a place: a number.")
                 elif len(self.topics) >= MAX_TOPICS and topic not in self.topics:
-                    self.tell(
-                        "error", code="too_many_topics", topic=topic[:120], detail=f"{MAX_TOPICS} at most."
-                    )
+                    self.tell("error", code="too_many_topics", topic=topic[:120], detail=f"{MAX_TOPICS} at most.")
                 else:
                     await self._subscribe(topic, after, hub)
             case {"type": "unsubscribe", "topic": str(topic)}:
@@ -197,6 +191,4 @@ async def serve(socket: LiveSocket, receive: Receive, hub: Hub) -> tuple[int, st
 async def close(send: Send, code: int, reason: str) -> None:
     """Says goodbye, for as long as the browser cares to listen."""
     with suppress(TimeoutError, OSError):
-        await asyncio.wait_for(
-            send({"type": "websocket.close", "code": code, "reason": reason}), CLOSE_SECONDS
-        )
+        await asyncio.wait_for(send({"type": "websocket.close", "code": code, "reason": reason}), CLOSE_SECONDS)

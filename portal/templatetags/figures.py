@@ -73,9 +73,7 @@ def money_text(value: Decimal, currency: str = "USD", *, sign: bool = False) -> 
 def money(value: Any, currency: str = "USD") -> SafeString:
     """``{{ equity|money:"USD" }}`` -> 1,000.00 USD."""
     number = as_decimal(value)
-    return (
-        missing() if number is None else _span(money_text(number, currency), title=f"{number:f} {currency}")
-    )
+    return missing() if number is None else _span(money_text(number, currency), title=f"{number:f} {currency}")
 
 
 @register.filter
@@ -168,9 +166,7 @@ def utc(value: Any, form: str = "minute") -> SafeString:
         "day": "%Y-%m-%d",
         "clock": "%H:%M:%S UTC",
     }.get(form, "%Y-%m-%d %H:%M UTC")
-    return format_html(
-        '<time class="fig" datetime="{}" data-utc>{}</time>', at.isoformat(), at.strftime(layout)
-    )
+    return format_html('<time class="fig" datetime="{}" data-utc>{}</time>', at.isoformat(), at.strftime(layout))
 
 
 @register.simple_tag
@@ -220,7 +216,5 @@ def icon(name: str, label: str = "") -> SafeString:
     """An icon of the vendored sprite; decorative unless it gets a ``label``."""
     href = f"{static('vendor/icons/tabler.svg')}#{name}"
     if label:
-        return format_html(
-            '<svg class="icon" role="img" aria-label="{}"><use href="{}"></use></svg>', label, href
-        )
+        return format_html('<svg class="icon" role="img" aria-label="{}"><use href="{}"></use></svg>', label, href)
     return format_html('<svg class="icon" aria-hidden="true"><use href="{}"></use></svg>', href)

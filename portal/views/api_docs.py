@@ -55,9 +55,7 @@ def _kind(schema: dict[str, Any]) -> str:
 def _operation(method: str, path: str, raw: dict[str, Any]) -> Operation:
     summary, _, rest = str(raw.get("description", "")).strip().partition("\n")
     parameters = tuple(
-        Parameter(
-            p["name"], p["in"], _kind(p.get("schema", {})), p.get("required", False), p.get("description", "")
-        )
+        Parameter(p["name"], p["in"], _kind(p.get("schema", {})), p.get("required", False), p.get("description", ""))
         for p in raw.get("parameters", [])
     )
     content = raw.get("requestBody", {}).get("content", {})

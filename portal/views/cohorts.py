@@ -21,11 +21,11 @@ from fundops.core.models import User
 from fundops.core.permissions import may, permission_required
 from portal.charts import cohort as charts
 from portal.forms.cohort import CohortForm
-from portal.tables import TablePage
+from portal.tables import PortalTable, TablePage
 from portal.tables_cohort import CohortTable, FillTable, LeaderboardTable, RejectionTable
 from trading.actions.cohort import cancel_cohort, check_cohort, launch_cohort
 from trading.api.filters import CohortFilter
-from trading.cohorts.postings import FILL_SOURCE
+from trading.cohorts.postings import MOVEMENT_SOURCE
 from trading.errors import CohortSpecError
 from trading.models.cohort import Cohort, CohortAgent, CohortDay, CohortFill, CohortRejection
 from trading.selectors.cohort import cohort_list, leaderboard
@@ -63,9 +63,7 @@ def cohort_new(request: HttpRequest) -> HttpResponse:
     form = _form(request)
     if request.method == "POST" and form.is_valid():
         try:
-            cohort = launch_cohort(
-                cohort=form.cohort(), parents=list(form.cleaned_data["parents"]), actor=user
-            )
+            cohort = launch_cohort(cohort=form.cohort(), parents=list(form.cleaned_data["parents"]), actor=user)
         except CohortSpecError as refused:
             form.add_refusal(refused.fields)
         else:
@@ -96,12 +94,12 @@ def _form(request: HttpRequest) -> CohortForm:
 @require_GET
 @permission_required(READ)
 def cohort_page(request: HttpRequest, pk: int) -> HttpResponse:
-    """A cohort: verdict first, then pictures, then the leaderboard of a day. Its fragment is the board below the head."""
+    """A cohort: verdict first, then pictures, then the leaderboard of a day. Its fragment is the board."""
     cohort = _cohort(request, pk)
     day = _day(request, cohort)
     table = LeaderboardTable(leaderboard(cohort, day=day))
     if (form := request.GET.get("_export")) in ("csv", "json"):
-        return TableExport(form, table).response(f"cohort-{cohort.pk}-day-{day}.{form}")
+        return _export(table, f"cohort-{cohort.pk}-day-{day}.{form}", form)
     RequestConfig(request, paginate={"per_page": 50}).configure(table)
     days = {row.day: row for row in cohort.cohort_days.order_by("day")}
     context = {
@@ -182,7 +180,7 @@ def agent_page(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     day = _day(request, cohort)
     fills = FillTable(CohortFill.objects.filter(agent=agent).select_related("cohort"), prefix="f-")
     if (form := request.GET.get("_export")) in ("csv", "json"):
-        return TableExport(form, fills).response(f"cohort-{pk}-agent-{number}-fills.{form}")
+        return _export(fills, f"cohort-{pk}-agent-{number}-fills.{form}", form)
     refused = RejectionTable(CohortRejection.objects.filter(agent=agent), prefix="r-")
     RequestConfig(request, paginate={"per_page": 25}).configure(fills)
     RequestConfig(request, paginate={"per_page": 25}).configure(refused)
@@ -238,7 +236,7 @@ def fill_page(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """One fill, down to the journal entry that books it."""
     cohort = _cohort(request, pk)
     fill = get_object_or_404(cohort.fills.select_related("agent"), number=number)
-    entry = JournalEntry.objects.filter(source_type=FILL_SOURCE, source_id=fill.source_id).first()
+    entry = JournalEntry.objects.filter(source_type=MOVEMENT_SOURCE, source_id=fill.source_id).first()
     context = {
         "cohort": cohort,
         "fill": fill,
@@ -259,13 +257,17 @@ def _exit_reasons(agent: CohortAgent) -> list[tuple[str, int]]:
     counts: dict[str, int] = {}
     for reason in agent.fills.values_list("reason", flat=True):
         counts[reason] = counts.get(reason, 0) + 1
-    return sorted(
-        ((reason.replace("_", " "), count) for reason, count in counts.items()), key=lambda row: -row[1]
-    )
+    return sorted(((reason.replace("_", " "), count) for reason, count in counts.items()), key=lambda row: -row[1])
 
 
 def _neighbours(cohort: Cohort, number: int) -> tuple[int | None, int | None]:
     return (number - 1 if number > 1 else None, number + 1 if number < cohort.agent_count else None)
+
+
+def _export(table: PortalTable, name: str, form: str) -> HttpResponse:
+    """The whole table as a file."""
+    response: HttpResponse = TableExport(form, table).response(name)
+    return response
 
 
 def _cohort(request: HttpRequest, pk: int) -> Cohort:
@@ -275,9 +277,7 @@ def _cohort(request: HttpRequest, pk: int) -> Cohort:
 
 def _agent(request: HttpRequest, pk: int, number: int) -> CohortAgent:
     cohort = _cohort(request, pk)
-    return get_object_or_404(
-        CohortAgent.objects.select_related("book", "cohort__run"), cohort=cohort, number=number
-    )
+    return get_object_or_404(CohortAgent.objects.select_related("book", "cohort__run"), cohort=cohort, number=number)
 
 
 def _day(request: HttpRequest, cohort: Cohort) -> int:

@@ -53,8 +53,7 @@ def matrix() -> tuple[Area, ...]:
     ours = [label for label in _ORDER if label in areas]
     libraries = sorted(areas.keys() - set(ours))
     return tuple(
-        Area(str(apps.get_app_config(label).verbose_name), tuple(areas[label]))
-        for label in [*ours, *libraries]
+        Area(str(apps.get_app_config(label).verbose_name), tuple(areas[label])) for label in [*ours, *libraries]
     )
 
 

@@ -1,4 +1,4 @@
-"""Strategies: every family with its description, parameters and source, the profiles made of it, and what was refused."""
+"""Strategies: each family with its description, parameters and source, its profiles, and what was refused."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ READ = "trading.view_cohort"
 def strategy_list(request: HttpRequest) -> HttpResponse:
     """All families of this installation, and the user files that were refused, each with file, line and reason."""
     registry = installed_strategies()
-    pages = [family_page(family) for family in (*registry.families.values(), *registry.frames.values())]
+    pages = [family_page(family) for family in registry.families.values()]
+    pages += [family_page(frame) for frame in registry.frames.values()]
     context = {
         "families": pages,
         "profiles": installed_profiles().values(),

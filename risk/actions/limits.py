@@ -165,9 +165,7 @@ def retire_limit(*, limit: RiskLimit, actor: User | None, reason: str = "") -> R
         held = RiskLimit.objects.select_for_update().get(pk=limit.pk)
         now = clock.now()
         if held.effective_to is not None and held.effective_to <= now:
-            raise LimitRetiredError(
-                f"This limit ended on {held.effective_to:%Y-%m-%d %H:%M} UTC.", limit=held.pk
-            )
+            raise LimitRetiredError(f"This limit ended on {held.effective_to:%Y-%m-%d %H:%M} UTC.", limit=held.pk)
         held.effective_to = max(now, held.effective_from)
         held.reason = reason or held.reason
         held.save(update_fields=["effective_to", "reason"])

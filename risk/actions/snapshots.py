@@ -44,9 +44,7 @@ def snapshot_risk(
     chosen = chosen.exclude(kind=BookKind.AGENT) if book_ids is None else chosen.filter(pk__in=book_ids)
     wanted = list(chosen.order_by("path").values_list("pk", flat=True))
     measured = measure_books(at=moment, book_ids=wanted, tail=False)
-    returns = (
-        source.daily_returns(measured.symbols, HISTORY_DAYS, moment) if measured.symbols else np.zeros((0, 0))
-    )
+    returns = source.daily_returns(measured.symbols, HISTORY_DAYS, moment) if measured.symbols else np.zeros((0, 0))
     rows = [_snapshot(measured, pk, returns, moment, alpha, method) for pk in wanted]
     with transaction.atomic():
         made = RiskSnapshot.objects.bulk_create(rows)

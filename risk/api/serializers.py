@@ -29,9 +29,7 @@ class BookField(serializers.SlugRelatedField[Book]):
     """A Book by its path, of those the caller may see."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(
-            slug_field="path", queryset=None if kwargs.get("read_only") else Book.objects.none(), **kwargs
-        )
+        super().__init__(slug_field="path", queryset=None if kwargs.get("read_only") else Book.objects.none(), **kwargs)
 
     def get_queryset(self) -> Any:
         request = self.context.get("request")
@@ -185,9 +183,7 @@ class RunStressSerializer(serializers.Serializer[Any]):
     """Left empty: every active scenario on every fund."""
 
     book = BookField(required=False)
-    scenario = serializers.SlugRelatedField(
-        slug_field="code", queryset=StressScenario.objects.all(), required=False
-    )
+    scenario = serializers.SlugRelatedField(slug_field="code", queryset=StressScenario.objects.all(), required=False)
 
 
 class SnapshotSerializer(serializers.ModelSerializer[RiskSnapshot]):

@@ -113,13 +113,9 @@ class LimitViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
     def retire(self, request: Request, pk: str | None = None) -> Response:
         """Ends a limit now."""
         asked = _checked(RetireLimitSerializer, request)
-        return Response(
-            LimitSerializer(retire_limit(limit=self.get_object(), actor=_person(request), **asked)).data
-        )
+        return Response(LimitSerializer(retire_limit(limit=self.get_object(), actor=_person(request), **asked)).data)
 
-    @extend_schema(
-        request=ApplyTemplateSerializer, responses={201: LimitSerializer(many=True)}, filters=False
-    )
+    @extend_schema(request=ApplyTemplateSerializer, responses={201: LimitSerializer(many=True)}, filters=False)
     @action(detail=False, methods=["post"], url_path="apply-template", pagination_class=None)
     def apply_template(self, request: Request) -> Response:
         """Sets every limit of a template on a Book, all or none."""
@@ -197,9 +193,7 @@ class ScenarioViewSet(viewsets.ReadOnlyModelViewSet[StressScenario]):
     permission = "risk.view_stressscenario"
 
 
-class StressResultViewSet(
-    mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[StressResult]
-):
+class StressResultViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[StressResult]):
     """What scenarios cost; `POST` runs them now."""
 
     serializer_class = StressResultSerializer
@@ -228,9 +222,7 @@ class StressResultViewSet(
         return Response(StressResultSerializer(made, many=True).data, status=status.HTTP_201_CREATED)
 
 
-class SnapshotViewSet(
-    mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[RiskSnapshot]
-):
+class SnapshotViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[RiskSnapshot]):
     """Risk snapshots, newest first."""
 
     serializer_class = SnapshotSerializer

@@ -14,9 +14,7 @@ class CapitalBudget(models.Model):
 
     book = models.ForeignKey("treasury.Book", on_delete=models.PROTECT, related_name="capital_budgets")
     capital = models.DecimalField(max_digits=38, decimal_places=18)
-    risk_share_frac = models.FloatField(
-        null=True, blank=True, help_text="Of the parent's ES; empty: no budget."
-    )
+    risk_share_frac = models.FloatField(null=True, blank=True, help_text="Of the parent's ES; empty: no budget.")
     effective_from = models.DateTimeField()
     effective_to = models.DateTimeField(null=True, blank=True)
     reason = models.CharField(max_length=240, blank=True)

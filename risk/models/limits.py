@@ -63,9 +63,7 @@ class RiskLimit(models.Model):
         ordering = ("book__path", "metric", "symbol", "venue", "-effective_from")
         permissions = [("set_limit", "Can set and retire risk limits")]
         constraints = [
-            models.CheckConstraint(
-                name="risk_limit_metric_known", condition=Q(metric__in=[m.value for m in Metric])
-            ),
+            models.CheckConstraint(name="risk_limit_metric_known", condition=Q(metric__in=[m.value for m in Metric])),
             models.CheckConstraint(
                 name="risk_limit_action_known", condition=Q(action__in=[a.value for a in HardAction])
             ),

@@ -125,8 +125,7 @@ def _check(R: FloatArray, w0: FloatArray, alpha: float, minimum: float, maximum:
         raise AllocationError("A Book has days without a return: take the days that all Books have.")
     if R.shape[0] < minimum_observations(alpha):
         raise AllocationError(
-            f"{R.shape[0]} days of returns cannot carry a level of {alpha:.0%}: it takes "
-            f"{minimum_observations(alpha)}."
+            f"{R.shape[0]} days of returns cannot carry a level of {alpha:.0%}: it takes {minimum_observations(alpha)}."
         )
     if not np.isfinite(w0).all() or (w0 < 0).any() or abs(float(w0.sum()) - 1.0) > 1e-6:
         raise AllocationError("The current weights must be zero or more and sum to one.")

@@ -72,9 +72,7 @@ def contributions(
     P = np.atleast_2d(np.asarray(positions, dtype=np.float64))
     R = np.asarray(returns, dtype=np.float64)
     if R.ndim != 2 or P.shape[1] != R.shape[1]:
-        raise ValueError(
-            f"Positions {P.shape} and returns {R.shape} must have the same assets in their last axis."
-        )
+        raise ValueError(f"Positions {P.shape} and returns {R.shape} must have the same assets in their last axis.")
     total = P.sum(axis=0)
     held = np.nonzero((P != 0).any(axis=0))[0]
     if P.shape[1] == 0 or not np.isfinite(P).all():
@@ -96,12 +94,8 @@ def contributions(
     marginal_var[held] = -X[near].mean(axis=0)
     if var_window and held.size:
         explained = float(marginal_var @ total)
-        marginal_var = (
-            marginal_var * (var / explained) if explained > 1e-12 * abs(var) else marginal_var * math.nan
-        )
-    return Contributions(
-        var, es, alpha, R.shape[0], marginal_var, marginal_es, P * marginal_var, P * marginal_es
-    )
+        marginal_var = marginal_var * (var / explained) if explained > 1e-12 * abs(var) else marginal_var * math.nan
+    return Contributions(var, es, alpha, R.shape[0], marginal_var, marginal_es, P * marginal_var, P * marginal_es)
 
 
 def _nothing(P: FloatArray, n: int, alpha: float) -> Contributions:

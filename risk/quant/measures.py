@@ -159,9 +159,7 @@ def liquidity_horizon(
     rate = np.where(volume > 0, volume * participation, math.nan)
     days = np.where(size == 0, 0.0, size / rate)
     total = float(size.sum())
-    out = {
-        d: float(np.nansum(np.minimum(size, rate * d)) / total) if total > 0 else math.nan for d in by_days
-    }
+    out = {d: float(np.nansum(np.minimum(size, rate * d)) / total) if total > 0 else math.nan for d in by_days}
     return Liquidity(np.asarray(days), float(days.max()) if days.size else 0.0, out)
 
 

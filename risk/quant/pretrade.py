@@ -313,9 +313,7 @@ def validate_limit(limit: Limit) -> None:
         raise InvalidLimitError(f"{name}: give a soft level, a hard level, or both.")
     for word, level in (("soft", limit.soft), ("hard", limit.hard)):
         if level is not None and not (math.isfinite(level) and level >= 0):
-            raise InvalidLimitError(
-                f"{name}: the {word} level must be a number of zero or more, not {level}."
-            )
+            raise InvalidLimitError(f"{name}: the {word} level must be a number of zero or more, not {level}.")
     if limit.soft is not None and limit.hard is not None:
         longer = limit.metric in HIGHER_IS_TIGHTER
         if limit.soft < limit.hard if longer else limit.soft > limit.hard:
@@ -391,9 +389,7 @@ def check_order(state: BookState, intent: OrderIntent, limits: LimitSet) -> Verd
     size = float(k.check_kernel(v, chosen.codes, chosen.soft, chosen.hard, values, levels))
     if size == asked and not levels.any():
         return Verdict(allowed=True, size=size, reasons=(), asked=asked)
-    reasons = [
-        _reason(chosen.limits[i], Level(int(levels[i])), float(values[i])) for i in np.flatnonzero(levels)
-    ]
+    reasons = [_reason(chosen.limits[i], Level(int(levels[i])), float(values[i])) for i in np.flatnonzero(levels)]
     if state.mode is not TradingMode.ACTIVE:
         reasons.insert(0, _mode_reason(state.mode))
     if size == 0.0 and intent.minimum > 0.0:

@@ -44,9 +44,7 @@ def rolling_var(
     Raises ValueError when the window cannot carry the level.
     """
     if window < minimum_observations(alpha):
-        raise ValueError(
-            f"{window} days cannot carry a VaR at {alpha:.1%}: it takes {minimum_observations(alpha)}."
-        )
+        raise ValueError(f"{window} days cannot carry a VaR at {alpha:.1%}: it takes {minimum_observations(alpha)}.")
     if method is VarMethod.FILTERED:
         return rolling_filtered_var(pnl, alpha, window=window)
     sample = np.asarray(pnl, dtype=np.float64)

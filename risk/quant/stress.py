@@ -39,9 +39,7 @@ class Holdings:
     def __post_init__(self) -> None:
         n = len(self.asset)
         if not (len(self.venue) == len(self.currency) == len(self.exposure) == len(self.value) == n):
-            raise ValueError(
-                "Every line of the holdings needs an asset, a venue, a currency, an exposure and a value."
-            )
+            raise ValueError("Every line of the holdings needs an asset, a venue, a currency, an exposure and a value.")
 
     @property
     def equity(self) -> float:
@@ -68,9 +66,7 @@ def _outcome(by_line: FloatArray, missing: set[str], path: FloatArray | None = N
     return StressOutcome(pnl, by_line, tuple(sorted(missing)), np.empty(0) if path is None else path)
 
 
-def parametric_shock(
-    holdings: Holdings, shocks: Mapping[str, float], *, default: float | None = None
-) -> StressOutcome:
+def parametric_shock(holdings: Holdings, shocks: Mapping[str, float], *, default: float | None = None) -> StressOutcome:
     """P&L = exposure x shock; `shocks` are fractions by asset, -0.3 for a fall of 30 %, never below -1.
 
     An asset without a shock takes `default`; with none it is missing and the total is NaN.

@@ -164,9 +164,7 @@ def cornish_fisher(pnl: FloatArray, alpha: float = 0.99) -> TailRisk:
     mean, std = float(sample.mean()), float(sample.std())
     if std <= 1e-15 * max(1.0, abs(mean)):
         return TailRisk(-mean, -mean, alpha, n)
-    return cornish_fisher_moments(
-        mean, std, float(stats.skew(sample)), float(stats.kurtosis(sample)), alpha, n=n
-    )
+    return cornish_fisher_moments(mean, std, float(stats.skew(sample)), float(stats.kurtosis(sample)), alpha, n=n)
 
 
 def cornish_fisher_moments(

@@ -132,9 +132,7 @@ def new_context(browser: Browser, server: str, watch: Watch, transactional_db: N
     made: list[BrowserContext] = []
 
     def make(user: User | None = None, **options: Any) -> BrowserContext:
-        context = browser.new_context(
-            base_url=server, **{"viewport": DESKTOP, "reduced_motion": "reduce", **options}
-        )
+        context = browser.new_context(base_url=server, **{"viewport": DESKTOP, "reduced_motion": "reduce", **options})
         context.set_default_timeout(10_000)
         watch.follow(context)
         if user is not None:

@@ -37,9 +37,7 @@ def walk(seed: int, count: int, scale: float = 1.0) -> list[list[float]]:
 def charts() -> list[dict[str, Any]]:
     dice = random.Random(1)
     parent = walk(0, 240, 2)
-    agents = [
-        {"id": f"a{n}", "name": f"Agent {n}", "style": "muted", "data": walk(n, 240, 3)} for n in range(1, 31)
-    ]
+    agents = [{"id": f"a{n}", "name": f"Agent {n}", "style": "muted", "data": walk(n, 240, 3)} for n in range(1, 31)]
     candles, close = [], 100.0
     for i in range(120):
         opened, close = close, close * math.exp(dice.gauss(0, 0.006))
@@ -71,9 +69,7 @@ def charts() -> list[dict[str, Any]]:
                 "x": "time",
                 "xs": [START + h * HOUR for h in range(24)],
                 "ys": [{"label": f"Agent {n}"} for n in range(12)],
-                "cells": [
-                    [h, n, None if h == n else dice.gauss(0, 0.004)] for h in range(24) for n in range(12)
-                ],
+                "cells": [[h, n, None if h == n else dice.gauss(0, 0.004)] for h in range(24) for n in range(12)],
             },
         },
         {

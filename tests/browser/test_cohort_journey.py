@@ -48,9 +48,7 @@ def test_launch_watch_and_follow_a_fill_to_the_books(
         wait_until(lambda: relay_lag().alive, seconds=60, what="a leading relay")
         prepare_cohort(cohort_id=cohort.pk)
         loaded = load_cohort(cohort.pk)
-        advance_cohort(
-            loaded=loaded, market=market_for(loaded, cohort.start_ms, cohort.start_ms + 5 * HOUR_MS)
-        )
+        advance_cohort(loaded=loaded, market=market_for(loaded, cohort.start_ms, cohort.start_ms + 5 * HOUR_MS))
         expect(page.locator("#board")).to_contain_text("Running", timeout=30_000)
         before = page.locator("#board").inner_text()
         drive_cohort(cohort_id=cohort.pk)

@@ -50,9 +50,7 @@ def keep(page: Page, name: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", ["wide", "phone"])
-def test_every_chart_draws_within_the_policy(
-    open_page: OpenPage, watch: Watch, scheme: str, width: str
-) -> None:
+def test_every_chart_draws_within_the_policy(open_page: OpenPage, watch: Watch, scheme: str, width: str) -> None:
     sizes = {"viewport": PHONE} if width == "phone" else {}
     page = open_gallery(open_page, watch, color_scheme=scheme, **sizes)
     for kind in KINDS:

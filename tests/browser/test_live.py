@@ -58,9 +58,7 @@ def heard(page: Page, *numbers: int) -> None:
     assert page.evaluate("window.heard") == list(numbers)
 
 
-def test_page_hears_what_happens_and_refreshes_once_for_a_burst(
-    open_page: Callable[..., Page], relay: None
-) -> None:
+def test_page_hears_what_happens_and_refreshes_once_for_a_burst(open_page: Callable[..., Page], relay: None) -> None:
     page = open_page(Role.AUDITOR)
     listen(page)
     expect(page.locator("body")).to_have_attribute("data-live-state", "live")
@@ -72,9 +70,7 @@ def test_page_hears_what_happens_and_refreshes_once_for_a_burst(
     assert page.evaluate("window.refreshed") < 5
 
 
-def test_page_catches_up_from_the_place_it_was_rendered_at(
-    open_page: Callable[..., Page], relay: None
-) -> None:
+def test_page_catches_up_from_the_place_it_was_rendered_at(open_page: Callable[..., Page], relay: None) -> None:
     for number in range(3):
         say(number, topics=["system"])
     wait_until(lambda: relay_lag().head_seq >= 3)
@@ -83,9 +79,7 @@ def test_page_catches_up_from_the_place_it_was_rendered_at(
     heard(page, 1, 2)
 
 
-def test_lost_connection_is_shown_and_made_up_for(
-    open_page: Callable[..., Page], relay: None, watch: Any
-) -> None:
+def test_lost_connection_is_shown_and_made_up_for(open_page: Callable[..., Page], relay: None, watch: Any) -> None:
     watch.allow("WebSocket|ERR_INTERNET_DISCONNECTED")
     page = open_page(Role.AUDITOR)
     connections: list[WebSocketRoute] = []
@@ -106,9 +100,7 @@ def test_lost_connection_is_shown_and_made_up_for(
     assert len(connections) == 2
 
 
-def test_denied_topic_and_removed_element_leave_the_page_in_peace(
-    open_page: Callable[..., Page], relay: None
-) -> None:
+def test_denied_topic_and_removed_element_leave_the_page_in_peace(open_page: Callable[..., Page], relay: None) -> None:
     page = open_page(Role.PORTFOLIO_MANAGER)
     listen(page, "audit", answer="denied")
     page.evaluate("document.getElementById('live-section').dataset.liveTopic = 'system'")

@@ -59,9 +59,7 @@ def test_sign_in_changes_the_session_key(open_page: OpenPage) -> None:
     assert after["sessionid"] != before.get("sessionid")
 
 
-def test_sign_in_with_a_passkey_added_before(
-    open_page: OpenPage, virtual_authenticator: Callable[[Page], str]
-) -> None:
+def test_sign_in_with_a_passkey_added_before(open_page: OpenPage, virtual_authenticator: Callable[[Page], str]) -> None:
     user = user_with(Role.RISK_OFFICER, username="rita")
     page = open_page()
     virtual_authenticator(page)
@@ -80,9 +78,7 @@ def test_sign_in_with_a_passkey_added_before(
     expect(page.get_by_role("heading", level=1)).to_contain_text("Rita")
 
 
-def test_lock_out_after_five_failures_and_even_the_right_password_waits(
-    open_page: OpenPage, watch: Watch
-) -> None:
+def test_lock_out_after_five_failures_and_even_the_right_password_waits(open_page: OpenPage, watch: Watch) -> None:
     watch.allow("429")
     user_with(Role.AUDITOR, username="anna")
     page = open_page()
@@ -95,9 +91,7 @@ def test_lock_out_after_five_failures_and_even_the_right_password_waits(
     expect(page.get_by_role("heading", name="Account locked")).to_be_visible()
 
 
-def test_staff_without_a_second_factor_can_only_enrol_one(
-    open_page: OpenPage, settings: Any, watch: Watch
-) -> None:
+def test_staff_without_a_second_factor_can_only_enrol_one(open_page: OpenPage, settings: Any, watch: Watch) -> None:
     settings.SECOND_FACTOR_REQUIRED = True
     watch.allow("403")
     user = user_with(Role.OPERATIONS, username="otto")

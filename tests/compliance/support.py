@@ -34,9 +34,7 @@ def make_user(username: str, *roles: Role) -> User:
     """A user with these roles; the groups come from the migrations' role sync."""
     from django.contrib.auth.models import Group  # noqa: PLC0415 - after the registry
 
-    user = User.objects.create_user(
-        username, email=f"{username}@fund.example", password="a-long-passphrase-1"
-    )
+    user = User.objects.create_user(username, email=f"{username}@fund.example", password="a-long-passphrase-1")
     user.groups.set(Group.objects.filter(name__in=[role.value for role in roles]))
     return user
 

@@ -53,9 +53,7 @@ def test_model_has_history_or_cannot_change(model: type[models.Model]) -> None:
     reason = getattr(model, "machine_state", "") or MACHINE_STATE.get(model._meta.label, "")
     if getattr(model, "append_only", False) and not reason:
         wanted = _UPDATE | _DELETE | _TRUNCATE
-        assert refused_by_triggers(model._meta.db_table) & wanted == wanted, (
-            "append_only without its triggers"
-        )
+        assert refused_by_triggers(model._meta.db_table) & wanted == wanted, "append_only without its triggers"
         return
     if reason:
         assert len(reason) > 10, "say why nobody needs the history of this machine state"

@@ -92,14 +92,10 @@ def test_api_lists_pages_and_filters(stream: User) -> None:
     answer = get(stream, "/api/audit/events/?page_size=2").json()
     assert answer["count"] == 5
     assert len(answer["results"]) == 2
-    (one,) = get(stream, f"/api/audit/events/?actor={stream.pk}&object_type=core.user&kind=treasury.").json()[
-        "results"
-    ]
+    (one,) = get(stream, f"/api/audit/events/?actor={stream.pk}&object_type=core.user&kind=treasury.").json()["results"]
     assert (one["seq"], one["payload"], one["actor"], one["topics"]) == (3, {"n": 2}, "otto", ["cohorts"])
     assert len(one["hash"]) == 64
-    assert [
-        e["payload"]["n"] for e in get(stream, "/api/audit/events/?after=1&upto=3").json()["results"]
-    ] == [2, 1]
+    assert [e["payload"]["n"] for e in get(stream, "/api/audit/events/?after=1&upto=3").json()["results"]] == [2, 1]
     assert get(stream, f"/api/audit/events/{one['id']}/").json() == one
     assert get(stream, "/api/audit/chain/").json()["head_seq"] == 3
 

@@ -89,9 +89,7 @@ def test_bad_kind_is_refused(kind: str) -> None:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(
-    "topic", ["", "Cohort:1", "cohort:", "cohort:1 2", 'cohort:"', "c" * 50, "cohort:1\n"]
-)
+@pytest.mark.parametrize("topic", ["", "Cohort:1", "cohort:", "cohort:1 2", 'cohort:"', "c" * 50, "cohort:1\n"])
 def test_bad_topic_is_refused(topic: str) -> None:
     with pytest.raises(EventNameError):
         publish("a.b", actor=None, payload={}, topics=[topic])
@@ -137,12 +135,8 @@ def test_application_role_may_not_rewrite(table: str, statement: str) -> None:
 
 
 @pytest.mark.parametrize("table", TABLES)
-@pytest.mark.parametrize(
-    "statement", ["UPDATE {} SET {} WHERE false", "DELETE FROM {}", "TRUNCATE {} CASCADE"]
-)
-def test_triggers_refuse_everyone_else_too(
-    superuser: psycopg.Connection[Any], table: str, statement: str
-) -> None:
+@pytest.mark.parametrize("statement", ["UPDATE {} SET {} WHERE false", "DELETE FROM {}", "TRUNCATE {} CASCADE"])
+def test_triggers_refuse_everyone_else_too(superuser: psycopg.Connection[Any], table: str, statement: str) -> None:
     say()
     seal_all()
     change = "hash = ''" if table != TABLES[0] else "kind = 'x'"

@@ -170,9 +170,7 @@ def test_of_two_relays_one_leads_and_the_other_takes_over(tmp_path: Path) -> Non
     assert receiver.holes == []
 
 
-def test_relay_survives_the_loss_of_its_database_session(
-    tmp_path: Path, superuser: psycopg.Connection[object]
-) -> None:
+def test_relay_survives_the_loss_of_its_database_session(tmp_path: Path, superuser: psycopg.Connection[object]) -> None:
     receiver = Receiver()
     with receiver.listening(), relay_process(tmp_path / "anchors") as relay:
         say(1)

@@ -138,14 +138,12 @@ def test_swapped_events_are_named_with_their_true_places(chain: Superuser) -> No
     chain.execute("ALTER TABLE compliance_auditseal DROP CONSTRAINT compliance_auditseal_event_id_key")
     try:
         chain.execute(
-            "UPDATE compliance_auditseal SET event_id = CASE seq WHEN 4 THEN %s ELSE %s END"
-            " WHERE seq IN (4, 7)",
+            "UPDATE compliance_auditseal SET event_id = CASE seq WHEN 4 THEN %s ELSE %s END WHERE seq IN (4, 7)",
             [two.id, one.id],
         )
     finally:
         chain.execute(
-            "ALTER TABLE compliance_auditseal"
-            " ADD CONSTRAINT compliance_auditseal_event_id_key UNIQUE (event_id)"
+            "ALTER TABLE compliance_auditseal ADD CONSTRAINT compliance_auditseal_event_id_key UNIQUE (event_id)"
         )
     verdict = verify_chain()
     assert {(finding.code, finding.seq, finding.event) for finding in verdict.findings} == {
@@ -181,15 +179,11 @@ def test_wholly_recomputed_chain_contradicts_the_anchor(chain: Superuser, anchor
 def test_recomputed_chain_with_forged_anchor_is_found_by_its_code(chain: Superuser) -> None:
     chain.execute("UPDATE compliance_auditevent SET payload = '{\"n\": 40}' WHERE id = %s", [event_at(5).id])
     rewrite_from(chain, 5)
-    chain.execute(
-        "UPDATE compliance_auditanchor SET hash = (SELECT hash FROM compliance_auditseal WHERE seq = 10)"
-    )
+    chain.execute("UPDATE compliance_auditanchor SET hash = (SELECT hash FROM compliance_auditseal WHERE seq = 10)")
     assert codes() == [("anchor_forged", 10)]
 
 
-def test_recomputed_chain_with_the_anchors_deleted_contradicts_the_file(
-    chain: Superuser, anchors: Path
-) -> None:
+def test_recomputed_chain_with_the_anchors_deleted_contradicts_the_file(chain: Superuser, anchors: Path) -> None:
     chain.execute("UPDATE compliance_auditevent SET payload = '{\"n\": 40}' WHERE id = %s", [event_at(5).id])
     rewrite_from(chain, 5)
     chain.execute("DELETE FROM compliance_auditanchor")
@@ -198,8 +192,7 @@ def test_recomputed_chain_with_the_anchors_deleted_contradicts_the_file(
 
 def cut_tail(attacker: Superuser, keep: int) -> None:
     attacker.execute(
-        "DELETE FROM compliance_auditevent e USING compliance_auditseal s"
-        " WHERE s.event_id = e.id AND s.seq > %s",
+        "DELETE FROM compliance_auditevent e USING compliance_auditseal s WHERE s.event_id = e.id AND s.seq > %s",
         [keep],
     )
     attacker.execute("DELETE FROM compliance_auditseal WHERE seq > %s", [keep])

@@ -89,9 +89,7 @@ def start_user(folder: Path, code: str = "") -> subprocess.Popen[str]:
         "print('using', flush=True)\n"
         "signal.pause()\n"
     )
-    return subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=PROJECT_ROOT
-    )
+    return subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=PROJECT_ROOT)
 
 
 def kill_hard(pid: int) -> None:

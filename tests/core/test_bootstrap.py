@@ -101,9 +101,7 @@ def test_named_interpreter_that_is_none_is_refused() -> None:
 
 
 def test_make_help_names_every_chore() -> None:
-    shown = subprocess.run(
-        ["make", "help"], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
-    ).stdout
+    shown = subprocess.run(["make", "help"], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True).stdout
     chores = {line.split()[0] for line in shown.splitlines()}
     assert {"demo", "test", "lint", "bench", "up", "migrate", "lock", "clean", "help"} <= chores
     assert os.access(PROJECT_ROOT / ".ci" / "run", os.X_OK)

@@ -20,9 +20,7 @@ from fundops.embedded.linux import Account, can_enter
 from tests.core.embedded_support import Pair, running_pair, start_user, state_dir
 from tests.core.processes import assert_all_end
 
-ROOT_ONLY = pytest.mark.skipif(
-    os.geteuid() != 0, reason="another account is used only when root starts the servers"
-)
+ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="another account is used only when root starts the servers")
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +43,7 @@ def test_roles_have_no_more_rights_than_their_work_needs(pair: Pair) -> None:
         ("fundops_app", False, False, False, False),
         ("fundops_owner", False, True, False, False),
     ]
-    assert pair.sql("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'fundops'") == [
-        ("fundops_owner",)
-    ]
+    assert pair.sql("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'fundops'") == [("fundops_owner",)]
 
 
 def test_application_role_cannot_make_or_own_tables(pair: Pair) -> None:
@@ -138,14 +134,10 @@ def test_command_line_starts_tells_runs_and_stops() -> None:
         assert shown.returncode == 7
         assert shown.stdout.startswith(f"{urls.database_url}|{urls.redis_url}|DATABASE_URL")
         assert "export REDIS_URL=" in _cli(folder, "url").stdout
-        assert (
-            _cli(folder, "psql", "--", "--tuples-only", "--command", "SELECT 40 + 2").stdout.strip() == "42"
-        )
+        assert _cli(folder, "psql", "--", "--tuples-only", "--command", "SELECT 40 + 2").stdout.strip() == "42"
         assert _cli(folder, "stop").stdout == "stopped\n"
         assert _cli(folder, "stop").stdout == "not running\n"
-        assert (
-            _cli(folder, "run", "--", "no-such-command").stderr == "There is no command 'no-such-command'.\n"
-        )
+        assert _cli(folder, "run", "--", "no-such-command").stderr == "There is no command 'no-such-command'.\n"
 
 
 def test_dump_restores_into_another_pair(tmp_path: Path) -> None:

@@ -133,9 +133,7 @@ def test_absurd_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: 
         ("DATABASE_OWNER_URL", PRODUCTION["DATABASE_URL"], "must not own the schema"),
     ],
 )
-def test_production_refuses_what_is_unsafe(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
-) -> None:
+def test_production_refuses_what_is_unsafe(monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str) -> None:
     _set(monkeypatch, {**PRODUCTION, name: value})
     found = _complaints()
     assert list(found) == [name]
@@ -180,9 +178,7 @@ def test_embedded_urls_are_told_apart_from_given_ones(monkeypatch: pytest.Monkey
     assert sources(load_env())["database_url"] is Source.EMBEDDED
 
 
-def test_misspelled_name_in_the_file_is_refused_with_a_guess(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_misspelled_name_in_the_file_is_refused_with_a_guess(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "settings"
     file.write_text("DATABSE_URL=postgresql://u@h/d\n")
     monkeypatch.setenv("FUNDOPS_ENV_FILE", str(file))
@@ -196,9 +192,7 @@ def test_misspelled_variable_of_ours_is_reported(monkeypatch: pytest.MonkeyPatch
 
 
 def test_example_file_is_the_schemas_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert (PROJECT_ROOT / ".env.example").read_text() == render_example(), (
-        "write it anew: check_env --example"
-    )
+    assert (PROJECT_ROOT / ".env.example").read_text() == render_example(), "write it anew: check_env --example"
     monkeypatch.setenv("FUNDOPS_ENV_FILE", str(PROJECT_ROOT / ".env.example"))
     assert load_env() == Env()
 

@@ -96,9 +96,7 @@ def test_everything_heard_of_is_ready_with_ages_and_thresholds() -> None:
 
 @pytest.mark.django_db
 def test_verdict_turns_with_the_checks(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        health, "_checks", {name: health._checks[name] for name in ("database", "workers", "beat")}
-    )
+    monkeypatch.setattr(health, "_checks", {name: health._checks[name] for name in ("database", "workers", "beat")})
     _all_well()
     assert client.get("/readyz").status_code == 200
     _age("beat", 61.0)
@@ -297,9 +295,7 @@ def _fail() -> list[tuple[dict[str, str], float]]:
         (None, False),
     ],
 )
-def test_request_gets_an_id_and_a_proxys_is_kept_if_harmless(
-    client: Client, given: str | None, kept: bool
-) -> None:
+def test_request_gets_an_id_and_a_proxys_is_kept_if_harmless(client: Client, given: str | None, kept: bool) -> None:
     response = client.get("/no/such/page", headers={"X-Request-ID": given} if given else {})
     assert (response["X-Request-ID"] == given) is kept
     assert len(response["X-Request-ID"]) >= 8

@@ -162,14 +162,10 @@ def test_admin_change_of_roles_goes_through_the_action(client: Client, administr
 
 def test_admin_own_roles_and_mixtures_are_refused_in_the_form(client: Client, administrator: User) -> None:
     client.force_login(administrator)
-    own = client.post(
-        f"/admin/core/user/{administrator.pk}/change/", _form(administrator, [Role.PORTFOLIO_MANAGER])
-    )
+    own = client.post(f"/admin/core/user/{administrator.pk}/change/", _form(administrator, [Role.PORTFOLIO_MANAGER]))
     assert "Another administrator must change your account" in own.content.decode()
     other = user_with(Role.AUDITOR)
-    mixed = client.post(
-        f"/admin/core/user/{other.pk}/change/", _form(other, [Role.ADMINISTRATOR, Role.AUDITOR])
-    )
+    mixed = client.post(f"/admin/core/user/{other.pk}/change/", _form(other, [Role.ADMINISTRATOR, Role.AUDITOR]))
     assert "An administrator holds no other role" in mixed.content.decode()
     assert administrator.roles == {Role.ADMINISTRATOR}
     assert other.roles == {Role.AUDITOR}

@@ -110,13 +110,9 @@ def test_field_with_a_secrets_name_is_masked_at_any_depth(lines: Any, name: str)
     assert SECRET not in json.dumps(event)
 
 
-@pytest.mark.parametrize(
-    "name", ["passed", "author", "tokenised_bars", "cookies_eaten", "key", "opinion", "event_id"]
-)
+@pytest.mark.parametrize("name", ["passed", "author", "tokenised_bars", "cookies_eaten", "key", "opinion", "event_id"])
 def test_harmless_names_are_mostly_left_alone(name: str) -> None:
-    assert is_secret_name(name) is (
-        name in {"tokenised_bars", "cookies_eaten"}
-    )  # over-masking is the safe side
+    assert is_secret_name(name) is (name in {"tokenised_bars", "cookies_eaten"})  # over-masking is the safe side
 
 
 @pytest.mark.parametrize(

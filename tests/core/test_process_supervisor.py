@@ -71,9 +71,7 @@ def _read_pids(process: subprocess.Popen[str], count: int) -> list[int]:
 
 
 def test_output_carries_the_programs_name() -> None:
-    with supervised(
-        {"web": "print('hello', flush=True); import signal; signal.pause()", "b": POLITE}
-    ) as process:
+    with supervised({"web": "print('hello', flush=True); import signal; signal.pause()", "b": POLITE}) as process:
         assert process.stdout is not None
         lines = {process.stdout.readline(), process.stdout.readline()}
         assert "web | hello\n" in lines

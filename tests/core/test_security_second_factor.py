@@ -86,9 +86,7 @@ def test_every_enrolment_view_exists() -> None:
         assert reverse(name)
 
 
-def test_sign_in_with_a_factor_needs_it_and_is_recorded(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sign_in_with_a_factor_needs_it_and_is_recorded(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("allauth.mfa.totp.internal.auth.time.time", lambda: float(NOON))
     user = user_with(Role.AUDITOR, username="anna")
     secret = generate_totp_secret()

@@ -169,7 +169,5 @@ def test_list_names_the_command_lines(capsys: pytest.CaptureFixture[str]) -> Non
     call_command("up", "--list")
     planned = json.loads(capsys.readouterr().out)
     assert list(planned) == ["web", "worker-trading", "worker-general", "worker-research", "beat", "relay"]
-    queues = ",".join(
-        planned[name][planned[name].index("--queues") + 1] for name in planned if "worker" in name
-    )
+    queues = ",".join(planned[name][planned[name].index("--queues") + 1] for name in planned if "worker" in name)
     assert sorted(queues.split(",")) == ["default", "reports", "research", "trading"]

@@ -29,9 +29,7 @@ def signed_in(user: User) -> SessionStore:
 class Browser:
     """One websocket against the application in this event loop."""
 
-    def __init__(
-        self, session_key: str | None, *, query: str = "", origin: str = "http://testserver"
-    ) -> None:
+    def __init__(self, session_key: str | None, *, query: str = "", origin: str = "http://testserver") -> None:
         headers = [(b"origin", origin.encode()), (b"host", b"testserver")]
         if session_key is not None:
             headers.append((b"cookie", f"{settings.SESSION_COOKIE_NAME}={session_key}".encode()))

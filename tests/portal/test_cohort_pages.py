@@ -109,7 +109,7 @@ def test_equity_chart_has_the_parent_and_every_agent(finished: Cohort, manager: 
 def test_candles_carry_the_fills_of_that_agent_and_day(finished: Cohort, manager: User) -> None:
     fill = finished.fills.select_related("agent").order_by("number")[0]
     path = reverse("portal:cohort-agent-chart", args=[finished.pk, fill.agent.number, "candles"])
-    payload = client_of(manager).get(path, {"symbol": fill.symbol, "day": 1}).json()
+    payload = client_of(manager).get(path, {"symbol": fill.symbol, "day": "1"}).json()
     assert len(payload["candles"]) == 1440
     expected = finished.fills.filter(agent=fill.agent, symbol=fill.symbol, at__date=finished.start).count()
     assert len(payload["markers"]) == expected > 0
@@ -122,9 +122,7 @@ def test_a_fill_leads_to_the_entry_that_books_it(finished: Cohort, manager: User
     assert "position" in html
 
 
-@pytest.mark.parametrize(
-    "path", ["999999/", "{pk}/agents/999/", "{pk}/fills/999999/", "{pk}/charts/nothing.json"]
-)
+@pytest.mark.parametrize("path", ["999999/", "{pk}/agents/999/", "{pk}/fills/999999/", "{pk}/charts/nothing.json"])
 def test_what_is_not_there_is_not_found(finished: Cohort, manager: User, path: str) -> None:
     assert client_of(manager).get("/cohorts/" + path.format(pk=finished.pk)).status_code == 404
 

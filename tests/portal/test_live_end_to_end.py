@@ -142,9 +142,7 @@ def led() -> None:
     wait_until(lambda: relay_lag().alive, seconds=60, what="a leading relay")
 
 
-async def test_from_commit_to_browser_and_back_after_the_web_process_died(
-    tmp_path: Path, cookie: str
-) -> None:
+async def test_from_commit_to_browser_and_back_after_the_web_process_died(tmp_path: Path, cookie: str) -> None:
     port = free_port()
     with relay_process(tmp_path / "anchors"):
         with web_process(port) as web:

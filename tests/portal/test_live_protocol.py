@@ -188,9 +188,7 @@ async def test_resumed_subscription_gets_what_it_missed_once_and_in_order(hub: H
     await browser.leave()
 
 
-async def test_events_that_happen_during_a_replay_come_after_it_once(
-    hub: Hub, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_events_that_happen_during_a_replay_come_after_it_once(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     _, key = await person("ada")
     await tell(5, topics=["cohort:1"])
     await eventually(lambda: hub.seq == 5)

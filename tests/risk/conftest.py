@@ -77,9 +77,7 @@ def tree(db: None, now: datetime) -> Tree:
     return Tree(root, trend, book(trend, "a1", BookKind.AGENT), book(root, "carry", BookKind.STRATEGY))
 
 
-def position(
-    symbol: str, quantity: float | None, price: float | None = 100.0, **changes: object
-) -> HeldPosition:
+def position(symbol: str, quantity: float | None, price: float | None = 100.0, **changes: object) -> HeldPosition:
     """A spot position at one venue."""
     value = None if quantity is None or price is None else quantity * price
     fields = {"venue": "kraken", "currency": symbol, "value": value} | changes

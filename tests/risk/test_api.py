@@ -49,9 +49,7 @@ def test_a_risk_officer_sets_reads_and_retires_a_limit(tree: Tree, officer: APIC
 
 
 def test_a_template_is_applied(tree: Tree, officer: APIClient) -> None:
-    made = officer.post(
-        "/api/risk/limits/apply-template/", {"book": "MAIN", "template": "standard"}, format="json"
-    )
+    made = officer.post("/api/risk/limits/apply-template/", {"book": "MAIN", "template": "standard"}, format="json")
     assert made.status_code == 201
     assert len(made.json()) == RiskLimit.objects.count() > 10
 
@@ -135,9 +133,7 @@ def test_stress_runs_on_demand(tree: Tree, source: WrittenSource, officer: APICl
     ensure_standard_scenarios(actor=None)
     source.books = {b.pk: figures(1000.0) for b in (tree.root, tree.trend, tree.agent)}
     source.books[tree.carry.pk] = figures(1000.0, position("BTC", 10.0))
-    made = officer.post(
-        "/api/risk/stress/", {"book": "MAIN/carry", "scenario": "market-crash-30"}, format="json"
-    )
+    made = officer.post("/api/risk/stress/", {"book": "MAIN/carry", "scenario": "market-crash-30"}, format="json")
     assert made.status_code == 201, made.json()
     assert (made.json()[0]["loss"], made.json()[0]["breached"]) == (pytest.approx(300.0), True)
     assert officer.get("/api/risk/stress/", {"breached": "true"}).json()["count"] == 1

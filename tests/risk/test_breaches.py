@@ -59,9 +59,7 @@ def write(source: WrittenSource, tree: Tree, agent: BookFigures, at_root: float 
     }
 
 
-def limit(
-    book: Book, metric: Metric, hard: float | None, soft: float | None = None, **changes: object
-) -> None:
+def limit(book: Book, metric: Metric, hard: float | None, soft: float | None = None, **changes: object) -> None:
     set_limit(
         book=book,
         metric=metric,
@@ -329,9 +327,7 @@ def test_an_evaluation_that_began_earlier_changes_nothing(tree: Tree, source: Wr
 
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf, None])
-def test_numbers_that_are_none_never_reach_the_tables(
-    tree: Tree, source: WrittenSource, broken: float | None
-) -> None:
+def test_numbers_that_are_none_never_reach_the_tables(tree: Tree, source: WrittenSource, broken: float | None) -> None:
     limit(tree.agent, Metric.LEVERAGE, 1)
     write(source, tree, figures(broken, position("BTC", broken), position("ETH", 1.0, broken)))
     assert evaluate_limits(actor=None).unknown == 1

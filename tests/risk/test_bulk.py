@@ -58,9 +58,7 @@ def test_roll_up_adds_each_book_to_all_above(parent: np.ndarray) -> None:
 
 @STEADY
 @given(forests(), st.data())
-def test_a_book_has_the_tightest_of_its_own_and_its_ancestors(
-    parent: np.ndarray, data: st.DataObject
-) -> None:
+def test_a_book_has_the_tightest_of_its_own_and_its_ancestors(parent: np.ndarray, data: st.DataObject) -> None:
     n, m = len(parent), 3
     longer = np.array([False, True, False])
     limits = data.draw(

@@ -26,9 +26,7 @@ R = RNG.normal(0, 0.02, (500, 3))
 
 def test_volatility_is_annualised_over_365_days() -> None:
     assert volatility(R[:, 0]) == pytest.approx(np.std(R[:, 0], ddof=1) * math.sqrt(365))
-    assert [math.isnan(volatility(x)) for x in (np.empty(0), np.ones(1), np.array([1, math.nan, 2]))] == [
-        True
-    ] * 3
+    assert [math.isnan(volatility(x)) for x in (np.empty(0), np.ones(1), np.array([1, math.nan, 2]))] == [True] * 3
 
 
 def test_ewma_equals_the_recursion() -> None:
@@ -92,9 +90,7 @@ def test_exposure_by_key() -> None:
 
 
 def test_liquidity_horizon() -> None:
-    found = liquidity_horizon(
-        np.array([1000.0, -50.0, 0.0]), np.array([1000.0, 1000.0, math.nan]), participation=0.1
-    )
+    found = liquidity_horizon(np.array([1000.0, -50.0, 0.0]), np.array([1000.0, 1000.0, math.nan]), participation=0.1)
     assert found.days.tolist() == [10.0, 0.5, 0.0]
     assert found.horizon == 10.0
     assert found.within[1] == pytest.approx((100 + 50) / 1050)
@@ -132,9 +128,7 @@ def test_kelly_of_the_published_examples() -> None:
         ({"exposure_headroom": -5.0}, 0.0, Binding.EXPOSURE_CAP),
     ],
 )
-def test_the_tightest_of_target_kelly_and_cap(
-    changes: dict[str, float], notional: float, binding: Binding
-) -> None:
+def test_the_tightest_of_target_kelly_and_cap(changes: dict[str, float], notional: float, binding: Binding) -> None:
     """Equity 2,000; volatility 40 %, target 10 %: a quarter; half Kelly of 4 % over 0.16 is an eighth."""
     inputs = {"equity": 2000.0, "volatility": 0.4, "target_volatility": 0.1, "expected_return": 0.2}
     size = size_position(**(inputs | {"exposure_headroom": 1e9} | changes))
@@ -143,13 +137,9 @@ def test_the_tightest_of_target_kelly_and_cap(
     assert size.fraction == pytest.approx(notional / 2000)
 
 
-@pytest.mark.parametrize(
-    "slot", ["equity", "volatility", "target_volatility", "expected_return", "exposure_headroom"]
-)
+@pytest.mark.parametrize("slot", ["equity", "volatility", "target_volatility", "expected_return", "exposure_headroom"])
 def test_an_unknown_input_gives_no_size(slot: str) -> None:
-    inputs = dict.fromkeys(
-        ("equity", "volatility", "target_volatility", "expected_return", "exposure_headroom"), 1.0
-    )
+    inputs = dict.fromkeys(("equity", "volatility", "target_volatility", "expected_return", "exposure_headroom"), 1.0)
     size = size_position(**(inputs | {slot: math.nan}))
     assert math.isnan(size.notional)
     assert size.binding is Binding.UNKNOWN

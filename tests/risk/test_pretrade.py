@@ -230,9 +230,7 @@ def test_an_order_without_size_or_price_is_denied(slot: str, bad: float | None) 
 def test_what_is_unknown_never_allows(metric: Metric, where: str, slot: str, bad: float | None) -> None:
     state = book(**{slot: bad}) if where == "book" else book()
     intent = order(**{slot: bad}) if where == "order" else order()  # type: ignore[arg-type]
-    verdict = check_order(
-        state, intent, LimitSet([Limit(metric, hard=1e9 if metric != Metric.COOLDOWN_S else 1.0)])
-    )
+    verdict = check_order(state, intent, LimitSet([Limit(metric, hard=1e9 if metric != Metric.COOLDOWN_S else 1.0)]))
     assert verdict.outcome is Outcome.DENIED
     assert verdict.reasons[0].level is Level.UNKNOWN
     assert "not known" in verdict.reasons[0].message
@@ -437,9 +435,7 @@ def test_an_order_that_only_closes_is_let_through_by_exposure_and_stop_limits(
 def test_a_hole_in_the_numbers_never_allows_more(
     state: BookState, intent: OrderIntent, limits: list[Limit], data: st.DataObject
 ) -> None:
-    slot = data.draw(
-        st.sampled_from(["equity", "day_open_equity", "peak_equity", "var", "es", "orders_in_window"])
-    )
+    slot = data.draw(st.sampled_from(["equity", "day_open_equity", "peak_equity", "var", "es", "orders_in_window"]))
     whole = check_order(state, intent, LimitSet(limits)).size
     torn = replace(state, **{slot: None})  # type: ignore[arg-type]
     assert check_order(torn, intent, LimitSet(limits)).size <= whole * (1 + 1e-12)
@@ -448,9 +444,7 @@ def test_a_hole_in_the_numbers_never_allows_more(
 
 
 @njit
-def _engine(
-    v: np.ndarray, codes: np.ndarray, soft: np.ndarray, hard: np.ndarray, sizes: np.ndarray
-) -> np.ndarray:
+def _engine(v: np.ndarray, codes: np.ndarray, soft: np.ndarray, hard: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """A compiled loop that asks for every size, as an engine does bar by bar."""
     out, values, levels = np.empty_like(sizes), np.empty(len(codes)), np.empty(len(codes), dtype=np.int8)
     for i in range(len(sizes)):

@@ -39,9 +39,7 @@ def trading(tree: Tree, source: WrittenSource) -> WrittenSource:
 def run(
     tree: Tree, kind: ScenarioKind, parameters: Mapping[str, object], tolerance: float | None = None
 ) -> StressResult:
-    scenario = save_scenario(
-        code="s", name="S", kind=kind, parameters=parameters, max_loss_frac=tolerance, actor=None
-    )
+    scenario = save_scenario(code="s", name="S", kind=kind, parameters=parameters, max_loss_frac=tolerance, actor=None)
     (result,) = run_stress(actor=None, books=[tree.root], scenarios=[scenario])
     return result
 
@@ -155,9 +153,7 @@ def test_parameters_that_make_no_sense_are_refused(
 
 def test_a_tolerance_is_a_share(db: None) -> None:
     with pytest.raises(ScenarioError, match="max_loss_frac"):
-        save_scenario(
-            code="x", name="X", kind=ScenarioKind.CORRELATION, parameters={}, max_loss_frac=1.5, actor=None
-        )
+        save_scenario(code="x", name="X", kind=ScenarioKind.CORRELATION, parameters={}, max_loss_frac=1.5, actor=None)
     with pytest.raises(IntegrityError, match="max_loss_share"), transaction.atomic():
         StressScenario.objects.create(code="x", name="X", kind="correlation", max_loss_frac=1.5)
 

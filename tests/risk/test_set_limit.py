@@ -114,9 +114,7 @@ def test_different_scopes_live_side_by_side(tree: Tree) -> None:
         ({"effective_from": datetime(2027, 1, 1)}, LimitPeriodError),  # noqa: DTZ001 - naive is the point
     ],
 )
-def test_what_makes_no_sense_is_refused(
-    tree: Tree, changes: dict[str, object], error: type[RiskError]
-) -> None:
+def test_what_makes_no_sense_is_refused(tree: Tree, changes: dict[str, object], error: type[RiskError]) -> None:
     with pytest.raises(error) as caught:
         put(tree, **changes)  # type: ignore[arg-type]
     assert caught.value.message
@@ -170,9 +168,7 @@ def test_the_database_refuses_levels_that_are_no_numbers(tree: Tree, level: str,
     ("start", "end", "free"),
     [(1, 2, False), (-2, 1, False), (-5, None, False), (5, None, False), (10, None, True), (-2, 0, True)],
 )
-def test_overlapping_dates_are_excluded_in_the_database(
-    tree: Tree, start: int, end: int | None, free: bool
-) -> None:
+def test_overlapping_dates_are_excluded_in_the_database(tree: Tree, start: int, end: int | None, free: bool) -> None:
     """One limit is in force for ten days; another may touch them, not overlap."""
     RiskLimit.objects.bulk_create([RiskLimit(book=tree.trend, **(BASE | {"effective_to": NOW + 10 * DAY}))])
     dates = {"effective_from": NOW + start * DAY, "effective_to": None if end is None else NOW + end * DAY}

@@ -156,9 +156,7 @@ def ledger_source(price: float | None) -> LedgerSource:
 
 
 def post(book: Book, kind: EntryKind, lines: list[Line]) -> None:
-    post_entry(
-        fund=book.fund, value_date=NOW.date(), kind=kind, lines=lines, idempotency_key=None, actor=None
-    )
+    post_entry(fund=book.fund, value_date=NOW.date(), kind=kind, lines=lines, idempotency_key=None, actor=None)
 
 
 def test_figures_come_from_the_ledger(tree: Tree) -> None:

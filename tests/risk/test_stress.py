@@ -75,9 +75,7 @@ def test_a_depeg_hits_the_currency_and_not_the_market() -> None:
 
 def test_volatility_spike_scales_the_tail() -> None:
     x, flat = np.array([100.0, -50.0]), R - R.mean(axis=0)
-    assert volatility_spike(x, flat, 0.99, multiplier=3).es == pytest.approx(
-        3 * historical(flat @ x, 0.99).es
-    )
+    assert volatility_spike(x, flat, 0.99, multiplier=3).es == pytest.approx(3 * historical(flat @ x, 0.99).es)
     assert math.isnan(volatility_spike(x, R[:1], 0.99).var)
     with pytest.raises(ValueError, match="positive"):
         volatility_spike(x, R, multiplier=0.0)
@@ -163,9 +161,7 @@ def test_worst_windows_do_not_overlap() -> None:
     assert worst_windows(pnl, length=99) == []
     assert tail_scenarios(pnl, 0.95)[0] == 30
     assert tail_scenarios(pnl[:5], 0.99) == []
-    assert merge_losses(
-        [venue_loss(BOOK, "bybit"), stablecoin_depeg(BOOK, "USDC", price=0.9)]
-    ) == pytest.approx(-874)
+    assert merge_losses([venue_loss(BOOK, "bybit"), stablecoin_depeg(BOOK, "USDC", price=0.9)]) == pytest.approx(-874)
 
 
 # --- Real days ----------------------------------------------------------------------------------------------

@@ -62,9 +62,7 @@ def test_age_weights_of_the_published_example() -> None:
     found = np.cumsum([w[100 - age] for age in ages])
     assert found == pytest.approx(np.array(cumulated), abs=1.1e-4)
     assert age_weighted(sample, 0.95, decay=0.98).var == pytest.approx(0.0270)
-    assert age_weighted(sample, 0.95, decay=0.98, interpolation="linear").var == pytest.approx(
-        0.0273, abs=5e-5
-    )
+    assert age_weighted(sample, 0.95, decay=0.98, interpolation="linear").var == pytest.approx(0.0273, abs=5e-5)
 
 
 def test_normal_equals_the_textbook() -> None:

@@ -70,9 +70,7 @@ def make_cast() -> Cast:
     fund = open_fund(code="MAIN", name="Main fund", base_asset=usdt, opened_on=OPENED, actor=None)
     other = open_fund(code="OTHER", name="Other fund", base_asset=usdt, opened_on=OPENED, actor=None)
     root = Book.objects.get(fund=fund, parent=None)
-    cohort = open_book(
-        parent=root, code="c1", name="Cohort 1", kind=BookKind.COHORT, opened_on=OPENED, actor=None
-    )
+    cohort = open_book(parent=root, code="c1", name="Cohort 1", kind=BookKind.COHORT, opened_on=OPENED, actor=None)
     opened = open_books(
         parent=cohort,
         books=[NewBook("a1", "Agent 1"), NewBook("a2", "Agent 2")],

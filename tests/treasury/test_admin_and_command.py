@@ -49,9 +49,7 @@ def test_asset_is_renamed_with_its_history_but_keeps_its_code(administrator: Cli
     asset = Asset.objects.get(pk=cast.btc.pk)
     assert (asset.code, asset.kind, asset.name, asset.places) == ("BTC", "crypto", "Bitcoin (BTC)", 6)
     assert list(asset.history.values_list("name", flat=True)) == ["Bitcoin (BTC)", "Bitcoin"]
-    assert (
-        administrator.post(f"/admin/treasury/asset/{cast.btc.pk}/delete/", {"post": "yes"}).status_code == 403
-    )
+    assert administrator.post(f"/admin/treasury/asset/{cast.btc.pk}/delete/", {"post": "yes"}).status_code == 403
 
 
 def run(*arguments: str) -> str:
@@ -83,9 +81,7 @@ def test_command_names_the_funds_there_are(cast: Cast) -> None:
         run("NONE")
 
 
-def test_command_fails_when_a_superuser_broke_the_books(
-    live_cast: Cast, superuser: psycopg.Connection[Any]
-) -> None:
+def test_command_fails_when_a_superuser_broke_the_books(live_cast: Cast, superuser: psycopg.Connection[Any]) -> None:
     live_cast.post()
     superuser.execute("SET session_replication_role = replica")
     superuser.execute("UPDATE treasury_journalline SET amount = 99 WHERE amount > 0")

@@ -28,9 +28,7 @@ REFERENCE = ("treasury_asset", "treasury_fund", "treasury_book")
 
 def add_entry(session: Session, fund: int, **columns: Any) -> int:
     """Inserts an entry as the rules want it, but for what the attack changes."""
-    begun = session.execute(
-        "SELECT next_seq, booking_time FROM treasury_begin_posting(%s, clock_timestamp())", [fund]
-    )
+    begun = session.execute("SELECT next_seq, booking_time FROM treasury_begin_posting(%s, clock_timestamp())", [fund])
     next_seq, booking_time = begun.fetchone() or (0, None)
     row: dict[str, Any] = {
         "fund_id": fund,
@@ -206,9 +204,7 @@ class TestBothRoles:
     @pytest.mark.parametrize(
         ("amount", "state"), [("0", "23514"), ("NaN", "23514"), ("Infinity", "22003"), ("1e20", "22003")]
     )
-    def test_what_is_no_amount_is_refused(
-        self, amount: str, state: str, live_cast: Cast, session: Session
-    ) -> None:
+    def test_what_is_no_amount_is_refused(self, amount: str, state: str, live_cast: Cast, session: Session) -> None:
         entry = add_entry(session, live_cast.fund.pk)
         refused(state, lambda: add_lines(session, entry, [(live_cast.cash, live_cast.usdt.pk, amount)]))
 
@@ -333,9 +329,7 @@ class TestBothRoles:
         )
 
 
-def test_pending_check_cannot_be_taken_away(
-    live_cast: Cast, app_session: Session, owner_session: Session
-) -> None:
+def test_pending_check_cannot_be_taken_away(live_cast: Cast, app_session: Session, owner_session: Session) -> None:
     add_entry(app_session, live_cast.fund.pk)
     refused("42501", lambda: app_session.execute("DELETE FROM treasury_postingcheck"))
     app_session.rollback()

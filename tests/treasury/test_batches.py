@@ -116,9 +116,7 @@ def spoiled(cast: Cast, column: str, value: Any) -> EntryBatch:
         ("account_ids", 987654, errors.UnknownAccountError),
     ],
 )
-def test_one_bad_line_refuses_the_whole_batch(
-    cast: Cast, column: str, value: Any, error: type[FundopsError]
-) -> None:
+def test_one_bad_line_refuses_the_whole_batch(cast: Cast, column: str, value: Any, error: type[FundopsError]) -> None:
     with pytest.raises(error):
         post(cast, spoiled(cast, column, value))
     assert not JournalEntry.objects.exists()
@@ -159,8 +157,7 @@ def test_columns_that_do_not_fit_are_refused(cast: Cast, changes: dict[str, Any]
 
 def test_digest_tells_texts_apart_that_hold_separators(cast: Cast) -> None:
     first, second = (
-        canonical_batch(batch_of(cast, entries=2, memos=memos)).digest()
-        for memos in (['a","b', "c"], ["a", 'b","c'])
+        canonical_batch(batch_of(cast, entries=2, memos=memos)).digest() for memos in (['a","b', "c"], ["a", 'b","c'])
     )
     assert first != second
 

@@ -47,9 +47,7 @@ def test_ten_thousand_books_open_in_a_handful_of_statements(cast: Cast) -> None:
     with CaptureQueriesContext(
         connection,
     ) as queries:
-        opened = open_books(
-            parent=cast.cohort, books=names, kind=BookKind.AGENT, opened_on=OPENED, actor=None
-        )
+        opened = open_books(parent=cast.cohort, books=names, kind=BookKind.AGENT, opened_on=OPENED, actor=None)
     assert len(queries) <= 8
     assert LedgerAccount.objects.filter(book__in=opened.book_ids).count() == 10_000 * len(AccountKind)
     for index in (0, 4_321, 9_999):

@@ -28,9 +28,7 @@ Start = Callable[[str, str, int], Poster]
 
 def database_url() -> str:
     """The URL of the test database, as the application's role."""
-    login = {
-        key: quote(str(value), safe="") for key, value in connection.settings_dict.items() if key.isupper()
-    }
+    login = {key: quote(str(value), safe="") for key, value in connection.settings_dict.items() if key.isupper()}
     return f"postgres://{login['USER']}:{login['PASSWORD']}@{login['HOST']}:{login['PORT']}/{login['NAME']}"
 
 
@@ -106,9 +104,7 @@ def test_poster_killed_in_mid_transaction_leaves_nothing(live_cast: Cast, start_
 
 
 @pytest.mark.parametrize("mode", ["single", "bulk"])
-def test_poster_killed_while_posting_loses_nothing_committed(
-    mode: str, live_cast: Cast, start_poster: Start
-) -> None:
+def test_poster_killed_while_posting_loses_nothing_committed(mode: str, live_cast: Cast, start_poster: Start) -> None:
     poster = start_poster("MAIN", mode, 100_000)
     last = said(poster, 7)[-1]
     poster.kill()
@@ -129,9 +125,7 @@ def test_connection_terminated_in_mid_transaction_leaves_nothing(
         with transaction.atomic():
             live_cast.post()
             assert connection.connection is not None
-            superuser.execute(
-                "SELECT pg_terminate_backend(%s, 5000)", [connection.connection.info.backend_pid]
-            )
+            superuser.execute("SELECT pg_terminate_backend(%s, 5000)", [connection.connection.info.backend_pid])
             live_cast.post()
 
     with pytest.raises(OperationalError):

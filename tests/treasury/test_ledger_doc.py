@@ -59,9 +59,7 @@ def life(db: None) -> dict[str, Any]:
 
 
 def test_postings_are_those_of_the_tables(life: dict[str, Any]) -> None:
-    lines = JournalLine.objects.select_related("entry", "account__book", "asset").order_by(
-        "entry__posting_seq", "id"
-    )
+    lines = JournalLine.objects.select_related("entry", "account__book", "asset").order_by("entry__posting_seq", "id")
     posted = [
         (
             str(line.entry.posting_seq),

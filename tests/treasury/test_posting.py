@@ -28,9 +28,7 @@ def test_entry_posted_is_numbered_from_one_and_sealed(cast: Cast) -> None:
     assert (first.posting_seq, second.posting_seq) == (1, 2)
     stored = JournalEntry.objects.get(pk=first.pk)
     assert (stored.source_type, stored.source_id, stored.memo) == ("trading.fill", "4711", "opening")
-    assert (
-        stored.created_xid == JournalEntry.objects.get(pk=second.pk).created_xid
-    )  # one test, one transaction
+    assert stored.created_xid == JournalEntry.objects.get(pk=second.pk).created_xid  # one test, one transaction
     assert [line.amount for line in first.lines.all()] == [Decimal(100), Decimal(-100)]
     assert not PostingCheck.objects.exists()
 
@@ -66,9 +64,7 @@ def lines_of(cast: Cast, *amounts: str) -> list[Line]:
         (["1e-19", "-1e-19"], errors.TooPreciseError, "18 decimals"),
     ],
 )
-def test_bad_amounts_are_refused(
-    cast: Cast, amounts: list[str], error: type[FundopsError], says: str
-) -> None:
+def test_bad_amounts_are_refused(cast: Cast, amounts: list[str], error: type[FundopsError], says: str) -> None:
     with pytest.raises(error, match=says):
         cast.post(lines_of(cast, *amounts))
     assert not JournalEntry.objects.exists()
@@ -177,11 +173,7 @@ def test_booking_in_the_future_is_refused(cast: Cast) -> None:
 
 
 def test_every_refusal_maps_to_an_error_of_its_own() -> None:
-    kinds = [
-        kind
-        for kind in vars(errors).values()
-        if isinstance(kind, type) and issubclass(kind, errors.LedgerError)
-    ]
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.LedgerError)]
     assert len({kind("x").code for kind in kinds}) == len(kinds)
     assert len({kind.title for kind in kinds}) == len(kinds)
 

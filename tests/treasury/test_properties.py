@@ -150,15 +150,9 @@ def perform(cast: Cast, accounts: list[int], model: NaiveBooks, at: datetime, na
 
 
 @relaxed
-@given(
-    script=operations, day=st.integers(-1, DAYS + 1), known=st.integers(0, 40), minutes=st.integers(-1, 40)
-)
-def test_books_say_what_the_naive_model_says(
-    cast: Cast, script: list[Any], day: int, known: int, minutes: int
-) -> None:
-    accounts = list(
-        LedgerAccount.objects.filter(book__fund=cast.fund).values_list("pk", flat=True)[:ACCOUNTS]
-    )
+@given(script=operations, day=st.integers(-1, DAYS + 1), known=st.integers(0, 40), minutes=st.integers(-1, 40))
+def test_books_say_what_the_naive_model_says(cast: Cast, script: list[Any], day: int, known: int, minutes: int) -> None:
+    accounts = list(LedgerAccount.objects.filter(book__fund=cast.fund).values_list("pk", flat=True)[:ACCOUNTS])
     books = list(cast.fund.books.all())
     start = datetime(2024, 6, 1, tzinfo=clock.now().tzinfo)
     model = NaiveBooks()
@@ -187,9 +181,7 @@ def test_books_say_what_the_naive_model_says(
         transaction.set_rollback(True)
 
 
-def expected_refusals(
-    lines: list[tuple[int, int, Decimal]], *, accounts: int, assets: int
-) -> set[type[FundopsError]]:
+def expected_refusals(lines: list[tuple[int, int, Decimal]], *, accounts: int, assets: int) -> set[type[FundopsError]]:
     """All that is wrong with an entry of (account, asset, amount); any of it may be what is reported."""
     found: set[type[FundopsError]] = set()
     if not lines:
@@ -210,9 +202,7 @@ def expected_refusals(
 
 @relaxed
 @given(
-    lines=st.lists(
-        st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(-2, 2).map(Decimal)), max_size=5
-    ),
+    lines=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 2), st.integers(-2, 2).map(Decimal)), max_size=5),
     in_bulk=st.booleans(),
 )
 def test_entry_is_accepted_exactly_when_nothing_is_wrong_with_it(

@@ -49,9 +49,7 @@ def wait_for_a_waiter(superuser: Session) -> None:
         assert time.monotonic() < deadline, "nobody came to wait"
 
 
-def test_close_waits_for_a_posting_and_then_sees_it(
-    live_cast: Cast, superuser: Session, elsewhere: Elsewhere
-) -> None:
+def test_close_waits_for_a_posting_and_then_sees_it(live_cast: Cast, superuser: Session, elsewhere: Elsewhere) -> None:
     with transaction.atomic():
         live_cast.post()
         closing = elsewhere(lambda: close_book(book=live_cast.cohort, actor=None))
@@ -83,9 +81,7 @@ def test_same_key_posted_twice_at_once_makes_one_entry(
     assert JournalEntry.objects.count() == 1
 
 
-def test_what_was_known_at_a_number_stays_as_it_was(
-    live_cast: Cast, superuser: Session, elsewhere: Elsewhere
-) -> None:
+def test_what_was_known_at_a_number_stays_as_it_was(live_cast: Cast, superuser: Session, elsewhere: Elsewhere) -> None:
     """A later number cannot be committed before an earlier one: the lock is held until the commit."""
     live_cast.post()
     with transaction.atomic():

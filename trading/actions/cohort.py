@@ -24,9 +24,7 @@ from trading.quant.engine import list_cost_profiles
 DRIVE_TASK = "trading.tasks.drive_cohort"
 
 
-def launch_cohort(
-    *, cohort: Cohort, actor: User, parents: Sequence[Cohort] = (), queued: bool = True
-) -> Cohort:
+def launch_cohort(*, cohort: Cohort, actor: User, parents: Sequence[Cohort] = (), queued: bool = True) -> Cohort:
     """Checks an unsaved cohort, saves it and queues its run (or leaves the driving to the caller).
 
     Raises PermissionMissingError, or CohortSpecError with a list of what to change by field.
@@ -88,9 +86,7 @@ def _market_problems(cohort: Cohort) -> dict[str, list[str]]:
     for symbol in cohort.symbols:
         series = series_or_none(catalog, cohort.venue, symbol, parse_interval(cohort.interval))
         if series is None or series.first_ms is None or series.last_ms is None:
-            errors.setdefault("symbols", []).append(
-                f"No {cohort.interval} candles of {symbol} on {cohort.venue}."
-            )
+            errors.setdefault("symbols", []).append(f"No {cohort.interval} candles of {symbol} on {cohort.venue}.")
             continue
         cohort.synthetic = cohort.synthetic or series.synthetic
         if follows_market:
@@ -148,17 +144,13 @@ def cancel_cohort(*, cohort: Cohort, reason: str, actor: User) -> Cohort:
     require(actor, "trading.cancel_cohort", cohort)
     cohort = Cohort.objects.select_for_update().get(pk=cohort.pk)
     if cohort.status not in LIVE_STATUSES:
-        raise CohortNotLiveError(
-            f"{cohort} is {cohort.get_status_display().lower()}; there is nothing to cancel."
-        )
+        raise CohortNotLiveError(f"{cohort} is {cohort.get_status_display().lower()}; there is nothing to cancel.")
     if cohort.status != CohortStatus.CANCELLING:
         _move(cohort, CohortStatus.CANCELLING, "trading.cohort.cancel_requested", {"reason": reason}, actor)
     return cohort
 
 
-def end_cohort(
-    *, cohort_id: int, status: CohortStatus, failure: str = "", actor: User | None = None
-) -> Cohort:
+def end_cohort(*, cohort_id: int, status: CohortStatus, failure: str = "", actor: User | None = None) -> Cohort:
     """Marks a cohort completed, cancelled or failed; a second time does nothing."""
     with transaction.atomic():
         cohort = Cohort.objects.select_for_update().get(pk=cohort_id)
@@ -175,11 +167,7 @@ def start_cohort(*, cohort: Cohort) -> None:
     _move(cohort, CohortStatus.RUNNING, "trading.cohort.started", {}, None)
 
 
-def _move(
-    cohort: Cohort, status: CohortStatus, kind: str, payload: dict[str, Any], actor: User | None
-) -> None:
+def _move(cohort: Cohort, status: CohortStatus, kind: str, payload: dict[str, Any], actor: User | None) -> None:
     cohort.status = status
     cohort.save(update_fields=["status", "finished_at", "failure"])
-    publish(
-        kind, actor=actor, obj=cohort, payload=payload | {"status": status}, topics=["cohorts", cohort.topic]
-    )
+    publish(kind, actor=actor, obj=cohort, payload=payload | {"status": status}, topics=["cohorts", cohort.topic])

@@ -11,8 +11,9 @@ from fundops.core import clock
 from fundops.core.errors import FundopsError
 from trading.actions.cohort import end_cohort
 from trading.actions.cohort_prepare import prepare_cohort
-from trading.actions.cohort_run import DAY_MS, Progress, advance_cohort, load_cohort, market_for
+from trading.actions.cohort_run import Progress, advance_cohort, load_cohort, market_for
 from trading.cohorts.catalog import open_catalog, series_or_none
+from trading.cohorts.setup import DAY_MS
 from trading.models.cohort import Cohort, CohortMode, CohortRun, CohortStatus
 
 #: How long a forward cohort waits for a bar that its source has not delivered, in bars; then it trades without it.
@@ -24,7 +25,7 @@ Report = Callable[[Cohort, Progress], None]
 
 @contextmanager
 def sole_driver(cohort_id: int) -> Iterator[bool]:
-    """True inside when this session alone drives the cohort; the lock dies with the session, so a killed worker frees it."""
+    """True inside when this session alone drives the cohort; the lock dies with the session, so a kill frees it."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [_LOCK_SPACE, cohort_id])
         held = bool(cursor.fetchone()[0])
@@ -52,9 +53,7 @@ def drive_cohort(*, cohort_id: int, report: Report | None = None) -> Cohort:
         except FundopsError as refused:
             end_cohort(cohort_id=cohort_id, status=CohortStatus.FAILED, failure=refused.message)
         except Exception as broken:
-            end_cohort(
-                cohort_id=cohort_id, status=CohortStatus.FAILED, failure=f"{type(broken).__name__}: {broken}"
-            )
+            end_cohort(cohort_id=cohort_id, status=CohortStatus.FAILED, failure=f"{type(broken).__name__}: {broken}")
             raise
     return Cohort.objects.get(pk=cohort_id)
 

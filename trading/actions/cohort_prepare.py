@@ -55,11 +55,7 @@ def prepare_cohort(*, cohort_id: int) -> Cohort:
             first_ts_ms=first_bar,
         ).to_bytes()
     with transaction.atomic():
-        cohort = (
-            Cohort.objects.select_for_update(of=("self",))
-            .select_related("fund", "launched_by")
-            .get(pk=cohort_id)
-        )
+        cohort = Cohort.objects.select_for_update(of=("self",)).select_related("fund", "launched_by").get(pk=cohort_id)
         if CohortRun.objects.filter(cohort=cohort).exists():
             return cohort
         CohortRun.objects.create(
@@ -67,9 +63,7 @@ def prepare_cohort(*, cohort_id: int) -> Cohort:
             next_bar_ms=first_bar,
             engine_state=state,
             clock_started_at=clock.now() if cohort.mode == CohortMode.FORWARD else None,
-            provenance=evidence.provenance(
-                cohort, seats, families, volatility, _data_digest(cohort, first_bar)
-            ),
+            provenance=evidence.provenance(cohort, seats, families, volatility, _data_digest(cohort, first_bar)),
         )
         start_cohort(cohort=cohort)
         _open_books(cohort, seats, clock.from_ms(first_bar).date())
@@ -98,9 +92,7 @@ def _past(cohort: Cohort, first_bar: int) -> tuple[CandleFrame, bool]:
 
 
 def _data_digest(cohort: Cohort, first_bar: int) -> str:
-    return window_digest(
-        open_catalog(), cohort.venue, cohort.symbols, cohort.interval_ms, first_bar, cohort.end_ms
-    )
+    return window_digest(open_catalog(), cohort.venue, cohort.symbols, cohort.interval_ms, first_bar, cohort.end_ms)
 
 
 def _open_books(cohort: Cohort, seats: Sequence[Seat], opened_on: date) -> None:
@@ -151,9 +143,7 @@ def _open_books(cohort: Cohort, seats: Sequence[Seat], opened_on: date) -> None:
         idempotency_key=f"cohort:{cohort.pk}:bankroll",
         actor=actor,
     )
-    post_entries(
-        fund=cohort.fund, batch=_draws(cohort, seats, parent, opened, quote.pk, opened_on), actor=actor
-    )
+    post_entries(fund=cohort.fund, batch=_draws(cohort, seats, parent, opened, quote.pk, opened_on), actor=actor)
 
 
 def _draws(

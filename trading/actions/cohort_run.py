@@ -1,8 +1,8 @@
 """Running a prepared cohort, stretch by stretch. What machines do.
 
-`advance_cohort` is the only way time passes for a cohort, in replay and forward alike. One call is one transaction: bars
-are traded, fills and entries written, the day scored and the bookmark moved together, or not at all. A killed worker
-therefore leaves the cohort at the exact bar it had reached, and running the same stretch again does nothing.
+`advance_cohort` is the only way time passes for a cohort, in replay and forward alike. One call is one transaction:
+bars are traded, fills and entries written, the day scored and the bookmark moved together, or not at all. A killed
+worker therefore leaves the cohort at the exact bar it had reached, and running the same stretch again does nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from trading.cohorts.population import Seat
 from trading.cohorts.setup import DAY_MS, Setup, engine_setup, market_of
 from trading.errors import BooksDisagreeError
 from trading.marketdata.loader import load_candles
-from trading.models.cohort import Cohort, CohortAgent, CohortAlert, CohortDay, CohortRun, CohortStatus
+from trading.models.cohort import AgentDay, Cohort, CohortAgent, CohortAlert, CohortDay, CohortRun, CohortStatus
 from trading.models.instruments import Instrument
 from trading.quant import engine
 from trading.quant.genome import parse_genome
@@ -60,9 +60,7 @@ def load_cohort(cohort_id: int) -> Loaded:
     cohort = Cohort.objects.select_related("run", "book", "fund").get(pk=cohort_id)
     families = installed_families()
     agents = list(cohort.agents.order_by("number"))
-    by_symbol = {
-        i.symbol: i for i in Instrument.objects.filter(venue=cohort.venue, symbol__in=cohort.symbols)
-    }
+    by_symbol = {i.symbol: i for i in Instrument.objects.filter(venue=cohort.venue, symbol__in=cohort.symbols)}
     instruments = [by_symbol[symbol] for symbol in cohort.symbols]
     accounts: dict[AccountKind, dict[int, int]] = {kind: {} for kind in AccountKind}
     for pk, book_id, kind in LedgerAccount.objects.filter(book__cohort_agent__cohort=cohort).values_list(
@@ -96,8 +94,8 @@ def load_cohort(cohort_id: int) -> Loaded:
 def advance_cohort(*, loaded: Loaded, market: engine.Market) -> Progress:
     """Trades the bars of ``market`` that this cohort has not traded yet, up to the end of the day they open in.
 
-    Returns where the cohort stands. Raises BooksDisagreeError when a day ends with books that differ from the engine; then
-    nothing of that stretch is kept.
+    Returns where the cohort stands. Raises BooksDisagreeError when a day ends with books that differ from the engine;
+    then nothing of that stretch is kept.
     """
     with transaction.atomic():
         run = CohortRun.objects.select_for_update().get(cohort=loaded.cohort)
@@ -159,16 +157,12 @@ def _record(
     )
 
 
-def prove_books(
-    loaded: Loaded, rows: Sequence[days.AgentDay], parent: CohortDay, closes: dict[str, float]
-) -> None:
+def prove_books(loaded: Loaded, rows: Sequence[AgentDay], parent: CohortDay, closes: dict[str, float]) -> None:
     """Holds the engine's equity against the ledger's, agent by agent, and notes the result on the parent's day.
 
     Raises BooksDisagreeError, naming the worst agent, when any differs by half a cent or more.
     """
-    prices = {
-        i.position_asset_id: to_decimal(closes[i.symbol]) for i in loaded.instruments if i.symbol in closes
-    }
+    prices = {i.position_asset_id: to_decimal(closes[i.symbol]) for i in loaded.instruments if i.symbol in closes}
     prices[loaded.accounts.quote_asset] = Decimal(1)
     equity = dict.fromkeys((agent.book_id for agent in loaded.agents), Decimal(0))
     for balance in balances(books=list(equity), by=(By.BOOK, By.KIND)):
@@ -188,7 +182,5 @@ def prove_books(
 def market_for(loaded: Loaded, start_ms: int, end_ms: int) -> engine.Market:
     """The cohort's market over bars opening in [start_ms, end_ms)."""
     catalog = open_catalog()
-    frame = load_candles(
-        catalog, loaded.cohort.venue, loaded.cohort.symbols, loaded.cohort.interval, start_ms, end_ms
-    )
+    frame = load_candles(catalog, loaded.cohort.venue, loaded.cohort.symbols, loaded.cohort.interval, start_ms, end_ms)
     return market_of(frame, catalog)

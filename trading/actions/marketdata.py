@@ -185,9 +185,7 @@ def resample_candles(
     )
     bars = result.bars if keep_incomplete else result.only_complete()
     target = SeriesKey(key.venue, key.symbol, to_ms, key.kind)
-    merged = catalog.merge(
-        target, bars, source=f"resampled from {key.interval}", synthetic=key.synthetic, replace=True
-    )
+    merged = catalog.merge(target, bars, source=f"resampled from {key.interval}", synthetic=key.synthetic, replace=True)
     incomplete = result.incomplete_ms()
     candle_set = _record(
         merged.manifest,
@@ -203,9 +201,7 @@ def resample_candles(
             "kept_incomplete": keep_incomplete,
         },
     )
-    return ResampleOutcome(
-        candle_set, merged.accepted, merged.unchanged, merged.replaced, incomplete, keep_incomplete
-    )
+    return ResampleOutcome(candle_set, merged.accepted, merged.unchanged, merged.replaced, incomplete, keep_incomplete)
 
 
 def synthesise_candles(*, spec: SyntheticSpec, actor: User | None) -> list[CandleSet]:
@@ -282,11 +278,7 @@ def sync_catalog(*, actor: User | None) -> int:
     for manifest in catalog.manifests():
         bad = [row for _, row in catalog.quarantine(manifest.key)] if manifest.quarantined else []
         candle_set = CandleSet.objects.filter(**_identity(manifest.key)).first()
-        if (
-            candle_set is None
-            or candle_set.sha256 != content_hash(manifest)
-            or candle_set.quarantined != len(bad)
-        ):
+        if candle_set is None or candle_set.sha256 != content_hash(manifest) or candle_set.quarantined != len(bad):
             candle_set = _record(
                 manifest, bad, kind="trading.candles.mirrored", actor=actor, payload={"rows": manifest.rows}
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+import datetime
 
 import django_filters
 from django.db.models import DateField, DurationField, ExpressionWrapper, F, QuerySet
@@ -26,9 +26,9 @@ class CohortFilter(django_filters.FilterSet):
         model = Cohort
         fields = ["date", "bankroll", "bankroll_min", "bankroll_max", "status", "mode", "venue", "name"]
 
-    def on_day(self, cohorts: QuerySet[Cohort], _name: str, day: date) -> QuerySet[Cohort]:
+    def on_day(self, cohorts: QuerySet[Cohort], _name: str, day: datetime.date) -> QuerySet[Cohort]:
         end = ExpressionWrapper(
-            F("start") + ExpressionWrapper(F("days") * timedelta(days=1), output_field=DurationField()),
+            F("start") + ExpressionWrapper(F("days") * datetime.timedelta(days=1), output_field=DurationField()),
             output_field=DateField(),
         )
         return cohorts.filter(start__lte=day).alias(window_end=end).filter(window_end__gt=day)

@@ -1,4 +1,4 @@
-"""`/api/cohorts/`: launch, watch, cancel, and read everything a cohort measured. CSV and JSON by content negotiation."""
+"""`/api/cohorts/`: launch, watch, cancel, and read all a cohort measured. CSV and JSON by content negotiation."""
 
 from __future__ import annotations
 
@@ -71,9 +71,7 @@ class CohortViewSet(
         asked = CancelSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         assert request.user.is_authenticated  # noqa: S101
-        cohort = cancel_cohort(
-            cohort=self.get_object(), reason=asked.validated_data["reason"], actor=request.user
-        )
+        cohort = cancel_cohort(cohort=self.get_object(), reason=asked.validated_data["reason"], actor=request.user)
         return Response(self.get_serializer(cohort).data, status=status.HTTP_202_ACCEPTED)
 
 

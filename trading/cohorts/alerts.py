@@ -38,9 +38,7 @@ def alerts_of(cohort: Cohort, agents: Sequence[CohortAgent], run: Run, day: int)
         kind = _KINDS[BreachKind(int(row["kind"]))]
         raise_once(kind, int(row["agent"]), int(row["ts_ms"]), float(row["value"]), float(row["limit"]))
     for row in run.fills[run.fills["reason"] == FillReason.LIQUIDATION]:
-        raise_once(
-            CohortAlert.Kind.LIQUIDATION, int(row["agent"]), int(row["ts_ms"]), float(row["price"]), None
-        )
+        raise_once(CohortAlert.Kind.LIQUIDATION, int(row["agent"]), int(row["ts_ms"]), float(row["price"]), None)
     return list(found.values())
 
 

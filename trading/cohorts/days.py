@@ -164,9 +164,7 @@ def _hours(
     return HourlyDay(opening=np.array([float(x) for x in opening]), **table)
 
 
-def _agent_rows(
-    cohort: Cohort, agents: Sequence[CohortAgent], day: int
-) -> tuple[_Past, list[AgentDay | None]]:
+def _agent_rows(cohort: Cohort, agents: Sequence[CohortAgent], day: int) -> tuple[_Past, list[AgentDay | None]]:
     position = {agent.pk: j for j, agent in enumerate(agents)}
     n = len(agents)
     earlier: list[list[AgentDay]] = [[] for _ in agents]
@@ -193,9 +191,7 @@ def _fold(earlier: Sequence[Sequence[AgentDay | CohortDay]], capital: Sequence[D
         for d, row in enumerate(rows):
             roi[d * HOURS : (d + 1) * HOURS, j] = np.array(row.hourly_roi, dtype=np.float64)
     return _Past(
-        sums={
-            name: [sum((getattr(r, name) for r in rows), Decimal(0)) for rows in earlier] for name in _MONEY
-        }
+        sums={name: [sum((getattr(r, name) for r in rows), Decimal(0)) for rows in earlier] for name in _MONEY}
         | {name: [sum(getattr(r, name) for r in rows) for rows in earlier] for name in _COUNTS},
         equity=[rows[-1].equity if rows else capital[j] for j, rows in enumerate(earlier)],
         hourly_roi=roi,

@@ -89,9 +89,7 @@ def _best(cohort: Cohort, families: Mapping[str, StrategyFamily]) -> list[Member
             continue
         members.setdefault(row.agent.genome_hash, Member(genome, row.agent.profile))
     if not members:
-        raise CohortSpecError(
-            {"parents": ["None of these cohorts has a scored genome for the chosen markets."]}
-        )
+        raise CohortSpecError({"parents": ["None of these cohorts has a scored genome for the chosen markets."]})
     best = list(members.values())
     return list(islice(_over_markets(best, cohort.symbols), cohort.agent_count))
 

@@ -6,14 +6,14 @@ engine calls exact arrives exact.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import numpy as np
 import numpy.typing as npt
 
 from fundops.core.errors import FundopsError
+from trading.models.cohort import fill_source_id
 from trading.quant.engine.codes import FillReason
 from trading.quant.engine.results import Run
 from treasury.models import AccountKind, EntryKind
@@ -21,8 +21,8 @@ from treasury.postings import EntryBatch
 
 PLACES = 8
 UNIT = 10**PLACES
-FILL_SOURCE = "trading.fill"
-FUNDING_SOURCE = "trading.funding"
+#: The source type of every entry that trading makes; the id says which fill or which funding payment it is.
+MOVEMENT_SOURCE = "trading.cohort.movement"
 
 Int64 = npt.NDArray[np.int64]
 
@@ -51,16 +51,16 @@ def whole_units(values: npt.NDArray[np.float64]) -> Int64:
     scaled = values * UNIT
     units = np.rint(scaled)
     if np.any(np.abs(scaled - units) > np.maximum(1e-6, np.abs(scaled) * 2.0**-51)):
-        raise InexactQuantityError(
-            "A traded quantity has more than eight decimals; give the market a coarser lot."
-        )
-    return units.astype(np.int64)
+        raise InexactQuantityError("A traded quantity has more than eight decimals; give the market a coarser lot.")
+    whole: Int64 = units.astype(np.int64)
+    return whole
 
 
 def entry_batch(run: Run, ids: AccountMap, *, cohort_id: int, first_fill: int, key: str) -> EntryBatch | None:
     """The entries of ``run``: one a fill (kept in order), then one a funding payment; None when nothing moved.
 
-    ``first_fill`` numbers the first fill; entry sources read ``<cohort>:<fill number>``.
+    ``first_fill`` numbers the first fill. Sources read ``12:fill:345`` (cohort 12, its fill 345) and
+    ``12:funding:7:3:1746403200000`` (agent 7, the cohort's third market, the stamp).
     """
     fills, funding = run.fills, run.funding[run.funding["amount"] != 0.0]
     n_fills, n_entries = len(fills), len(fills) + len(funding)
@@ -91,21 +91,22 @@ def entry_batch(run: Run, ids: AccountMap, *, cohort_id: int, first_fill: int, k
     order = order[amounts[order] != 0]
     return EntryBatch(
         value_dates=_dates(np.concatenate([fills["ts_ms"], funding["ts_ms"]])),
-        kinds=[
-            EntryKind.LIQUIDATION if r == FillReason.LIQUIDATION else EntryKind.FILL for r in fills["reason"]
-        ]
+        kinds=[EntryKind.LIQUIDATION if r == FillReason.LIQUIDATION else EntryKind.FILL for r in fills["reason"]]
         + [EntryKind.FUNDING] * len(funding),
         line_entries=entries[order],
         account_ids=accounts[order],
         asset_ids=assets[order],
         amounts=amounts[order],
         idempotency_key=key,
-        source_type=FILL_SOURCE if not len(funding) else FILL_SOURCE,
-        source_ids=[f"{cohort_id}:{first_fill + i}" for i in range(n_fills)] + [""] * len(funding),
+        source_type=MOVEMENT_SOURCE,
+        source_ids=[
+            *(fill_source_id(cohort_id, first_fill + i) for i in range(n_fills)),
+            *(f"{cohort_id}:funding:{p['agent'] + 1}:{p['symbol'] + 1}:{p['ts_ms']}" for p in funding),
+        ],
         memos="",
         amount_places=PLACES,
     )
 
 
-def _dates(ts_ms: Int64) -> Sequence[object]:
+def _dates(ts_ms: Int64) -> list[date]:
     return [datetime.fromtimestamp(ms / 1000, tz=UTC).date() for ms in ts_ms.tolist()]

@@ -39,7 +39,7 @@ def engine_setup(
     volatility: Mapping[str, float],
     families: Mapping[str, StrategyFamily],
 ) -> Setup:
-    """The engine's inputs; ``volatility`` (daily, by symbol) is fixed at launch so that a resumed run is the same run."""
+    """The engine's inputs; ``volatility`` (daily, by symbol) is fixed at launch: a resumed run is the same run."""
     leverage = float(cohort.leverage_ceiling)
     return Setup(
         agents=[

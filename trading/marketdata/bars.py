@@ -91,13 +91,9 @@ class SeriesKey:
 
     def __post_init__(self) -> None:
         if not _VENUE.fullmatch(self.venue):
-            raise SeriesNameError(
-                f"'{self.venue}' is no venue name: use small letters, digits, '_', '.', '-'."
-            )
+            raise SeriesNameError(f"'{self.venue}' is no venue name: use small letters, digits, '_', '.', '-'.")
         if not _SYMBOL.fullmatch(self.symbol):
-            raise SeriesNameError(
-                f"'{self.symbol}' is no symbol: use capital letters, digits, '_', '.', '-'."
-            )
+            raise SeriesNameError(f"'{self.symbol}' is no symbol: use capital letters, digits, '_', '.', '-'.")
 
     @property
     def interval(self) -> str:
@@ -200,9 +196,7 @@ class RawSeries:
     rejected: list[BadRow] = field(default_factory=list)
     unreadable: dict[int, Reason] = field(default_factory=dict)  # row index -> why, found while parsing
     notes: list[str] = field(default_factory=list)
-    written_ms: int | None = (
-        None  # when the file was written, where that is known: no bar closing later is finished
-    )
+    written_ms: int | None = None  # when the file was written, where that is known: no bar closing later is finished
 
     def __len__(self) -> int:
         return len(self.ts_us)

@@ -58,9 +58,7 @@ class MergeResult:
 class Catalog:
     """Reads and writes one catalog. Readers need no lock; writers of one series take turns."""
 
-    def __init__(
-        self, storage: Storage, *, lock: WriterLock | None = None, cache: PartCache = SHARED
-    ) -> None:
+    def __init__(self, storage: Storage, *, lock: WriterLock | None = None, cache: PartCache = SHARED) -> None:
         self.storage = storage
         self._cache = cache
         self._lock = lock or storage.lock
@@ -151,9 +149,7 @@ class Catalog:
         first, last = manifest.first_ms or 0, manifest.last_ms or 0
         if key.kind is Kind.FUNDING:
             return []
-        bars = self.read_from(
-            manifest, first if start_ms is None else start_ms, last + 1 if end_ms is None else end_ms
-        )
+        bars = self.read_from(manifest, first if start_ms is None else start_ms, last + 1 if end_ms is None else end_ms)
         return find_gaps(bars.ts_ms, key.interval_ms, start_ms=start_ms, end_ms=end_ms)
 
     def quarantine(self, key: SeriesKey) -> list[tuple[str, BadRow]]:
@@ -205,21 +201,14 @@ class Catalog:
             fresh_parts = [
                 part
                 for period, slice_ in _by_period(bars, key.interval_ms)
-                if (part := self._merge_part(before, period, slice_, source, result, replace=replace))
-                is not None
+                if (part := self._merge_part(before, period, slice_, source, result, replace=replace)) is not None
             ]
             # A bar that stands inside a later source has closed.
             tails = set(before.open_tails) - set(bars.ts_ms[:-1].tolist())
-            if (
-                tail_may_be_open
-                and len(bars)
-                and int(bars.ts_ms[-1]) == max(before.last_ms or 0, int(bars.ts_ms[-1]))
-            ):
+            if tail_may_be_open and len(bars) and int(bars.ts_ms[-1]) == max(before.last_ms or 0, int(bars.ts_ms[-1])):
                 tails.add(int(bars.ts_ms[-1]))
             found = self._file_quarantine(key, [*bad, *result.refused, *result.displaced])
-            after = before.with_parts(
-                fresh_parts, open_tails=tuple(sorted(tails)[-_MAX_TAILS:]), quarantined=found
-            )
+            after = before.with_parts(fresh_parts, open_tails=tuple(sorted(tails)[-_MAX_TAILS:]), quarantined=found)
             if after != before:
                 self.storage.write(manifest_path(key), after.to_json())
             for part in fresh_parts:
@@ -288,8 +277,7 @@ class Catalog:
             return Bars.empty()
         if bars is None and not replace:
             raise CatalogError(
-                f"{self.url} lacks {part.path}, which its manifest names: restore it, or import with "
-                "--replace."
+                f"{self.url} lacks {part.path}, which its manifest names: restore it, or import with --replace."
             )
         return Bars.empty() if bars is None else bars
 
@@ -312,20 +300,14 @@ class Catalog:
             wins[i] = replace or was_open
             raw = {name: repr(value) for name, value in (old if wins[i] else new).row(i).items()}
             if wins[i]:
-                why = (
-                    "it was the last bar of its source and had not closed"
-                    if was_open
-                    else "replaced on request"
-                )
+                why = "it was the last bar of its source and had not closed" if was_open else "replaced on request"
                 result.displaced.append(BadRow(Reason.DISPLACED, source, None, raw, ts_ms, why))
             elif _grew(new, old, i) and new.volume[i] < old.volume[i] and i == len(new) - 1:
                 why = "the catalog holds a later state of this bar"
                 result.refused.append(BadRow(Reason.UNFINISHED, source, None, raw, ts_ms, why))
             else:
                 kept = ", ".join(f"{name} {value:g}" for name, value in list(old.row(i).items())[1:])
-                result.refused.append(
-                    BadRow(Reason.CONFLICTS_WITH_STORED, source, None, raw, ts_ms, f"kept: {kept}")
-                )
+                result.refused.append(BadRow(Reason.CONFLICTS_WITH_STORED, source, None, raw, ts_ms, f"kept: {kept}"))
         return wins
 
     def _write_part(self, key: SeriesKey, period: str, bars: Bars, source: str) -> Part:

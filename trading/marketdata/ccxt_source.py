@@ -103,9 +103,7 @@ class CcxtSource:
             if self._right_kind(market) and (name == symbol or canonical_symbol(name) == wanted):
                 self._symbols[wanted] = name
                 return wanted
-        near = sorted(
-            n for n, m in self._client.markets.items() if self._right_kind(m) and n[:3] == symbol.upper()[:3]
-        )
+        near = sorted(n for n, m in self._client.markets.items() if self._right_kind(m) and n[:3] == symbol.upper()[:3])
         hint = f" Near it: {', '.join(near[:8])}." if near else ""
         raise DownloadError(f"{self._venue} has no {self._spec.market} market {symbol}.{hint}")
 
@@ -131,9 +129,7 @@ class CcxtSource:
         self._status = 0
         try:
             return call()
-        except (
-            ccxt.OperationFailed
-        ) as error:  # network, timeout, rate limit, maintenance, an answer cut short
+        except ccxt.OperationFailed as error:  # network, timeout, rate limit, maintenance, an answer cut short
             raise TransientSourceError(f"{self._venue}: {_short(error)}", self._retry_after()) from error
         except ccxt.BaseError as error:
             if self._status in _BUSY:  # a body ccxt does not know hides that the venue is only busy

@@ -91,8 +91,7 @@ class Pacer:
                 failures += 1
                 if failures >= self.policy.attempts:
                     raise DownloadError(
-                        f"{error} (tried {failures} times). What came before is stored: run the same "
-                        f"command again."
+                        f"{error} (tried {failures} times). What came before is stored: run the same command again."
                     ) from error
                 self.retries += 1
                 self.sleep(self.policy.pause_s(failures, error.retry_after_s))
@@ -218,9 +217,7 @@ def fetch_range(
             seen = True
             if oldest - start_ms > NOTABLE_BARS * interval:
                 at = datetime.fromtimestamp(oldest / 1000, tz=UTC)
-                report.notes.append(
-                    f"What {source.venue} gives of it reaches back only to {at:%Y-%m-%d %H:%M}."
-                )
+                report.notes.append(f"What {source.venue} gives of it reaches back only to {at:%Y-%m-%d %H:%M}.")
         report.retries, empty = pacer.retries - before + report.retries, empty + 1 if newest is None else 0
         before = pacer.retries
         if empty > MAX_EMPTY_PAGES:
@@ -268,9 +265,7 @@ def _store(
         lines=np.arange(1, len(inside) + 1, dtype=np.int64),
         interval_ms=key.interval_ms,
     )
-    valid = validate_series(
-        raw, ValidationRules(now_ms=now_ms, stamp="open", zone_given=True, prefer_last=True)
-    )
+    valid = validate_series(raw, ValidationRules(now_ms=now_ms, stamp="open", zone_given=True, prefer_last=True))
     merged = catalog.merge(key, valid.bars, source=raw.source, bad=valid.bad)
     report.accepted += merged.accepted
     report.unchanged += merged.unchanged
@@ -299,9 +294,7 @@ def _ranges(
     wanted = [(since_ms, min(first, until_ms)), (max(following, since_ms), until_ms)]
     ranges = [(start, end) for start, end in wanted if start < end]
     if not ranges:
-        report.notes.append(
-            "Everything is stored already; gaps inside are the business of check_candles --backfill."
-        )
+        report.notes.append("Everything is stored already; gaps inside are the business of check_candles --backfill.")
     return ranges
 
 

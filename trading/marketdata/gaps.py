@@ -21,8 +21,7 @@ class GapRange:
 
     def __str__(self) -> str:
         first, last = (
-            datetime.fromtimestamp(ms / 1000, tz=UTC).strftime("%Y-%m-%d %H:%M")
-            for ms in (self.first_ms, self.last_ms)
+            datetime.fromtimestamp(ms / 1000, tz=UTC).strftime("%Y-%m-%d %H:%M") for ms in (self.first_ms, self.last_ms)
         )
         return f"{first} ({self.bars} bar)" if self.bars == 1 else f"{first} to {last} ({self.bars} bars)"
 
@@ -51,9 +50,7 @@ def find_gaps(
     steps = np.diff(framed)
     where = np.flatnonzero(steps > interval_ms)
     return [
-        GapRange(
-            int(framed[i]) + interval_ms, int(framed[i + 1]) - interval_ms, int(steps[i]) // interval_ms - 1
-        )
+        GapRange(int(framed[i]) + interval_ms, int(framed[i + 1]) - interval_ms, int(steps[i]) // interval_ms - 1)
         for i in where
     ]
 

@@ -96,9 +96,7 @@ class Importer:
         self.now_ms = now_ms
         self._known: list[Manifest] | None = None
 
-    def import_file(
-        self, path: Path, options: ImportOptions, *, content: bytes | None = None
-    ) -> list[SeriesReport]:
+    def import_file(self, path: Path, options: ImportOptions, *, content: bytes | None = None) -> list[SeriesReport]:
         """One report a series; raises a MarketDataError when the file as a whole cannot be used.
 
         All series are read and validated before the first is written, so a file with a broken end leaves
@@ -125,9 +123,7 @@ class Importer:
         checked = []
         for raw, valid in read:
             key = SeriesKey(raw.venue, raw.symbol, valid.interval_ms, raw.kind)
-            bars, doubted = self._check_traps(
-                key, raw, valid.bars, valid.lines.tolist(), options, valid.notes
-            )
+            bars, doubted = self._check_traps(key, raw, valid.bars, valid.lines.tolist(), options, valid.notes)
             checked.append((key, raw, valid, bars, [*valid.bad, *doubted]))
         reports = []
         for key, raw, valid, bars, bad in checked:
@@ -184,9 +180,7 @@ class Importer:
                     f"{hint}, or --timezone UTC to take the stamps as they are.",
                     suggestion=hint,
                 )
-            notes.append(
-                f"Returns agree with {zone.reference} only {zone.hours:+g} h away: check --timezone."
-            )
+            notes.append(f"Returns agree with {zone.reference} only {zone.hours:+g} h away: check --timezone.")
         if options.trust_ticker:
             return bars, []
         ticker = suspect_ticker(self.catalog, known, key, bars)
@@ -244,9 +238,7 @@ def expand_paths(paths: Iterable[Path]) -> list[Path]:
         if path.is_dir():
             found = sorted(p for p in path.rglob("*") if p.is_file() and _is_data_name(p.name))
             if not found:
-                raise SourceFormatError(
-                    str(path), "holds no data files (csv, csv.gz, zip, parquet, feather, json)."
-                )
+                raise SourceFormatError(str(path), "holds no data files (csv, csv.gz, zip, parquet, feather, json).")
             out += found
         elif path.is_file():
             out.append(path)

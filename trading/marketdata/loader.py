@@ -73,9 +73,7 @@ class CandleFrame:
             if not c.complete:
                 shown = "; ".join(str(gap) for gap in c.missing[:3])
                 more = f" and {len(c.missing) - 3} more" if len(c.missing) > 3 else ""
-                lines.append(
-                    f"{c.symbol}: {c.expected - c.present} of {c.expected} bars missing: {shown}{more}."
-                )
+                lines.append(f"{c.symbol}: {c.expected - c.present} of {c.expected} bars missing: {shown}{more}.")
             if c.quarantined:
                 lines.append(f"{c.symbol}: {len(c.quarantined)} row(s) of this window are in quarantine.")
         return lines
@@ -100,9 +98,7 @@ def load_candles(
     start_ms, end_ms = (to_ms(at) if isinstance(at, datetime) else int(at) for at in (start, end))
     start_ms, end_ms = (-(-ms // interval_ms) * interval_ms for ms in (start_ms, end_ms))
     if end_ms <= start_ms:
-        raise IntervalError(
-            f"The window holds no {interval_label(interval_ms)} bar: its end must lie after its start."
-        )
+        raise IntervalError(f"The window holds no {interval_label(interval_ms)} bar: its end must lie after its start.")
     n_bars, n_symbols = (end_ms - start_ms) // interval_ms, len(symbols)
     ts_ms = np.arange(start_ms, end_ms, interval_ms, dtype=np.int64)
     columns = {name: np.full((n_bars, n_symbols), np.nan) for name in FIELDS}
@@ -150,8 +146,6 @@ def _coverage(
     rows: tuple[BadRow, ...] = ()
     if quarantined:
         rows = tuple(
-            row
-            for _, row in catalog.quarantine(key)
-            if row.ts_ms is not None and start_ms <= row.ts_ms < end_ms
+            row for _, row in catalog.quarantine(key) if row.ts_ms is not None and start_ms <= row.ts_ms < end_ms
         )
     return SymbolCoverage(key.symbol, expected, len(ts_ms), missing, rows)

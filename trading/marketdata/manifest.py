@@ -124,8 +124,7 @@ class Manifest:
             )
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CatalogError(
-                f"{where} is damaged ({error!r}): restore it from a backup, or delete the series and "
-                f"import again."
+                f"{where} is damaged ({error!r}): restore it from a backup, or delete the series and import again."
             ) from error
 
 

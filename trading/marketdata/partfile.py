@@ -108,9 +108,7 @@ def decode_quarantine(data: bytes, where: str) -> list[tuple[str, BadRow]]:
             for row in rows
         ]
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-        raise CatalogError(
-            f"{where} is damaged: {error}. Delete it; importing again writes it anew."
-        ) from error
+        raise CatalogError(f"{where} is damaged: {error}. Delete it; importing again writes it anew.") from error
 
 
 def gaps_inside(bars: Bars, interval_ms: int) -> int:

@@ -87,9 +87,7 @@ class LocalStorage:
                 Path(temporary).unlink(missing_ok=True)
                 raise
         except OSError as error:
-            raise CatalogError(
-                f"{target} cannot be written: {error}. Check MARKET_DATA_URL and the disk."
-            ) from error
+            raise CatalogError(f"{target} cannot be written: {error}. Check MARKET_DATA_URL and the disk.") from error
 
     def delete(self, path: str) -> None:
         with suppress(FileNotFoundError):
@@ -110,9 +108,7 @@ class LocalStorage:
             folder.mkdir(parents=True, exist_ok=True)
             file = (folder / name.replace("/", "_")).open("w")
         except OSError as error:
-            raise CatalogError(
-                f"{folder} cannot be written: {error}. Check MARKET_DATA_URL and the disk."
-            ) from error
+            raise CatalogError(f"{folder} cannot be written: {error}. Check MARKET_DATA_URL and the disk.") from error
         with file:
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
@@ -123,14 +119,10 @@ class S3Storage:
     caller.
     """
 
-    def __init__(
-        self, bucket: str, prefix: str, options: Mapping[str, str], environ: Mapping[str, str]
-    ) -> None:
+    def __init__(self, bucket: str, prefix: str, options: Mapping[str, str], environ: Mapping[str, str]) -> None:
         self._base = f"{bucket}/{prefix.strip('/')}".rstrip("/")
         endpoint = (
-            options.get("endpoint_override")
-            or environ.get("AWS_ENDPOINT_URL_S3")
-            or environ.get("AWS_ENDPOINT_URL")
+            options.get("endpoint_override") or environ.get("AWS_ENDPOINT_URL_S3") or environ.get("AWS_ENDPOINT_URL")
         )
         arguments: dict[str, Any] = {
             "connect_timeout": 5,
@@ -138,9 +130,7 @@ class S3Storage:
             "retry_strategy": fs.AwsStandardS3RetryStrategy(max_attempts=3),
         }
         if endpoint:
-            parts = urlsplit(
-                endpoint if "//" in endpoint else f"{options.get('scheme', 'https')}://{endpoint}"
-            )
+            parts = urlsplit(endpoint if "//" in endpoint else f"{options.get('scheme', 'https')}://{endpoint}")
             arguments |= {"endpoint_override": parts.netloc, "scheme": parts.scheme}
         region = options.get("region") or environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION")
         if region or endpoint:

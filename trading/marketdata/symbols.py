@@ -127,11 +127,7 @@ def hints_from_path(path: PurePath) -> PathHints:
     symbol = None
     head = lowered[: match.start()] if match else lowered
     words = [w for w in re.split(r"[_\-]", head) if w]
-    if (
-        len(words) == 1
-        and (match or split_symbol(words[0].upper()))
-        and re.fullmatch(r"[a-z0-9]{3,24}", words[0])
-    ):
+    if len(words) == 1 and (match or split_symbol(words[0].upper())) and re.fullmatch(r"[a-z0-9]{3,24}", words[0]):
         symbol = words[0].upper()
     elif 2 <= len(words) <= 3 and words[1].upper() in QUOTES:  # freqtrade: BASE_QUOTE or BASE_QUOTE_SETTLE
         symbol = canonical_symbol(words[0] + words[1])

@@ -195,9 +195,7 @@ def _season(start_ms: int, n: int) -> Float64s:
 
 
 @njit(cache=True)
-def _garch(
-    shocks: Float64s, target: Float64s, drift: Float64s, arch: float, garch: float
-) -> tuple[Float64s, Float64s]:
+def _garch(shocks: Float64s, target: Float64s, drift: Float64s, arch: float, garch: float) -> tuple[Float64s, Float64s]:
     """Returns and their conditional deviations, (n, k) both.
 
     h[t] = (1 - arch - garch) target[t] + arch r[t-1]^2 + garch h[t-1], kept below 60 times the target.

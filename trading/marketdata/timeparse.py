@@ -39,9 +39,7 @@ def parse_timezone(text: str) -> tzinfo:
             return ZoneInfo(cleaned)
         except (KeyError, ValueError, OSError):
             pass
-    raise TimezoneError(
-        f"'{text}' is no time zone: write UTC, UTC+3, -05:00 or a name such as Europe/Athens."
-    )
+    raise TimezoneError(f"'{text}' is no time zone: write UTC, UTC+3, -05:00 or a name such as Europe/Athens.")
 
 
 def epoch_to_us(numbers: Int64s) -> Int64s:

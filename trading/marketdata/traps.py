@@ -41,9 +41,7 @@ class TickerSuspicion:
 
     def __str__(self) -> str:
         when = "over the same time" if self.overlapping else "nearby in time"
-        return (
-            f"prices around {self.median:g}, but {self.reference} stands at {self.reference_median:g} {when}"
-        )
+        return f"prices around {self.median:g}, but {self.reference} stands at {self.reference_median:g} {when}"
 
 
 def references(known: Iterable[Manifest], key: SeriesKey) -> list[Manifest]:
@@ -62,9 +60,7 @@ def _same_source(a: SeriesKey, b: SeriesKey) -> bool:
     return a.venue == b.venue and a.symbol == b.symbol
 
 
-def suspect_zone(
-    catalog: Catalog, known: Sequence[Manifest], key: SeriesKey, bars: Bars
-) -> ZoneSuspicion | None:
+def suspect_zone(catalog: Catalog, known: Sequence[Manifest], key: SeriesKey, bars: Bars) -> ZoneSuspicion | None:
     """Whether the returns agree with a reference only after a shift by whole or half hours.
 
     Needs bars of an hour or less and 200 common returns. Shifts of -12 to +14 hours are tried.
@@ -98,9 +94,7 @@ def suspect_zone(
     return None
 
 
-def suspect_ticker(
-    catalog: Catalog, known: Sequence[Manifest], key: SeriesKey, bars: Bars
-) -> TickerSuspicion | None:
+def suspect_ticker(catalog: Catalog, known: Sequence[Manifest], key: SeriesKey, bars: Bars) -> TickerSuspicion | None:
     """Whether the prices are of another size than those of a reference of the same name.
 
     Over a common time a factor of three is enough; up to 180 days apart it takes a factor of ten.

@@ -148,9 +148,7 @@ def _opening_times(
     return ts_us
 
 
-def _suspect_timezone(
-    raw: RawSeries, ts_us: Int64s, live: Bools, interval_ms: int, rules: ValidationRules
-) -> None:
+def _suspect_timezone(raw: RawSeries, ts_us: Int64s, live: Bools, interval_ms: int, rules: ValidationRules) -> None:
     if rules.zone_given or live.sum() < 3:
         return
     off = ts_us[live] % (interval_ms * 1000) // 1000

@@ -72,17 +72,13 @@ def _fraction(name: str, default: str, low: str, high: str, help_text: str) -> m
 class Cohort(models.Model):
     """What was asked for. Fields carry their bounds, so that page, API and command line refuse the same things."""
 
-    name = models.CharField(
-        max_length=80, blank=True, help_text="Left empty, it is named after its market and day."
-    )
+    name = models.CharField(max_length=80, blank=True, help_text="Left empty, it is named after its market and day.")
     fund = models.ForeignKey("treasury.Fund", on_delete=models.PROTECT, related_name="cohorts")
     book = models.OneToOneField(
         "treasury.Book", on_delete=models.PROTECT, related_name="cohort", null=True, editable=False
     )
     mode = models.CharField(max_length=8, choices=CohortMode.choices, default=CohortMode.REPLAY)
-    status = models.CharField(
-        max_length=10, choices=CohortStatus.choices, default=CohortStatus.QUEUED, editable=False
-    )
+    status = models.CharField(max_length=10, choices=CohortStatus.choices, default=CohortStatus.QUEUED, editable=False)
 
     agent_count = models.PositiveIntegerField(
         "agents",
@@ -103,13 +99,9 @@ class Cohort(models.Model):
     symbols = ArrayField(models.CharField(max_length=32), help_text="As the catalog names them.")
     interval = models.CharField(max_length=4, choices=[(i, i) for i in INTERVAL_MINUTES], default="1m")
     start = models.DateField("first day (UTC)")
-    days = models.PositiveSmallIntegerField(
-        default=3, validators=[MinValueValidator(1), MaxValueValidator(366)]
-    )
+    days = models.PositiveSmallIntegerField(default=3, validators=[MinValueValidator(1), MaxValueValidator(366)])
 
-    genome_source = models.CharField(
-        max_length=8, choices=GenomeSource.choices, default=GenomeSource.PROFILES
-    )
+    genome_source = models.CharField(max_length=8, choices=GenomeSource.choices, default=GenomeSource.PROFILES)
     profiles = ArrayField(
         models.CharField(max_length=64), default=list, blank=True, help_text="Empty means every profile."
     )
@@ -119,18 +111,12 @@ class Cohort(models.Model):
     gross_ceiling = _fraction(
         "gross ceiling", "1.0", "0.01", "10", "Gross exposure of all agents over the parent's equity."
     )
-    net_ceiling = _fraction(
-        "net ceiling", "1.0", "0.01", "10", "Net exposure of all agents over the parent's equity."
-    )
-    leverage_ceiling = _fraction(
-        "leverage ceiling", "2.0", "0.1", "10", "Exposure of one agent over its own equity."
-    )
+    net_ceiling = _fraction("net ceiling", "1.0", "0.01", "10", "Net exposure of all agents over the parent's equity.")
+    leverage_ceiling = _fraction("leverage ceiling", "2.0", "0.1", "10", "Exposure of one agent over its own equity.")
     market_cap_frac = _fraction(
         "ceiling for one market", "0.5", "0.01", "10", "Exposure to one market over the parent's equity."
     )
-    drawdown_alert_frac = _fraction(
-        "drawdown alert", "0.05", "0.001", "1", "Parent drawdown that raises an alert."
-    )
+    drawdown_alert_frac = _fraction("drawdown alert", "0.05", "0.001", "1", "Parent drawdown that raises an alert.")
     utilisation_alert_frac = _fraction(
         "utilisation alert", "0.95", "0.01", "10", "Bankroll utilisation that raises an alert."
     )
@@ -141,9 +127,7 @@ class Cohort(models.Model):
         help_text="Forward only: simulated seconds for each real second; 1 follows the market.",
     )
     seed = models.PositiveBigIntegerField(default=0, help_text="The same seed gives the same cohort.")
-    quote = models.CharField(
-        max_length=12, editable=False, help_text="The one currency its markets are quoted in."
-    )
+    quote = models.CharField(max_length=12, editable=False, help_text="The one currency its markets are quoted in.")
     synthetic = models.BooleanField(default=False, editable=False)
     launched_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", null=True, editable=False
@@ -179,11 +163,7 @@ class Cohort(models.Model):
             errors["symbols"] = ["Choose at least one market."]
         elif len(set(self.symbols)) != len(self.symbols):
             errors["symbols"] = ["A market is named twice."]
-        if (
-            self.net_ceiling is not None
-            and self.gross_ceiling is not None
-            and self.net_ceiling > self.gross_ceiling
-        ):
+        if self.net_ceiling is not None and self.gross_ceiling is not None and self.net_ceiling > self.gross_ceiling:
             errors["net_ceiling"] = ["The net ceiling cannot lie above the gross ceiling."]
         if self.mode == CohortMode.REPLAY and self.speed != 1.0:
             errors["speed"] = ["A replay goes as fast as the machine; only a forward cohort has a speed."]
@@ -225,21 +205,15 @@ class CohortRun(models.Model):
 
     cohort = models.OneToOneField(Cohort, on_delete=models.PROTECT, related_name="run")
     next_bar_ms = models.BigIntegerField(help_text="Opening time of the first bar not yet traded, epoch ms.")
-    last_closes = models.JSONField(
-        default=dict, help_text="Last close by symbol: what positions are marked at."
-    )
-    engine_state = models.BinaryField(
-        null=True, help_text="The engine's fixed-size state after the last bar."
-    )
+    last_closes = models.JSONField(default=dict, help_text="Last close by symbol: what positions are marked at.")
+    engine_state = models.BinaryField(null=True, help_text="The engine's fixed-size state after the last bar.")
     fills_done = models.PositiveBigIntegerField(default=0)
     rejections_done = models.PositiveBigIntegerField(default=0)
     provenance = models.JSONField(
         default=dict,
         help_text="Strategy versions, data hashes, cost model, seed and engine version of this run.",
     )
-    clock_started_at = models.DateTimeField(
-        null=True, help_text="Forward: the instant its simulated clock started."
-    )
+    clock_started_at = models.DateTimeField(null=True, help_text="Forward: the instant its simulated clock started.")
     updated_at = models.DateTimeField(auto_now=True)
 
     def __str__(self) -> str:
@@ -256,18 +230,14 @@ class CohortAgent(models.Model):
     book = models.OneToOneField("treasury.Book", on_delete=models.PROTECT, related_name="cohort_agent")
     profile = models.CharField(max_length=64, blank=True)
     family = models.CharField(max_length=64)
-    symbol = models.CharField(
-        max_length=32, blank=True, help_text="Empty for an agent that trades all markets."
-    )
+    symbol = models.CharField(max_length=32, blank=True, help_text="Empty for an agent that trades all markets.")
     genome = models.JSONField()
     genome_hash = models.CharField(max_length=64, db_index=True)
     draw = models.DecimalField(max_digits=20, decimal_places=2)
 
     class Meta:
         ordering = ("cohort", "number")
-        constraints = (
-            models.UniqueConstraint(fields=["cohort", "number"], name="cohort_agent_number_unique"),
-        )
+        constraints = (models.UniqueConstraint(fields=["cohort", "number"], name="cohort_agent_number_unique"),)
 
     def __str__(self) -> str:
         return f"Agent {self.number}"
@@ -291,9 +261,7 @@ class DayMeasures(models.Model):
     roi_frac = models.FloatField()
     realised = models.DecimalField(max_digits=38, decimal_places=18)
     unrealised = models.DecimalField(max_digits=38, decimal_places=18)
-    variance = models.FloatField(
-        null=True, help_text="Of the day's hourly returns, ddof 1; null below two hours."
-    )
+    variance = models.FloatField(null=True, help_text="Of the day's hourly returns, ddof 1; null below two hours.")
     drawdown_frac = models.FloatField(
         help_text="Deepest fall since the start from the running peak of equity, at bar resolution."
     )
@@ -304,9 +272,7 @@ class DayMeasures(models.Model):
     fees = models.DecimalField(max_digits=38, decimal_places=18)
     spread_cost = models.DecimalField(max_digits=38, decimal_places=18)
     impact_cost = models.DecimalField(max_digits=38, decimal_places=18)
-    funding = models.DecimalField(
-        max_digits=38, decimal_places=18, help_text="Received positive, paid negative."
-    )
+    funding = models.DecimalField(max_digits=38, decimal_places=18, help_text="Received positive, paid negative.")
     confidence = models.FloatField(
         null=True, help_text="Probability that the true Sharpe ratio is above zero, from all hours so far."
     )
@@ -324,9 +290,7 @@ class AgentDay(DayMeasures):
 
     agent = models.ForeignKey(CohortAgent, on_delete=models.PROTECT, related_name="agent_days")
     rank = models.PositiveIntegerField(help_text="By return on the day, 1 is best; ties by number.")
-    parent_drawdown_frac = models.FloatField(
-        help_text="The agent's deepest fall of the day over the parent's equity."
-    )
+    parent_drawdown_frac = models.FloatField(help_text="The agent's deepest fall of the day over the parent's equity.")
 
     class Meta(DayMeasures.Meta):
         ordering = ("day", "rank")
@@ -359,18 +323,14 @@ class CohortFill(models.Model):
     append_only = True
 
     cohort = models.ForeignKey(Cohort, on_delete=models.PROTECT, related_name="fills", db_index=False)
-    number = models.PositiveBigIntegerField(
-        help_text="Counts the cohort's fills from 1, in order of execution."
-    )
+    number = models.PositiveBigIntegerField(help_text="Counts the cohort's fills from 1, in order of execution.")
     agent = models.ForeignKey(CohortAgent, on_delete=models.PROTECT, related_name="fills")
     at = models.DateTimeField()
     symbol = models.CharField(max_length=32)
     side = models.CharField(max_length=4, choices=[("buy", "Buy"), ("sell", "Sell")])
     quantity = models.DecimalField(max_digits=38, decimal_places=18)
     price = models.DecimalField(max_digits=38, decimal_places=18)
-    reference_price = models.DecimalField(
-        max_digits=38, decimal_places=18, help_text="Before spread and impact."
-    )
+    reference_price = models.DecimalField(max_digits=38, decimal_places=18, help_text="Before spread and impact.")
     fee = models.DecimalField(max_digits=38, decimal_places=18)
     spread_cost = models.DecimalField(max_digits=38, decimal_places=18)
     impact_cost = models.DecimalField(max_digits=38, decimal_places=18)
@@ -395,7 +355,7 @@ class CohortFill(models.Model):
 
 
 def fill_source_id(cohort_id: int, number: int) -> str:
-    return f"{cohort_id}:{number}"
+    return f"{cohort_id}:fill:{number}"
 
 
 class CohortRejection(models.Model):
@@ -403,9 +363,7 @@ class CohortRejection(models.Model):
 
     append_only = True
 
-    cohort = models.ForeignKey(
-        Cohort, on_delete=models.PROTECT, related_name="rejected_orders", db_index=False
-    )
+    cohort = models.ForeignKey(Cohort, on_delete=models.PROTECT, related_name="rejected_orders", db_index=False)
     number = models.PositiveBigIntegerField()
     agent = models.ForeignKey(CohortAgent, on_delete=models.PROTECT, related_name="rejected_orders")
     at = models.DateTimeField()
@@ -416,9 +374,7 @@ class CohortRejection(models.Model):
 
     class Meta:
         ordering = ("cohort", "number")
-        constraints = (
-            models.UniqueConstraint(fields=["cohort", "number"], name="cohort_rejection_number_unique"),
-        )
+        constraints = (models.UniqueConstraint(fields=["cohort", "number"], name="cohort_rejection_number_unique"),)
 
     def __str__(self) -> str:
         return f"rejection {self.number} of cohort {self.cohort_id}"

@@ -22,12 +22,8 @@ class Instrument(models.Model):
     kind = models.CharField(max_length=10, choices=InstrumentKind)
     position_asset = models.ForeignKey("treasury.Asset", on_delete=models.PROTECT, related_name="+")
     quote_asset = models.ForeignKey("treasury.Asset", on_delete=models.PROTECT, related_name="+")
-    tick = models.DecimalField(
-        max_digits=20, decimal_places=10, validators=[MinValueValidator(Decimal("1e-10"))]
-    )
-    lot = models.DecimalField(
-        max_digits=20, decimal_places=10, validators=[MinValueValidator(Decimal("1e-10"))]
-    )
+    tick = models.DecimalField(max_digits=20, decimal_places=10, validators=[MinValueValidator(Decimal("1e-10"))])
+    lot = models.DecimalField(max_digits=20, decimal_places=10, validators=[MinValueValidator(Decimal("1e-10"))])
     min_notional = models.DecimalField(
         max_digits=20, decimal_places=8, default=Decimal(5), validators=[MinValueValidator(Decimal(0))]
     )

@@ -20,9 +20,7 @@ class CandleSet(models.Model):
     kind = models.CharField(max_length=8, choices=[(str(k), str(k)) for k in Kind], default=str(Kind.TRADE))
     synthetic = models.BooleanField(default=False, help_text="Invented: these prices never traded.")
     rows = models.PositiveBigIntegerField(default=0)
-    missing = models.PositiveBigIntegerField(
-        default=0, help_text="Bars missing between the first and the last."
-    )
+    missing = models.PositiveBigIntegerField(default=0, help_text="Bars missing between the first and the last.")
     quarantined = models.PositiveBigIntegerField(default=0)
     parts = models.PositiveIntegerField(default=0)
     size_bytes = models.PositiveBigIntegerField(default=0)
@@ -36,9 +34,7 @@ class CandleSet(models.Model):
     class Meta:
         ordering = ("venue", "symbol", "kind", "interval_ms")
         constraints = (
-            models.UniqueConstraint(
-                fields=["venue", "symbol", "interval_ms", "kind"], name="candle_set_series_unique"
-            ),
+            models.UniqueConstraint(fields=["venue", "symbol", "interval_ms", "kind"], name="candle_set_series_unique"),
             models.CheckConstraint(
                 name="candle_set_synthetic_by_venue",
                 condition=models.Q(synthetic=True, venue="synthetic")

@@ -84,12 +84,8 @@ class BacktestReport:
         """JSON-ready: ratios as {"value", "n"}, times as ISO 8601 UTC, None where undefined, no NaN
         anywhere.
         """
-        document = {
-            f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name not in ("curve", "daily")
-        }
-        document["start"], document["end"] = (
-            from_ms(document.pop(k)).isoformat() for k in ("start_ms", "end_ms")
-        )
+        document = {f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.name not in ("curve", "daily")}
+        document["start"], document["end"] = (from_ms(document.pop(k)).isoformat() for k in ("start_ms", "end_ms"))
         document["drawdown"] = _drawdown_dict(self.drawdown, self.curve[0])
         document["daily_returns"] = [
             {"day": from_ms(int(ms)).date().isoformat(), "return": _plain(value)}
@@ -222,9 +218,7 @@ def _report(
         turnover_per_day=metrics.turnover(float(fills["notional"].sum()), equity, days=days),
         exposure=metrics.exposure(held, equity),
         in_market=Ratio(float(np.count_nonzero(held > 0) / held.size), int(held.size)),
-        costs=cost_summary(
-            fills, float(payments["amount"].sum()), liquidation_reason=int(FillReason.LIQUIDATION)
-        ),
+        costs=cost_summary(fills, float(payments["amount"].sum()), liquidation_reason=int(FillReason.LIQUIDATION)),
         exit_reasons=_counted(trips["exit_reason"], FillReason),
         rejections=_counted(rejections["reason"], RejectionReason),
         confidence=confidence(daily.returns),

@@ -134,9 +134,7 @@ def draw_parameters(
         complaint = validate(values)
         if complaint is None:
             return values
-    raise GenomeError(
-        f"No draw within the ranges obeys the strategy's rule; widen them. The last said: {complaint}"
-    )
+    raise GenomeError(f"No draw within the ranges obeys the strategy's rule; widen them. The last said: {complaint}")
 
 
 def checked_ranges(parameters: Sequence[Parameter], ranges: Mapping[str, Range]) -> dict[str, Range]:
@@ -150,9 +148,7 @@ def checked_ranges(parameters: Sequence[Parameter], ranges: Mapping[str, Range])
             raise GenomeError(f"There is no parameter '{name}'; there are {', '.join(known) or 'none'}.")
         p = known[name]
         if not p.low <= low <= high <= p.high:
-            raise GenomeError(
-                f"{name}: the range {low:g} to {high:g} must lie within {p.low:g} to {p.high:g}."
-            )
+            raise GenomeError(f"{name}: the range {low:g} to {high:g} must lie within {p.low:g} to {p.high:g}.")
         if p.kind == "integer" and math.ceil(low) > math.floor(high):
             raise GenomeError(f"{name}: there is no whole number between {low:g} and {high:g}.")
         out[name] = (low, high)
@@ -257,10 +253,7 @@ def _stepped(
     step = rng.normal(0.0, scale)
     if not move or low == high:
         return min(high, max(low, value))
-    if p.log:
-        stepped = math.exp(math.log(value) + step * math.log(high / low))
-    else:
-        stepped = value + step * (high - low)
+    stepped = math.exp(math.log(value) + step * math.log(high / low)) if p.log else value + step * (high - low)
     if p.kind == "integer" and round(stepped) == value:
         stepped = value + math.copysign(1.0, step)
     return _within(p, stepped, low, high)
@@ -273,9 +266,7 @@ def crossover(first: Genome, second: Genome, family: StrategyFamily, rng: np.ran
     parameters are the first parent's.
     """
     if not first.family == second.family == family.key:
-        raise GenomeError(
-            f"Only genomes of one family mix: {first.family}, {second.family} and {family.key} differ."
-        )
+        raise GenomeError(f"Only genomes of one family mix: {first.family}, {second.family} and {family.key} differ.")
     params = dict(first.params)
     for _ in range(_TRIES):
         mixed = {p.name: (first if rng.random() < 0.5 else second).params[p.name] for p in family.parameters}
@@ -336,9 +327,7 @@ def genome_problems(document: object, family: StrategyFamily) -> list[str]:
         return ["the document must be an object with family, params, exits and symbol."]
     allowed = {"format", "family", "params", "exits", "symbol"}
     out = [
-        f"{name}: unknown field; there are {', '.join(sorted(allowed))}."
-        for name in document
-        if name not in allowed
+        f"{name}: unknown field; there are {', '.join(sorted(allowed))}." for name in document if name not in allowed
     ]
     if document.get("format", FORMAT) != FORMAT:
         out.append(f"format: is {document['format']!r}; this version reads {FORMAT}.")
@@ -368,11 +357,7 @@ def genome_problems(document: object, family: StrategyFamily) -> list[str]:
 
 
 def _wide_exit(p: Parameter) -> Parameter:
-    high = (
-        2.0**40
-        if p.kind == "integer"
-        else (1e6 if p.name == "take_profit_frac" else math.nextafter(1.0, 0.0))
-    )
+    high = 2.0**40 if p.kind == "integer" else (1e6 if p.name == "take_profit_frac" else math.nextafter(1.0, 0.0))
     return Parameter(p.name, 0.0, high, 0.0, p.kind)
 
 
@@ -396,9 +381,7 @@ def _gene_problems(
     return out
 
 
-def parse_genome(
-    document: str | bytes | Mapping[str, Any], family_of: Callable[[str], StrategyFamily]
-) -> Genome:
+def parse_genome(document: str | bytes | Mapping[str, Any], family_of: Callable[[str], StrategyFamily]) -> Genome:
     """Read a genome from JSON text or a mapping; ``family_of`` finds a family by key (it may raise its own
     error).
 
@@ -408,9 +391,7 @@ def parse_genome(
         try:
             document = json.loads(document)
         except json.JSONDecodeError as error:
-            raise GenomeError(
-                f"Not JSON: {error.msg} at line {error.lineno} column {error.colno}."
-            ) from error
+            raise GenomeError(f"Not JSON: {error.msg} at line {error.lineno} column {error.colno}.") from error
     if not isinstance(document, Mapping) or not isinstance(document.get("family"), str):
         raise GenomeError("A genome is an object that names its family, such as sma_crossover@1.")
     family = family_of(document["family"])

@@ -99,9 +99,7 @@ def check_family(family: StrategyFamily, *, seed: int = 20_240_805, points: int 
         if not isinstance(getattr(family, name), Dispatcher) and not config.DISABLE_JIT  # type: ignore[attr-defined]
     ]
     problems += [
-        f"{name} is empty; say it."
-        for name in ("title", "description", "source")
-        if not getattr(family, name)
+        f"{name} is empty; say it." for name in ("title", "description", "source") if not getattr(family, name)
     ]
     if problems:
         return CheckReport(family.key, tuple(problems), 0, 0)
@@ -113,13 +111,9 @@ def check_family(family: StrategyFamily, *, seed: int = 20_240_805, points: int 
         try:
             warm_up, size = int(family.warm_up(params, _SYMBOLS)), int(family.state_size(params, _SYMBOLS))
         except Exception as error:
-            return CheckReport(
-                family.key, (f"state_size or warm_up failed for {where}: {error!r}",), longest, tried
-            )
+            return CheckReport(family.key, (f"state_size or warm_up failed for {where}: {error!r}",), longest, tried)
         if warm_up < 0 or size < 0:
-            return CheckReport(
-                family.key, (f"warm_up and state_size must not be negative ({where}).",), longest, tried
-            )
+            return CheckReport(family.key, (f"warm_up and state_size must not be negative ({where}).",), longest, tried)
         n_bars = max(400, 2 * warm_up + 200)
         longest = max(longest, n_bars)
         found = _check_point(_family_runner(family, params, size), family.scope, n_bars, warm_up, seed)
@@ -132,9 +126,7 @@ def check_family(family: StrategyFamily, *, seed: int = 20_240_805, points: int 
 def check_frame(form: FrameStrategy, *, seed: int = 20_240_805, points: int = 2) -> CheckReport:
     """Check the DataFrame form in the same way; its memory is its own, its use of later rows is not."""
     problems = specification_problems(form.name, form.parameters, form.validate)
-    problems += [
-        f"{name} is empty; say it." for name in ("title", "description", "source") if not getattr(form, name)
-    ]
+    problems += [f"{name} is empty; say it." for name in ("title", "description", "source") if not getattr(form, name)]
     if problems:
         return CheckReport(form.key, tuple(problems), 0, 0)
     longest = tried = 0
@@ -154,9 +146,7 @@ def check_frame(form: FrameStrategy, *, seed: int = 20_240_805, points: int = 2)
         except Exception as error:
             found = [f"it failed with {error!r}."]
         if found:
-            return CheckReport(
-                form.key, tuple(f"{text} ({_where(values)})" for text in found), longest, tried
-            )
+            return CheckReport(form.key, tuple(f"{text} ({_where(values)})" for text in found), longest, tried)
     return CheckReport(form.key, (), longest, tried)
 
 
@@ -166,13 +156,9 @@ def specification_problems(
     """What is wrong with the name, the parameters and their cross-parameter rule, as sentences."""
     out = []
     if not _NAME.fullmatch(name):
-        out.append(
-            f"the name {name!r} must be 2 to 40 small letters, digits and underscores, a letter first."
-        )
+        out.append(f"the name {name!r} must be 2 to 40 small letters, digits and underscores, a letter first.")
     names = [p.name for p in parameters]
-    out += [
-        f"the parameter {n!r} is declared twice." for n in sorted({n for n in names if names.count(n) > 1})
-    ]
+    out += [f"the parameter {n!r} is declared twice." for n in sorted({n for n in names if names.count(n) > 1})]
     for p in parameters:
         if not (math.isfinite(p.low) and math.isfinite(p.high) and p.low <= p.default <= p.high):
             out.append(f"{p.name}: low {p.low:g} <= default {p.default:g} <= high {p.high:g} must hold.")
@@ -237,9 +223,7 @@ def _check_point(
     whole = run(bars)
     problems = []
     if np.any(np.abs(whole) > 1.0):
-        problems.append(
-            f"it returned the target {whole[np.abs(whole) > 1.0][0]:g}; targets lie between -1 and 1."
-        )
+        problems.append(f"it returned the target {whole[np.abs(whole) > 1.0][0]:g}; targets lie between -1 and 1.")
     early = np.flatnonzero(_spoken(whole[:warm_up]))
     if early.size:
         problems.append(f"it trades at bar {early[0]}, within its declared warm-up of {warm_up} bars.")
@@ -258,9 +242,7 @@ def _check_point(
     altered[cut:] *= rng.uniform(0.5, 2.0)
     changed = _first_difference(whole[:cut], run(altered)[:cut], tolerance)
     if changed is not None:
-        problems.append(
-            f"it looks ahead: its target at bar {changed} changes with the prices from bar {cut} on."
-        )
+        problems.append(f"it looks ahead: its target at bar {changed} changes with the prices from bar {cut} on.")
     return problems
 
 
@@ -280,18 +262,14 @@ def _first_difference(want: Targets, got: Targets, tolerance: float) -> int | No
 def _memory_problems(family: StrategyFamily, params: Float64, size: int, seed: int) -> list[str]:
     """Run inside a larger buffer with two different fillings: neither may be changed, neither may matter."""
     symbols = 1 if family.scope is Scope.SINGLE else _SYMBOLS
-    bars = synthetic_bars(
-        max(300, int(family.warm_up(params, symbols)) + 100), seed=seed + 2, n_symbols=symbols
-    )
+    bars = synthetic_bars(max(300, int(family.warm_up(params, symbols)) + 100), seed=seed + 2, n_symbols=symbols)
     outcomes = []
     for filler in (7.25, -3.5e9):
         buffer = np.full(size + 2 * _GUARD, filler)
         state = buffer[_GUARD : _GUARD + size]
         outcomes.append(_step_all(family, params, bars, state).tobytes())
         if np.any(buffer[:_GUARD] != filler) or np.any(buffer[_GUARD + size :] != filler):
-            return [
-                f"it writes outside its {size} state slots; state_size is too small or an offset is wrong."
-            ]
+            return [f"it writes outside its {size} state slots; state_size is too small or an offset is wrong."]
     if outcomes[0] != outcomes[1]:
         return [f"its targets depend on memory outside its {size} state slots or on what init leaves unset."]
     return []

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr
 
-
 Float64 = npt.NDArray[np.float64]
 
 HOURS = 24
@@ -35,7 +34,8 @@ class HourlyDay:
         """Simple returns hour over hour, (24, n_subjects); NaN where either end is missing or was not positive."""
         before = np.vstack([self.opening[None, :], self.equity[:-1]])
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(before > 0, self.equity / before - 1.0, np.nan)
+            change: Float64 = np.where(before > 0, self.equity / before - 1.0, np.nan)
+        return change
 
     @property
     def variance(self) -> Float64:
@@ -48,7 +48,8 @@ class HourlyDay:
         ended = np.isfinite(self.utilisation)
         count = ended.sum(axis=0)
         total = np.where(ended, self.utilisation, 0.0).sum(axis=0)
-        return np.divide(total, count, out=np.zeros_like(total), where=count > 0)
+        mean: Float64 = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
+        return mean
 
 
 def _nan_variance(values: Float64) -> Float64:
@@ -57,14 +58,16 @@ def _nan_variance(values: Float64) -> Float64:
     filled = np.where(known, values, 0.0)
     mean = np.divide(filled.sum(axis=0), n, out=np.zeros(n.shape), where=n > 0)
     squares = np.where(known, (values - mean) ** 2, 0.0).sum(axis=0)
-    return np.divide(squares, n - 1, out=np.full(n.shape, np.nan), where=n > 1)
+    variance: Float64 = np.divide(squares, n - 1, out=np.full(n.shape, np.nan), where=n > 1)
+    return variance
 
 
 def confidence(hourly_returns: Float64) -> tuple[Float64, npt.NDArray[np.int64]]:
     """Probability that each subject's true Sharpe ratio is above zero, and the number of returns behind it.
 
-    hourly_returns : ndarray of shape (n, n_subjects), all hours since the start, NaN where missing. With N returns, of mean m,
-    standard deviation s (ddof 1), skewness g and kurtosis k: Phi(SR sqrt(N - 1) / sqrt(1 - g SR + (k - 1) / 4 SR^2)), SR = m / s.
+    hourly_returns : ndarray of shape (n, n_subjects), all hours since the start, NaN where missing. With N returns of
+    mean m, standard deviation s (ddof 1), skewness g and kurtosis k, and SR = m / s:
+    Phi(SR sqrt(N - 1) / sqrt(1 - g SR + (k - 1) / 4 SR^2)).
     NaN below four returns and for a subject that never moved. The same figure, one subject at a time, is
     ``trading.quant.metrics.confidence``. Source: Bailey and Lopez de Prado, The Sharpe Ratio Efficient Frontier (2012).
     """

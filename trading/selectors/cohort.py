@@ -87,9 +87,7 @@ def cohort_list(user: AnyUser) -> QuerySet[Cohort]:
 def leaderboard(cohort: Cohort, *, day: int) -> QuerySet[AgentDay]:
     """The agents' rows of one day, best return first."""
     return (
-        AgentDay.objects.filter(agent__cohort=cohort, day=day)
-        .select_related("agent", "agent__book")
-        .order_by("rank")
+        AgentDay.objects.filter(agent__cohort=cohort, day=day).select_related("agent", "agent__book").order_by("rank")
     )
 
 

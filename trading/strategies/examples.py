@@ -29,8 +29,7 @@ INTERVAL_MS = 15 * 60_000
 _START_MS = 1_735_689_600_000  # 2025-01-01 00:00 UTC
 _DRAW = 1_000.0
 _LABEL = (
-    "Synthetic candles: these prices never traded. Default parameters, 15-minute bars, all costs of Binance "
-    "perpetuals."
+    "Synthetic candles: these prices never traded. Default parameters, 15-minute bars, all costs of Binance perpetuals."
 )
 
 

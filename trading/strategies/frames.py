@@ -58,9 +58,7 @@ class FrameStrategy:
         given = candles.loc[:, list(COLUMNS)].copy()
         result = self.signals(given, dict(params))
         if not isinstance(result, pd.Series):
-            raise FrameStrategyError(
-                f"{self.key} returned {type(result).__name__}; return a pandas Series of targets."
-            )
+            raise FrameStrategyError(f"{self.key} returned {type(result).__name__}; return a pandas Series of targets.")
         if not result.index.equals(candles.index):
             raise FrameStrategyError(
                 f"{self.key} returned {len(result)} rows for {len(candles)} candles or another index; "
@@ -70,9 +68,7 @@ class FrameStrategy:
         wrong = np.abs(values) > 1.0
         if wrong.any():
             at = int(np.argmax(wrong))
-            raise FrameStrategyError(
-                f"{self.key} returned {values[at]} at row {at}; targets lie between -1 and 1."
-            )
+            raise FrameStrategyError(f"{self.key} returned {values[at]} at row {at}; targets lie between -1 and 1.")
         return values
 
     def bind(self, candles: pd.DataFrame, params: Mapping[str, float]) -> StrategyFamily:
@@ -120,9 +116,7 @@ def _remember(targets: Float64) -> int:
 def _address_of(token: int) -> int:
     targets = _bound.get(token)
     if targets is None:
-        raise FrameStrategyError(
-            "These targets were bound in another process or too long ago; bind them again."
-        )
+        raise FrameStrategyError("These targets were bound in another process or too long ago; bind them again.")
     return targets.ctypes.data
 
 

@@ -124,9 +124,7 @@ class Profile:
         if family.key != self.family:
             raise GenomeError(f"The profile {self.name} belongs to {self.family}, not {family.key}.")
         params = draw_parameters(family.parameters, rng, validate=family.validate, ranges=self.ranges)
-        return Genome(
-            family.key, params, draw_exits(rng, self.exit_ranges), draw_symbol(family, rng, symbols)
-        )
+        return Genome(family.key, params, draw_exits(rng, self.exit_ranges), draw_symbol(family, rng, symbols))
 
     def as_dict(self) -> dict[str, Any]:
         def written(pair: Range) -> Any:
@@ -170,9 +168,7 @@ def load_profiles(family_of: FamilyOf, *, folder: Path = PROFILES_DIR) -> dict[s
                 findings.append(found)
             elif found.name in profiles:
                 first = profiles[found.name]
-                text = (
-                    f"{found.name} is already defined in {first.path.name}:{first.line}; choose another name."
-                )
+                text = f"{found.name} is already defined in {first.path.name}:{first.line}; choose another name."
                 findings.append(Finding(path, found.line, text))
             else:
                 profiles[found.name] = found
@@ -212,18 +208,14 @@ def _read_file(path: Path, family_of: FamilyOf) -> list[Profile | Finding]:
         line = key.start_mark.line + 1
         name = str(key.value)
         if name in seen:
-            out.append(
-                Finding(path, line, f"{name} is already defined in line {seen[name]}; choose another name.")
-            )
+            out.append(Finding(path, line, f"{name} is already defined in line {seen[name]}; choose another name."))
             continue
         seen[name] = line
         out += _read_profile(path, name, line, node, family_of)
     return out
 
 
-def _read_profile(
-    path: Path, name: str, line: int, node: yaml.Node, family_of: FamilyOf
-) -> list[Profile | Finding]:
+def _read_profile(path: Path, name: str, line: int, node: yaml.Node, family_of: FamilyOf) -> list[Profile | Finding]:
     lines: dict[tuple[str, ...], int] = {(): line}
     doubled = _map_lines(node, (), lines)
     if doubled:

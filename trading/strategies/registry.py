@@ -96,9 +96,7 @@ def builtin_families() -> Mapping[str, StrategyFamily]:
     return found
 
 
-def load_registry(
-    user_dir: Path | None = None, *, cache_dir: Path | None = None, check: bool = True
-) -> Registry:
+def load_registry(user_dir: Path | None = None, *, cache_dir: Path | None = None, check: bool = True) -> Registry:
     """Built-in strategies plus those of ``user_dir``/*.py (files beginning with _ are skipped; the folder
     may be absent).
 
@@ -124,15 +122,11 @@ def load_registry(
         strategies = _own_strategies(module)
         if not strategies:
             refused.append(
-                Refusal(
-                    path, None, "it defines no strategy; decorate a step with @strategy or @frame_strategy."
-                )
+                Refusal(path, None, "it defines no strategy; decorate a step with @strategy or @frame_strategy.")
             )
         for strategy in strategies:
             taken = strategy.key in families or strategy.key in frames
-            problem = (
-                f"{strategy.key} exists already; choose another name or a higher version." if taken else None
-            )
+            problem = f"{strategy.key} exists already; choose another name or a higher version." if taken else None
             if problem is None and check:
                 report = memory.report(strategy, path)
                 problem = None if report.passed else f"{strategy.key} fails its checks: {report.problems[0]}"

@@ -40,9 +40,7 @@ class OpenedBooks:
 def ensure_asset(*, code: str, name: str, kind: AssetKind, places: int, actor: User | None) -> Asset:
     """The asset of this code, created when it is new (an existing one is left as it is)."""
     with refusals(), transaction.atomic():
-        asset, created = Asset.objects.get_or_create(
-            code=code, defaults={"name": name, "kind": kind, "places": places}
-        )
+        asset, created = Asset.objects.get_or_create(code=code, defaults={"name": name, "kind": kind, "places": places})
         if created:
             publish(
                 "treasury.asset.registered",

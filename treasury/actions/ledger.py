@@ -202,9 +202,7 @@ def entry_digest(entry: JournalEntry) -> str:
 def _begin_posting(fund: Fund) -> tuple[int, datetime]:
     """Waits for the fund's posting lock; returns the next posting_seq and the booking time."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT next_seq, booking_time FROM treasury_begin_posting(%s, %s)", [fund.pk, clock.now()]
-        )
+        cursor.execute("SELECT next_seq, booking_time FROM treasury_begin_posting(%s, %s)", [fund.pk, clock.now()])
         next_seq, booked_at = cursor.fetchone()
     return next_seq, booked_at
 

@@ -96,9 +96,7 @@ class BookViewSet(viewsets.ReadOnlyModelViewSet[Book]):
             entries.select_related("fund").prefetch_related(_LINES).order_by("-posting_seq"), EntrySerializer
         )
 
-    @extend_schema(
-        parameters=[JournalQuerySerializer], responses=LedgerLineSerializer(many=True), filters=False
-    )
+    @extend_schema(parameters=[JournalQuerySerializer], responses=LedgerLineSerializer(many=True), filters=False)
     @action(detail=True)
     def lines(self, request: Request, pk: str | None = None) -> Response:
         """The lines on the book, newest first; flat, so that they export as CSV."""

@@ -39,9 +39,7 @@ class Asset(models.Model):
             models.CheckConstraint(
                 name="treasury_asset_kind_known", condition=Q(kind__in=[k.value for k in AssetKind])
             ),
-            models.CheckConstraint(
-                name="treasury_asset_places_range", condition=Q(places__lte=LEDGER_PLACES)
-            ),
+            models.CheckConstraint(name="treasury_asset_places_range", condition=Q(places__lte=LEDGER_PLACES)),
         ]
 
     def __str__(self) -> str:

@@ -68,9 +68,7 @@ class Book(models.Model):
     """
 
     fund = models.ForeignKey(Fund, on_delete=models.PROTECT, related_name="books")
-    parent = models.ForeignKey(
-        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="children"
-    )
+    parent = models.ForeignKey("self", on_delete=models.PROTECT, null=True, blank=True, related_name="children")
     code = models.CharField(max_length=64, validators=[CODE_VALIDATOR])
     name = models.CharField(max_length=160)
     kind = models.CharField(max_length=12, choices=BookKind)
@@ -84,17 +82,13 @@ class Book(models.Model):
         ordering = ("path",)
         permissions = [("close_book", "Can close a book")]
         constraints = [
-            models.CheckConstraint(
-                name="treasury_book_kind_known", condition=Q(kind__in=[k.value for k in BookKind])
-            ),
+            models.CheckConstraint(name="treasury_book_kind_known", condition=Q(kind__in=[k.value for k in BookKind])),
             models.CheckConstraint(
                 name="treasury_book_root_is_fund",
                 condition=Q(parent__isnull=True, kind=BookKind.FUND)
                 | (Q(parent__isnull=False) & ~Q(kind=BookKind.FUND)),
             ),
-            models.UniqueConstraint(
-                name="treasury_book_one_root", fields=["fund"], condition=Q(parent__isnull=True)
-            ),
+            models.UniqueConstraint(name="treasury_book_one_root", fields=["fund"], condition=Q(parent__isnull=True)),
         ]
 
     def __str__(self) -> str:

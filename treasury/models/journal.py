@@ -107,8 +107,7 @@ class JournalEntry(models.Model):
             ),
             models.CheckConstraint(
                 name="treasury_entry_reversal_kind",
-                condition=Q(kind="reversal", reverses__isnull=False)
-                | (~Q(kind="reversal") & Q(reverses__isnull=True)),
+                condition=Q(kind="reversal", reverses__isnull=False) | (~Q(kind="reversal") & Q(reverses__isnull=True)),
             ),
         ]
         indexes = [
@@ -138,9 +137,7 @@ class JournalLine(models.Model):
 
     append_only = True
 
-    entry = models.ForeignKey(
-        JournalEntry, on_delete=models.PROTECT, related_name="lines", db_constraint=False
-    )
+    entry = models.ForeignKey(JournalEntry, on_delete=models.PROTECT, related_name="lines", db_constraint=False)
     account = models.ForeignKey(
         LedgerAccount, on_delete=models.PROTECT, related_name="lines", db_constraint=False, db_index=False
     )
@@ -192,9 +189,7 @@ class PostingCheck(models.Model):
 
     append_only = True
 
-    fund = models.ForeignKey(
-        Fund, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False
-    )
+    fund = models.ForeignKey(Fund, on_delete=models.PROTECT, related_name="+", db_constraint=False, db_index=False)
     first_seq = models.BigIntegerField()
     last_seq = models.BigIntegerField()
     balance = models.BooleanField()

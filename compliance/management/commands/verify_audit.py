@@ -17,18 +17,12 @@ from compliance.verify import Verdict, verify_chain
 
 
 class Command(BaseCommand):
-    help = (
-        "Checks the hash chain of the audit stream; ends with status 1 and names the rows when it is broken."
-    )
+    help = "Checks the hash chain of the audit stream; ends with status 1 and names the rows when it is broken."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", dest="as_json", help="Print the verdict as JSON.")
-        parser.add_argument(
-            "--from", type=int, default=1, dest="from_seq", metavar="SEQ", help="Begin at this place."
-        )
-        parser.add_argument(
-            "--anchor-file", type=Path, default=None, help="The file of anchors to check against."
-        )
+        parser.add_argument("--from", type=int, default=1, dest="from_seq", metavar="SEQ", help="Begin at this place.")
+        parser.add_argument("--anchor-file", type=Path, default=None, help="The file of anchors to check against.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["from_seq"] < 1:

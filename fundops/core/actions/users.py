@@ -55,9 +55,7 @@ def create_user(
         user.set_password(password)
         user.full_clean(exclude=["password"])
         user.save()
-        publish(
-            "core.user.created", actor=actor, obj=user, payload={"username": username, "roles": sorted(roles)}
-        )
+        publish("core.user.created", actor=actor, obj=user, payload={"username": username, "roles": sorted(roles)})
         for role in sorted(roles):
             grant_role(user=user, role=role, actor=actor)
     return user

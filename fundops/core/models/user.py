@@ -46,9 +46,7 @@ class User(AbstractUser):
             models.CheckConstraint(
                 condition=models.Q(is_superuser=False),
                 name="no_superusers",
-                violation_error_message=(
-                    "No account may pass over the roles: grant the Administrator role instead."
-                ),
+                violation_error_message=("No account may pass over the roles: grant the Administrator role instead."),
             )
         ]
 

@@ -20,12 +20,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--candles", type=Path, help="a folder or file of real candles to import")
-        parser.add_argument(
-            "--source", help="a venue to download candles from (kraken, binance, bybit, coinbase)"
-        )
-        parser.add_argument(
-            "--base-url", help="send the download's requests to this host instead, for a simulator"
-        )
+        parser.add_argument("--source", help="a venue to download candles from (kraken, binance, bybit, coinbase)")
+        parser.add_argument("--base-url", help="send the download's requests to this host instead, for a simulator")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if settings.PRODUCTION:

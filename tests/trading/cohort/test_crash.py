@@ -29,7 +29,10 @@ django.setup()
 from django.conf import settings
 settings.MARKET_DATA_URL = sys.argv[2]
 from trading.actions.cohort_drive import drive_cohort
-drive_cohort(cohort_id=int(sys.argv[1]), report=lambda cohort, stretch: (print(stretch.next_bar_ms, flush=True), sys.stdin.readline()))
+def report(cohort, stretch):
+    print(stretch.next_bar_ms, flush=True)
+    sys.stdin.readline()
+drive_cohort(cohort_id=int(sys.argv[1]), report=report)
 """
 
 
@@ -50,9 +53,7 @@ def _start_driver(cohort: Cohort, candles: Path) -> subprocess.Popen[str]:
     )
 
 
-def test_driver_killed_after_a_day_is_resumed_at_the_exact_bar(
-    launched: Callable[..., Cohort], candles: Path
-) -> None:
+def test_driver_killed_after_a_day_is_resumed_at_the_exact_bar(launched: Callable[..., Cohort], candles: Path) -> None:
     cohort, undisturbed = launched(), launched()
     driver = _start_driver(cohort, candles)
     assert driver.stdout is not None

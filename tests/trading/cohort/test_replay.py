@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -35,9 +36,7 @@ def finished(launched: Make) -> Cohort:
 def test_replay_scores_every_agent_on_every_day(finished: Cohort) -> None:
     days = list(finished.cohort_days.order_by("day"))
     assert [day.day for day in days] == [1, 2, 3]
-    assert all(
-        day.complete and len(day.hourly_equity) == 24 and None not in day.hourly_equity for day in days
-    )
+    assert all(day.complete and len(day.hourly_equity) == 24 and None not in day.hourly_equity for day in days)
     assert AgentDay.objects.filter(agent__cohort=finished, complete=True).count() == 18
     assert [day.sample_size for day in days] == [24, 48, 72]
     for day in days:
@@ -55,13 +54,11 @@ def test_replay_engine_and_books_agree_exactly(finished: Cohort) -> None:
 def test_replay_books_every_fill_once_and_names_it(finished: Cohort) -> None:
     fills = list(CohortFill.objects.filter(cohort=finished))
     assert len(fills) > 20
-    entries = JournalEntry.objects.filter(source_type=postings.FILL_SOURCE)
+    entries = JournalEntry.objects.filter(source_type=postings.MOVEMENT_SOURCE)
     assert sorted(entries.values_list("source_id", flat=True)) == sorted(fill.source_id for fill in fills)
     fill = fills[len(fills) // 2]
     entry = entries.get(source_id=fill.source_id)
-    fee = JournalLine.objects.filter(entry=entry, account__kind=AccountKind.FEES).aggregate(x=Sum("amount"))[
-        "x"
-    ]
+    fee = JournalLine.objects.filter(entry=entry, account__kind=AccountKind.FEES).aggregate(x=Sum("amount"))["x"]
     assert (fee or 0) == fill.fee
     moved = JournalLine.objects.get(entry=entry, account__kind=AccountKind.POSITION)
     assert moved.amount == (fill.quantity if fill.side == "buy" else -fill.quantity)
@@ -71,7 +68,7 @@ def test_replay_books_every_fill_once_and_names_it(finished: Cohort) -> None:
 def test_replay_draws_add_up_to_the_bankroll(finished: Cohort) -> None:
     assert finished.agents.aggregate(total=Sum("draw"))["total"] == finished.bankroll
     assert finished.book is not None
-    held = {b.kind: b.amount for b in balances(books=[finished.book_id], by=(By.KIND,))}  # type: ignore[list-item]
+    held = {b.kind: b.amount for b in balances(books=finished.book, by=(By.KIND,))}
     assert AccountKind.CASH not in held
     assert held[AccountKind.BANKROLL] == finished.bankroll
     assert JournalEntry.objects.filter(kind=EntryKind.DRAW).count() == 6
@@ -84,7 +81,7 @@ def test_replay_days_chain_and_costs_add_up(finished: Cohort) -> None:
         by_agent.setdefault(row.agent_id, []).append(row)
     for days in by_agent.values():
         assert days[0].opening_equity == days[0].agent.draw
-        for before, after in zip(days, days[1:], strict=False):
+        for before, after in pairwise(days):
             assert after.opening_equity == before.equity
         realised = sum((d.realised - d.fees + d.funding for d in days), Decimal(0))
         assert days[0].agent.draw + realised + days[-1].unrealised == days[-1].equity
@@ -176,9 +173,7 @@ def test_cancelled_cohort_stops_and_keeps_what_it_traded(launched: Make, manager
     assert drive_cohort(cohort_id=cohort.pk).status == CohortStatus.CANCELLED
 
 
-def test_best_of_earlier_cohorts_takes_their_best_genomes(
-    specification: Make, manager: User, finished: Cohort
-) -> None:
+def test_best_of_earlier_cohorts_takes_their_best_genomes(specification: Make, manager: User, finished: Cohort) -> None:
     heirs = launch_cohort(
         cohort=specification(genome_source=GenomeSource.BEST, agent_count=3),
         parents=[finished],
@@ -187,9 +182,7 @@ def test_best_of_earlier_cohorts_takes_their_best_genomes(
     )
     drive_cohort(cohort_id=heirs.pk)
     best = AgentDay.objects.filter(agent__cohort=finished, day=3).order_by("-roi_frac")[:3]
-    assert [agent.genome_hash for agent in heirs.agents.order_by("number")] == [
-        row.agent.genome_hash for row in best
-    ]
+    assert [agent.genome_hash for agent in heirs.agents.order_by("number")] == [row.agent.genome_hash for row in best]
 
 
 def test_risk_weighted_draws_favour_the_calmer_market(launched: Make) -> None:

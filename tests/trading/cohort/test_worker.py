@@ -64,9 +64,7 @@ def status_of(cohort: Cohort) -> str:
     return Cohort.objects.get(pk=cohort.pk).status
 
 
-def test_launched_cohorts_are_finished_by_the_worker(
-    specification: Make, manager: object, candles: Path
-) -> None:
+def test_launched_cohorts_are_finished_by_the_worker(specification: Make, manager: object, candles: Path) -> None:
     cohorts = [launch_cohort(cohort=specification(seed=n, days=2), actor=manager) for n in (1, 2)]  # type: ignore[arg-type]
     with worker(candles, concurrency=2):
         wait_until(
@@ -91,9 +89,7 @@ def test_killed_worker_is_replaced_and_nothing_is_lost_or_doubled(
     assert status_of(cohort) in {CohortStatus.RUNNING, CohortStatus.COMPLETED}
     with worker(candles):
         drive_live_cohorts()
-        wait_until(
-            lambda: status_of(cohort) == CohortStatus.COMPLETED, seconds=300, what="the resumed cohort"
-        )
+        wait_until(lambda: status_of(cohort) == CohortStatus.COMPLETED, seconds=300, what="the resumed cohort")
     undisturbed = launch_cohort(cohort=specification(days=3, agent_count=40), actor=manager, queued=False)  # type: ignore[arg-type]
     drive_cohort(cohort_id=undisturbed.pk)
     assert list(CohortFill.objects.filter(cohort=cohort).values_list(*FILL_COLUMNS)) == list(
@@ -108,9 +104,7 @@ def test_cancel_reaches_a_queued_cohort(specification: Make, manager: object, ca
     cohort = launch_cohort(cohort=specification(), actor=manager)  # type: ignore[arg-type]
     cancel_cohort(cohort=cohort, reason="changed my mind", actor=manager)  # type: ignore[arg-type]
     with worker(candles):
-        wait_until(
-            lambda: status_of(cohort) == CohortStatus.CANCELLED, seconds=120, what="the cancelled cohort"
-        )
+        wait_until(lambda: status_of(cohort) == CohortStatus.CANCELLED, seconds=120, what="the cancelled cohort")
     assert not CohortFill.objects.filter(cohort=cohort).exists()
 
 

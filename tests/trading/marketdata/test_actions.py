@@ -44,9 +44,7 @@ def catalog_url(tmp_path: Path, settings: Any) -> Iterator[None]:
         yield
 
 
-def import_text(
-    tmp_path: Path, text: str, *, name: str = "BTCUSDT_1m.csv", **more: Any
-) -> actions.ImportOutcome:
+def import_text(tmp_path: Path, text: str, *, name: str = "BTCUSDT_1m.csv", **more: Any) -> actions.ImportOutcome:
     path = write(tmp_path / name, text)
     return actions.import_candles(paths=[path], options=BINANCE, actor=more.get("actor"))
 
@@ -232,9 +230,7 @@ def test_writers_hold_a_lock_in_the_database(tmp_path: Path) -> None:
 
     def spy(path: str, data: bytes) -> None:
         with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
-            )
+            cursor.execute("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()")
             held.append(cursor.fetchone()[0])
         storage_write(path, data)
 
@@ -275,6 +271,4 @@ def test_lists_cost_one_query(tmp_path: Path, django_assert_num_queries: Any) ->
 def test_unreachable_catalog_is_a_clear_error(tmp_path: Path, settings: Any) -> None:
     settings.MARKET_DATA_URL = str(write(tmp_path / "a file", "x"))
     with pytest.raises(CatalogError, match="MARKET_DATA_URL"):
-        Catalog.open(settings.MARKET_DATA_URL).merge(
-            SeriesKey("x", "BTCUSDT", MINUTE_MS), make_bars(1), source="x"
-        )
+        Catalog.open(settings.MARKET_DATA_URL).merge(SeriesKey("x", "BTCUSDT", MINUTE_MS), make_bars(1), source="x")

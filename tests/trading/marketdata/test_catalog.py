@@ -39,9 +39,7 @@ def test_bars_come_back_bit_for_bit_across_days(catalog: Catalog) -> None:
     result = catalog.merge(KEY, bars, source="a.csv")
     assert (result.accepted, result.unchanged, result.replaced) == (4000, 0, 0)
     assert_same_bars(catalog.read_bars(KEY, *ALL), bars)
-    assert_same_bars(
-        catalog.read_bars(KEY, MAY_4 + DAY_MS, MAY_4 + DAY_MS + HOUR_MS), bars.take(slice(540, 600))
-    )
+    assert_same_bars(catalog.read_bars(KEY, MAY_4 + DAY_MS, MAY_4 + DAY_MS + HOUR_MS), bars.take(slice(540, 600)))
 
 
 def test_parts_are_partitioned_and_described(catalog: Catalog, tmp_path: Path) -> None:
@@ -49,9 +47,7 @@ def test_parts_are_partitioned_and_described(catalog: Catalog, tmp_path: Path) -
     manifest = catalog.merge(KEY, bars, source="a.csv").manifest
     assert [part.period for part in manifest.parts] == ["2025-05-04", "2025-05-05", "2025-05-06"]
     first = manifest.parts[0]
-    assert first.path.startswith(
-        "candles/kind=trade/venue=binance/symbol=BTCUSDT/interval=1m/day=2025-05-04/"
-    )
+    assert first.path.startswith("candles/kind=trade/venue=binance/symbol=BTCUSDT/interval=1m/day=2025-05-04/")
     assert (first.rows, first.gaps, first.first_ms, first.source) == (1435, 5, MAY_4, "a.csv")
     assert manifest.missing == 5
     table = pq.ParquetFile(tmp_path / "catalog" / first.path)
@@ -63,9 +59,7 @@ def test_parts_are_partitioned_and_described(catalog: Catalog, tmp_path: Path) -
     ("interval_ms", "n", "periods"),
     [(HOUR_MS, 24 * 40, ["2025-05", "2025-06"]), (DAY_MS, 400, ["2025", "2026"])],
 )
-def test_coarse_bars_share_longer_parts(
-    catalog: Catalog, interval_ms: int, n: int, periods: list[str]
-) -> None:
+def test_coarse_bars_share_longer_parts(catalog: Catalog, interval_ms: int, n: int, periods: list[str]) -> None:
     key = SeriesKey("binance", "BTCUSDT", interval_ms)
     bars = make_bars(n, interval_ms=interval_ms)
     manifest = catalog.merge(key, bars, source="x").manifest
@@ -185,9 +179,7 @@ class CrashingStorage(LocalStorage):
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("fail_at", [1, 2, 3])
-def test_crash_at_any_write_leaves_the_old_or_the_new_state(
-    tmp_path: Path, fail_at: int, after: bool
-) -> None:
+def test_crash_at_any_write_leaves_the_old_or_the_new_state(tmp_path: Path, fail_at: int, after: bool) -> None:
     root = tmp_path / "catalog"
     new = make_bars(4000)
     old = new.take(slice(0, 2000))
@@ -271,9 +263,7 @@ def test_unknown_series_names_the_commands(catalog: Catalog) -> None:
         catalog.require(KEY)
 
 
-@pytest.mark.parametrize(
-    ("venue", "symbol"), [("../x", "BTC"), ("binance", "../../BTC"), ("", "BTC"), ("a/b", "X")]
-)
+@pytest.mark.parametrize(("venue", "symbol"), [("../x", "BTC"), ("binance", "../../BTC"), ("", "BTC"), ("a/b", "X")])
 def test_names_cannot_leave_the_catalog(venue: str, symbol: str) -> None:
     with pytest.raises(SeriesNameError):
         SeriesKey(venue, symbol, MINUTE_MS)

@@ -74,9 +74,7 @@ def test_history_comes_page_by_page_through_faults(server: VenueServer, catalog:
     assert pauses == ([7.0, 2.0] if busy is BINANCE_BUSY else [1.0, 2.0])
 
 
-def test_kraken_gives_its_last_720_bars_only_and_the_open_one_is_dropped(
-    server: VenueServer, catalog: Catalog
-) -> None:
+def test_kraken_gives_its_last_720_bars_only_and_the_open_one_is_dropped(server: VenueServer, catalog: Catalog) -> None:
     symbol, stored, busy, _ = VENUES["kraken"]
     server.faults = [busy, UNAVAILABLE]
     since_ms = int(BARS.ts_ms[-700])
@@ -102,9 +100,7 @@ def test_short_pages_and_quiet_minutes(catalog: Catalog, venue: str) -> None:
 
 
 @pytest.mark.parametrize("venue", ["binance", "bybit", "coinbase", "kraken"])
-def test_interrupted_download_goes_on_where_it_stopped(
-    server: VenueServer, catalog: Catalog, venue: str
-) -> None:
+def test_interrupted_download_goes_on_where_it_stopped(server: VenueServer, catalog: Catalog, venue: str) -> None:
     symbol = VENUES[venue][0]
     since_ms = int(BARS.ts_ms[-600])
     first_half = VenueServer(BARS.take(slice(0, 2200)), open_at(BARS.take(slice(0, 2200))))

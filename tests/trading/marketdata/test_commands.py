@@ -56,10 +56,7 @@ def test_import_json_reconciles_and_names_failures(tmp_path: Path) -> None:
     write(tmp_path / "binance" / "ETHUSDT_1m.csv", "nothing\n")
     document = json.loads(run("import_candles", str(good.parent), "--json"))
     (series,) = document["series"]
-    assert (
-        series["rows_in"]
-        == series["accepted"] + series["unchanged"] + series["replaced"] + series["quarantined"]
-    )
+    assert series["rows_in"] == series["accepted"] + series["unchanged"] + series["replaced"] + series["quarantined"]
     assert document["failures"][0]["path"].endswith("ETHUSDT_1m.csv")
 
 
@@ -103,9 +100,7 @@ def test_download_and_backfill_from_a_venue() -> None:
     bars = make_bars(300, price=60_000)
     key = SeriesKey("binance", "BTCUSDT", MINUTE_MS)
     with serve(VenueServer(bars, open_at(bars))) as server, clock.frozen(clock.from_ms(server.now_ms)):
-        shown = run(
-            "download_candles", "binance", "BTC/USDT", "--since", "2025-05-04", "--base-url", server.url
-        )
+        shown = run("download_candles", "binance", "BTC/USDT", "--since", "2025-05-04", "--base-url", server.url)
         assert "299" in shown
         catalog = open_catalog()
         stored = catalog.read_bars(key, 0, 10**14)

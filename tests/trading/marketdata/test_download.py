@@ -68,14 +68,10 @@ class Venue:
 
 
 def rows_of(bars: Bars) -> list[Row]:
-    return [
-        [int(bars.ts_ms[i]), *(float(getattr(bars, name)[i]) for name in FIELDS)] for i in range(len(bars))
-    ]
+    return [[int(bars.ts_ms[i]), *(float(getattr(bars, name)[i]) for name in FIELDS)] for i in range(len(bars))]
 
 
-def run(
-    venue: Venue, catalog: Catalog, clock: Clock, since_ms: int = MAY_4, until_ms: int = END_MS
-) -> DownloadReport:
+def run(venue: Venue, catalog: Catalog, clock: Clock, since_ms: int = MAY_4, until_ms: int = END_MS) -> DownloadReport:
     pacer = Pacer(venue.min_pause_ms, clock.now_ms, clock.sleep)
     report = download_series(venue, catalog, KEY, since_ms, until_ms, pacer=pacer)
     assert report.reconciles

@@ -60,17 +60,14 @@ def test_csv_with_iso_times(tmp_path: Path, name: str) -> None:
     ],
 )
 def test_csv_header_spellings(tmp_path: Path, header: str) -> None:
-    (valid,) = read_file(
-        write(tmp_path / "BTCUSDT_1m.csv", as_csv(BARS, header=header, iso=False)), venue="x"
-    )
+    (valid,) = read_file(write(tmp_path / "BTCUSDT_1m.csv", as_csv(BARS, header=header, iso=False)), venue="x")
     assert_same_bars(valid.bars, BARS)
 
 
 @pytest.mark.parametrize("unit", [1000, 1, 1 / 1000, 1 / 1_000_000])
 def test_csv_without_header_in_every_epoch_unit(tmp_path: Path, unit: float) -> None:
     lines = [
-        f"{int(BARS.ts_ms[i] / unit)},{as_csv(BARS, header='').splitlines()[i].split(',', 1)[1]}"
-        for i in range(50)
+        f"{int(BARS.ts_ms[i] / unit)},{as_csv(BARS, header='').splitlines()[i].split(',', 1)[1]}" for i in range(50)
     ]
     (valid,) = read_file(write(tmp_path / "BTCUSDT_1m.csv", "\n".join(lines)), venue="x")
     assert_same_bars(valid.bars, BARS)
@@ -142,9 +139,7 @@ def test_csv_closing_times_are_moved_to_the_opening(tmp_path: Path) -> None:
     rules = ValidationRules(now_ms=NOW_MS, stamp="close")
     (valid,) = read_file(write(tmp_path / "BTCUSDT_1m.csv", text), venue="x", rules=rules)
     assert_same_bars(valid.bars, BARS)
-    (valid,) = read_file(
-        write(tmp_path / "BTCUSDT_1m.csv", text.replace("timestamp", "close_time", 1)), venue="x"
-    )
+    (valid,) = read_file(write(tmp_path / "BTCUSDT_1m.csv", text.replace("timestamp", "close_time", 1)), venue="x")
     assert_same_bars(valid.bars, BARS)
 
 
@@ -159,9 +154,7 @@ def test_csv_closing_times_are_moved_to_the_opening(tmp_path: Path) -> None:
         ('timestamp,open\n"' + "x" * 200_000 + "\n", "cannot be read as CSV", 2),
     ],
 )
-def test_csv_errors_name_file_and_line(
-    importer: Importer, tmp_path: Path, text: str, message: str, line: int
-) -> None:
+def test_csv_errors_name_file_and_line(importer: Importer, tmp_path: Path, text: str, message: str, line: int) -> None:
     path = write(tmp_path / "BTCUSDT_1m.csv", text)
     with pytest.raises(SourceFormatError, match=message) as caught:
         importer.import_file(path, ImportOptions(read=ReadOptions(venue="x")))
@@ -272,17 +265,13 @@ def test_parquet_long_with_dictionary_symbols_nulls_and_decimals(tmp_path: Path)
     a, b = frame_of(BARS), frame_of(make_bars(50, seed=4))
     a["symbol"], b["symbol"] = "BTCUSDT", "ETHUSDT"
     table = pa.Table.from_pandas(pd.concat([a, b], ignore_index=True))
-    table = table.set_column(
-        table.schema.get_field_index("symbol"), "symbol", table["symbol"].dictionary_encode()
-    )
+    table = table.set_column(table.schema.get_field_index("symbol"), "symbol", table["symbol"].dictionary_encode())
     closes = table["close"].to_pylist()
     closes[3] = None
     table = table.set_column(table.schema.get_field_index("close"), "close", pa.array(closes, pa.float64()))
     pq.write_table(table, tmp_path / "all_1m.parquet")
     btc, eth = read_file(tmp_path / "all_1m.parquet", venue="binance")
-    assert [(row.reason, row.line, row.raw["close"]) for row in btc.bad] == [
-        (Reason.MISSING_VALUE, 4, "None")
-    ]
+    assert [(row.reason, row.line, row.raw["close"]) for row in btc.bad] == [(Reason.MISSING_VALUE, 4, "None")]
     assert (len(btc.bars), len(eth.bars)) == (49, 50)
 
 

@@ -22,9 +22,7 @@ from trading.marketdata.timeparse import parse_timezone
 PERP = ImportOptions(read=ReadOptions(venue="binance_perp"))
 
 
-def test_late_stamps_are_snapped_and_strays_quarantined(
-    importer: Importer, catalog: Catalog, tmp_path: Path
-) -> None:
+def test_late_stamps_are_snapped_and_strays_quarantined(importer: Importer, catalog: Catalog, tmp_path: Path) -> None:
     text = "symbol,timestamp,funding_rate\n"
     for i, late_ms in enumerate([0, 16, 7, 999]):
         text += f"BTCUSDT,{MAY_4 + 8 * i * HOUR_MS + late_ms},{0.0001 * (i - 1)}\n"
@@ -37,16 +35,12 @@ def test_late_stamps_are_snapped_and_strays_quarantined(
     np.testing.assert_allclose(frame.rate[:, 0], [-0.0001, 0, 0.0001, 0.0002])
 
 
-def test_symbols_with_other_rhythms_share_the_frame(
-    importer: Importer, catalog: Catalog, tmp_path: Path
-) -> None:
+def test_symbols_with_other_rhythms_share_the_frame(importer: Importer, catalog: Catalog, tmp_path: Path) -> None:
     text = "symbol,timestamp,funding_rate\n"
     text += "".join(f"BTCUSDT,{MAY_4 + 8 * i * HOUR_MS},0.001\n" for i in range(3))
     text += "".join(f"LAYERUSDT,{MAY_4 + i * HOUR_MS},-0.002\n" for i in range(17))
     importer.import_file(write(tmp_path / "funding.csv", text), PERP)
-    frame = load_funding(
-        catalog, "binance_perp", ["BTCUSDT", "LAYERUSDT", "XRPUSDT"], MAY_4, MAY_4 + 17 * HOUR_MS
-    )
+    frame = load_funding(catalog, "binance_perp", ["BTCUSDT", "LAYERUSDT", "XRPUSDT"], MAY_4, MAY_4 + 17 * HOUR_MS)
     assert frame.rate.shape == (17, 3)
     assert (~np.isnan(frame.rate)).sum(axis=0).tolist() == [3, 17, 0]
     minutes = MAY_4 + np.arange(0, 17 * 60, dtype=np.int64) * MINUTE_MS
@@ -58,9 +52,7 @@ def test_symbols_with_other_rhythms_share_the_frame(
 
 
 def test_lean_and_freqtrade_files(importer: Importer, catalog: Catalog, tmp_path: Path) -> None:
-    lean = write(
-        tmp_path / "margin_interest" / "btcusd.csv", "20250504 00:00:00,0.0001\n20250504 08:00:00,-0.0002\n"
-    )
+    lean = write(tmp_path / "margin_interest" / "btcusd.csv", "20250504 00:00:00,0.0001\n20250504 08:00:00,-0.0002\n")
     assert import_one(importer, lean, PERP).key == SeriesKey("binance_perp", "BTCUSD", HOUR_MS, Kind.FUNDING)
     dates = pd.to_datetime([MAY_4, MAY_4 + 8 * HOUR_MS + 3], unit="ms", utc=True)
     frame = pd.DataFrame(
@@ -104,9 +96,7 @@ def test_real_perpetual_funding_fits_the_hour(importer: Importer, catalog: Catal
         ("dydx", False),
     ],
 )
-def test_real_local_time_files_are_recognised(
-    importer: Importer, catalog: Catalog, venue: str, local: bool
-) -> None:
+def test_real_local_time_files_are_recognised(importer: Importer, catalog: Catalog, venue: str, local: bool) -> None:
     (path,) = require_sample("funding/multi_venue").glob(f"*_{venue}_*")
     options = ImportOptions(read=ReadOptions(venue=venue))
     if local:

@@ -99,9 +99,7 @@ def test_any_bytes_in_a_format_by_force(content: bytes, format_name: str, name: 
 
 
 @SETTINGS
-@given(
-    HEADERS, st.lists(st.lists(CELLS, min_size=1, max_size=8), max_size=12), st.sampled_from(",;\t"), NAMES
-)
+@given(HEADERS, st.lists(st.lists(CELLS, min_size=1, max_size=8), max_size=12), st.sampled_from(",;\t"), NAMES)
 def test_any_table(header: str, rows: list[list[str]], delimiter: str, name: str) -> None:
     lines = [header.replace(",", delimiter)] + [delimiter.join(row) for row in rows]
     content = "\n".join(lines).encode("utf-8", "replace")

@@ -46,9 +46,7 @@ def test_symbols_stand_side_by_side_on_the_full_grid(catalog: Catalog) -> None:
 def test_window_may_be_given_in_aware_times_and_is_rounded_up_to_the_grid(catalog: Catalog) -> None:
     store(catalog, "BTCUSDT", make_bars(100))
     start = datetime(2025, 5, 4, 0, 0, 30, tzinfo=UTC)
-    frame = load_candles(
-        catalog, "binance", ["BTCUSDT"], 60_000, start, datetime(2025, 5, 4, 0, 5, tzinfo=UTC)
-    )
+    frame = load_candles(catalog, "binance", ["BTCUSDT"], 60_000, start, datetime(2025, 5, 4, 0, 5, tzinfo=UTC))
     assert frame.ts_ms.tolist() == [MAY_4 + i * MINUTE_MS for i in range(1, 5)]
     with pytest.raises(ValueError, match="without a zone"):
         load_candles(catalog, "binance", ["BTCUSDT"], "1m", datetime(2025, 5, 4), start)  # noqa: DTZ001

@@ -134,9 +134,7 @@ def test_local_times_that_exist_twice_or_never_are_bad() -> None:
     assert bad == {0: Reason.AMBIGUOUS_LOCAL_TIME, 1: Reason.AMBIGUOUS_LOCAL_TIME}
 
 
-@pytest.mark.parametrize(
-    "text", ["", "yesterday", "2025-13-01", "12", "05/04/2025", "9e99", "2025-05-04T25:00:00Z"]
-)
+@pytest.mark.parametrize("text", ["", "yesterday", "2025-13-01", "12", "05/04/2025", "9e99", "2025-05-04T25:00:00Z"])
 def test_unreadable_times_are_named_not_guessed(text: str) -> None:
     stamps, bad = parse_times([text, "2025-05-04T15:33:00Z"], UTC)
     assert list(bad) == [0]

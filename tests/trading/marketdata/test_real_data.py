@@ -49,9 +49,7 @@ def test_whole_lean_and_depeg_folders_reconcile(importer: Importer, catalog: Cat
     kraken = catalog.require(SeriesKey("kraken", "BTCUSDC", MINUTE_MS))
     assert (kraken.rows, kraken.missing) == (7_658, 5_301)
     assert max(gap.bars for gap in catalog.gaps(kraken.key)) == 31
-    coinbase = catalog.gaps(
-        SeriesKey("coinbase", "BTCUSD", MINUTE_MS), 1678060800000, 1678060800000 + 9 * DAY_MS
-    )
+    coinbase = catalog.gaps(SeriesKey("coinbase", "BTCUSD", MINUTE_MS), 1678060800000, 1678060800000 + 9 * DAY_MS)
     assert [str(gap) for gap in coinbase] == ["2023-03-10 02:40 to 2023-03-10 02:43 (4 bars)"]
     assert catalog.require(SeriesKey("bybit_perp", "BTCUSDT", MINUTE_MS, Kind.BID)).rows == 460
 
@@ -84,9 +82,7 @@ def test_fixed_offset_of_one_broker_is_known_and_found_where_it_is_not(
 ) -> None:
     for broker in ("oanda", "fxcm"):
         for day in ("20180403", "20180404"):
-            importer.import_file(
-                require_sample(f"fx/lean/{broker}/minute/eurusd/{day}_quote.zip"), NO_OPTIONS
-            )
+            importer.import_file(require_sample(f"fx/lean/{broker}/minute/eurusd/{day}_quote.zip"), NO_OPTIONS)
     window = (1522800000000, 1522800000000 + DAY_MS // 2)  # 2018-04-04, the first twelve hours
     ours, theirs = (
         load_candles(catalog, broker, ["EURUSD"], "1m", *window, kind=Kind.BID).close[:, 0]
@@ -108,8 +104,6 @@ def test_fixed_offset_of_one_broker_is_known_and_found_where_it_is_not(
 
 def test_stale_quotes_of_a_quiet_venue_are_real_and_accepted(importer: Importer) -> None:
     for name in ("bybit_btcusdc", "binanceus_btcusdc"):
-        report = import_one(
-            importer, require_sample(f"multivenue/usdc_depeg_2023-03/{name}_1m.parquet"), NO_OPTIONS
-        )
+        report = import_one(importer, require_sample(f"multivenue/usdc_depeg_2023-03/{name}_1m.parquet"), NO_OPTIONS)
         assert Reason.WRONG_TICKER not in {row.reason for row in report.quarantined}
         assert report.accepted == report.rows_in

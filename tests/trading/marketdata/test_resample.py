@@ -42,9 +42,7 @@ def test_worked_by_hand() -> None:
 def test_agrees_with_pandas_and_invents_nothing(minutes: set[int], factor: int, seed: int) -> None:
     bars = make_bars(601, seed=seed).take(np.array(sorted(minutes)))
     result = resample(bars, MINUTE_MS, factor * MINUTE_MS)
-    frame = pd.DataFrame(
-        {name: getattr(bars, name) for name in FIELDS}, index=pd.to_datetime(bars.ts_ms, unit="ms")
-    )
+    frame = pd.DataFrame({name: getattr(bars, name) for name in FIELDS}, index=pd.to_datetime(bars.ts_ms, unit="ms"))
     how = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"}
     expected = frame.resample(f"{factor}min", origin="epoch").agg(how)
     counts = frame["open"].resample(f"{factor}min", origin="epoch").count()

@@ -45,9 +45,7 @@ def fingerprint(market: SyntheticMarket) -> str:
 def test_same_seed_gives_the_same_bytes_and_another_seed_others() -> None:
     spec = SyntheticSpec(SYMBOLS, MAY_4, 2000, seed=3)
     assert fingerprint(synthesise(spec)) == fingerprint(synthesise(spec))
-    assert fingerprint(synthesise(spec)) != fingerprint(
-        synthesise(SyntheticSpec(SYMBOLS, MAY_4, 2000, seed=4))
-    )
+    assert fingerprint(synthesise(spec)) != fingerprint(synthesise(SyntheticSpec(SYMBOLS, MAY_4, 2000, seed=4)))
 
 
 def test_every_bar_is_consistent(month: SyntheticMarket) -> None:

@@ -211,9 +211,7 @@ def test_import_reconciles_and_the_loader_reports_what_is_in_quarantine(
     assert catalog.require(SeriesKey("binance", "BTCUSDT", MINUTE_MS)).quarantined == 3
 
 
-def test_broken_end_of_a_file_leaves_nothing_behind(
-    importer: Importer, catalog: Catalog, tmp_path: Path
-) -> None:
+def test_broken_end_of_a_file_leaves_nothing_behind(importer: Importer, catalog: Catalog, tmp_path: Path) -> None:
     text = "symbol,timestamp,open,high,low,close,volume\n"
     text += "".join(f"BTCUSDT,{row}\n" for row in as_csv(BARS, header="").splitlines())
     text += "".join(f"ETHUSDT,2025-05-{4 + i:02d}T03:00:00,1,1,1,1,1\n" for i in range(5))

@@ -68,9 +68,7 @@ def traded() -> Run:
 def test_the_report_equals_figures_computed_by_hand(traded: Run) -> None:
     report = backtest_report(traded, start_ms=START, initial=500.0, agent=0, label="X")
     times = pd.to_datetime(np.append(traded.marks.ts_ms, traded.final.ts_ms), unit="ms", utc=True)
-    equity = pd.Series(
-        np.append(traded.marks.agents["equity"][:, 0], traded.final.agents["equity"][:, 0]), index=times
-    )
+    equity = pd.Series(np.append(traded.marks.agents["equity"][:, 0], traded.final.agents["equity"][:, 0]), index=times)
     equity = equity[~equity.index.duplicated()]
     closes = equity.resample("1D", closed="right", label="left").last().dropna()
     daily = pd.concat([pd.Series([500.0]), closes]).pct_change().dropna()
@@ -81,9 +79,7 @@ def test_the_report_equals_figures_computed_by_hand(traded: Run) -> None:
     fills = traded.fills[traded.fills["agent"] == 0]
     assert report.costs.fees == pytest.approx(fills["fee"].sum())
     assert report.costs.traded == pytest.approx(fills["notional"].sum())
-    assert report.turnover_per_day.value == pytest.approx(
-        fills["notional"].sum() / equity.mean() / (4 + 600 / 1440)
-    )
+    assert report.turnover_per_day.value == pytest.approx(fills["notional"].sum() / equity.mean() / (4 + 600 / 1440))
     last = traded.final.agents[0, 0]
     assert report.trades.n == last["trades"]
     assert report.worst_drawdown == pytest.approx(last["max_drawdown"])
@@ -103,18 +99,14 @@ def test_profit_is_trades_plus_open_position_minus_its_fees(traded: Run) -> None
     assert last["equity"] - 500.0 == pytest.approx(
         last["realised"] + last["unrealised"] - last["fees"] + last["funding"]
     )
-    assert report.trades.net == pytest.approx(
-        report.profit - last["unrealised"] + _fees_of_open(traded, 0), abs=1e-6
-    )
+    assert report.trades.net == pytest.approx(report.profit - last["unrealised"] + _fees_of_open(traded, 0), abs=1e-6)
 
 
 def _fees_of_open(traded: Run, agent: int) -> float:
     fills = traded.fills[traded.fills["agent"] == agent]
     since = 0
     for k, row in enumerate(fills):
-        if row["position"] == 0 or (
-            np.sign(row["position"]) == row["side"] and abs(row["position"]) <= row["qty"]
-        ):
+        if row["position"] == 0 or (np.sign(row["position"]) == row["side"] and abs(row["position"]) <= row["qty"]):
             since = k + (row["position"] == 0)
     open_fills = fills[since:]
     share = np.ones(open_fills.size)

@@ -25,9 +25,7 @@ def test_deflated_sharpe_of_the_published_example() -> None:
     """
     daily_variance = 0.5 / 250
     assert expected_max_sharpe(100, daily_variance) == pytest.approx(0.1132, abs=5e-5)
-    dsr = deflated_sharpe(
-        2.5 / math.sqrt(250), 1250, trials=100, variance=daily_variance, skew=-3.0, kurtosis=10.0
-    )
+    dsr = deflated_sharpe(2.5 / math.sqrt(250), 1250, trials=100, variance=daily_variance, skew=-3.0, kurtosis=10.0)
     assert dsr == pytest.approx(0.9004, abs=5e-5)
 
 

@@ -35,8 +35,7 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "LAYERUSDT")
 def market() -> Market:
     folder = require_sample("candles/binance_perp_1m_2025-05")
     frames = {
-        s: pd.read_csv(folder / f"{s}_1m.csv.gz", parse_dates=["timestamp"], index_col="timestamp")
-        for s in SYMBOLS
+        s: pd.read_csv(folder / f"{s}_1m.csv.gz", parse_dates=["timestamp"], index_col="timestamp") for s in SYMBOLS
     }
     days = pd.date_range("2025-05-05", "2025-05-08", freq="min", inclusive="left")
     names = ["open", "high", "low", "close", "volume"]

@@ -131,9 +131,7 @@ def test_fifo_cost_basis_of_the_published_example() -> None:
 
 
 def test_average_cost_merges_lots_and_crossing_zero_opens_a_short() -> None:
-    realised, lots = realised_lots(
-        np.array([1.0, 1.0, -3.0]), np.array([100.0, 110.0, 120.0]), method="average"
-    )
+    realised, lots = realised_lots(np.array([1.0, 1.0, -3.0]), np.array([100.0, 110.0, 120.0]), method="average")
     assert realised == pytest.approx(30.0)
     assert lots == [(-1.0, 120.0)]
 

@@ -88,12 +88,9 @@ def macd_reference(b: Bars, fast: int, slow: int, signal: int) -> Array:
 
 def vwap_reference(b: Bars, window: int) -> Array:
     notional = [
-        (b.close * b.volume)[max(0, t - window + 1) : t + 1].sum() if t >= window - 1 else np.nan
-        for t in range(len(b))
+        (b.close * b.volume)[max(0, t - window + 1) : t + 1].sum() if t >= window - 1 else np.nan for t in range(len(b))
     ]
-    traded = [
-        b.volume[max(0, t - window + 1) : t + 1].sum() if t >= window - 1 else np.nan for t in range(len(b))
-    ]
+    traded = [b.volume[max(0, t - window + 1) : t + 1].sum() if t >= window - 1 else np.nan for t in range(len(b))]
     with np.errstate(invalid="ignore"):
         return np.array(notional, dtype=np.float64) / np.array(traded, dtype=np.float64)
 
@@ -259,8 +256,7 @@ def dispersed(w: int) -> list[Case]:
                 [
                     b.close.rolling(w).mean(),
                     *(
-                        b.close.rolling(w).mean()
-                        + k * b.close.rolling(w).apply(lambda r: float(np.std(r)), raw=True)
+                        b.close.rolling(w).mean() + k * b.close.rolling(w).apply(lambda r: float(np.std(r)), raw=True)
                         for k in (2.0, -2.0)
                     ),
                 ]

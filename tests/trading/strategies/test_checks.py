@@ -119,9 +119,7 @@ def test_a_wrong_parameter_specification_is_refused(parameter: Parameter, proble
     assert problem in check_family(family).problems[0]
 
 
-def frame(
-    signals: Callable[[pd.DataFrame, Mapping[str, float]], pd.Series], warm_up: int = 0
-) -> FrameStrategy:
+def frame(signals: Callable[[pd.DataFrame, Mapping[str, float]], pd.Series], warm_up: int = 0) -> FrameStrategy:
     return frame_strategy(
         title="A test",
         source="house",
@@ -151,9 +149,7 @@ def test_an_honest_frame_passes() -> None:
         lambda c, p: (c.close.shift(-1) > c.close).astype(float).where(np.arange(len(c)) >= p["window"]),
         lambda c, p: (c.close > c.close.mean()).astype(float).where(np.arange(len(c)) >= p["window"]),
         lambda c, p: (
-            (c.close > c.close.rolling(5, center=True).mean())
-            .astype(float)
-            .where(np.arange(len(c)) >= p["window"])
+            (c.close > c.close.rolling(5, center=True).mean()).astype(float).where(np.arange(len(c)) >= p["window"])
         ),
         lambda c, p: (c.close.rank(pct=True) > 0.5).astype(float).where(np.arange(len(c)) >= p["window"]),
         lambda c, p: pd.Series(np.where(np.arange(len(c)) == len(c) - 1, 1.0, np.nan), index=c.index),

@@ -57,9 +57,7 @@ def test_the_step_of_ten_lines_loads_passes_its_checks_and_trades(tmp_path: Path
         wallet=WalletRules(bankroll=1000.0),
     )
     average = pd.Series(bars[:, 3]).ewm(span=50, adjust=False, min_periods=50).mean()
-    wanted = np.sign(
-        average.diff().dropna().to_numpy()[:-1]
-    )  # the last bar's decision would fill on the next
+    wanted = np.sign(average.diff().dropna().to_numpy()[:-1])  # the last bar's decision would fill on the next
     assert runs(np.sign(outcome.fills["position"])) == runs(wanted)
     assert len(runs(wanted)) > 10
 

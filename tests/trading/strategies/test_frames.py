@@ -46,9 +46,7 @@ def test_frame_and_step_trade_alike_also_across_a_gap_and_a_split() -> None:
         columns=["open", "high", "low", "close", "volume"],
         index=pd.to_datetime(ts, unit="ms", utc=True),
     )
-    market = Market.from_columns(
-        ts, 60_000, {"X": {name: candles[name].to_numpy() for name in candles.columns}}
-    )
+    market = Market.from_columns(ts, 60_000, {"X": {name: candles[name].to_numpy() for name in candles.columns}})
     params = {"fast": 20.0, "slow": 80.0}
     agents = [
         AgentSpec(family=frame_crossover.bind(candles, params), params={}, draw=500.0, symbol="X"),
@@ -62,13 +60,8 @@ def test_frame_and_step_trade_alike_also_across_a_gap_and_a_split() -> None:
     for column in ("ts_ms", "side", "qty", "price"):
         assert by_agent[0][column].tolist() == by_agent[1][column].tolist()
     first = run(market.slice(0, 1400), agents, instruments=rules, costs=frictionless(), wallet=wallet)
-    second = run(
-        market.slice(1400), agents, instruments=rules, costs=frictionless(), wallet=wallet, state=first.state
-    )
-    assert (
-        np.concatenate([first.fills["price"], second.fills["price"]]).tolist()
-        == whole.fills["price"].tolist()
-    )
+    second = run(market.slice(1400), agents, instruments=rules, costs=frictionless(), wallet=wallet, state=first.state)
+    assert np.concatenate([first.fills["price"], second.fills["price"]]).tolist() == whole.fills["price"].tolist()
 
 
 def test_changes_only_speaks_each_change_once() -> None:

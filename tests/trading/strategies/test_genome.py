@@ -75,9 +75,7 @@ def test_the_same_seed_gives_the_same_genome_in_another_process() -> None:
         "print(random_genome(builtin_families()['macd_trend@1'], np.random.default_rng(7),"
         " symbols=('A', 'B')).content_hash)"
     )
-    other = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     here = random_genome(FAMILIES["macd_trend@1"], np.random.default_rng(7), symbols=("A", "B"))
     assert here.content_hash == other
 

@@ -85,9 +85,7 @@ def show_time(ms: int | None) -> str:
 def venue_source(venue: str, base_url: str | None) -> CandleSource:
     """The venue through ccxt, which only a process that downloads loads: it costs seconds and 90 MB."""
     try:
-        source: CandleSource = import_string("trading.marketdata.ccxt_source.CcxtSource")(
-            venue, base_url=base_url
-        )
+        source: CandleSource = import_string("trading.marketdata.ccxt_source.CcxtSource")(venue, base_url=base_url)
     except ImportError as error:
         raise MarketDataError(f"ccxt cannot be loaded ({error}): install requirements/base.txt.") from error
     return source

@@ -22,7 +22,7 @@ from fundops.core.errors import FundopsError
 from trading.actions.instruments import PERPETUAL_VENUE_SUFFIX
 from trading.cohorts.catalog import open_catalog
 from trading.cohorts.installed import installed_profiles, installed_strategies
-from trading.cohorts.setup import market_of, volatility_before
+from trading.cohorts.setup import market_of, volatility_of
 from trading.marketdata.loader import CandleFrame, load_candles
 from trading.quant.backtest_report import BacktestReport, backtest_report
 from trading.quant.engine import (
@@ -79,14 +79,10 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument(
-            "target", help="a profile (see list_profiles) or a strategy, name or name@version"
-        )
+        parser.add_argument("target", help="a profile (see list_profiles) or a strategy, name or name@version")
         parser.add_argument("--venue", required=True, help="venue of the candles in the catalog")
         parser.add_argument("--symbols", required=True, help="comma-separated, as in the catalog")
-        parser.add_argument(
-            "--start", required=True, type=moment, help="first bar, UTC unless it names a zone"
-        )
+        parser.add_argument("--start", required=True, type=moment, help="first bar, UTC unless it names a zone")
         parser.add_argument("--end", required=True, type=moment, help="end of the last bar, not included")
         parser.add_argument("--interval", help="bar length; default: the profile's, else 1m")
         parser.add_argument("--draw", type=float, default=1000.0, help="capital of each agent (default 1000)")
@@ -94,12 +90,8 @@ class Command(BaseCommand):
             "--param", type=setting, action="append", default=[], metavar="NAME=VALUE", help="set a parameter"
         )
         parser.add_argument("--seed", type=int, default=0, help="for the ranges of a profile (default 0)")
-        parser.add_argument(
-            "--costs", default="binance", help=f"cost profile: {', '.join(list_cost_profiles())}"
-        )
-        parser.add_argument(
-            "--leverage", type=float, default=1.0, help="notional per unit of target and draw"
-        )
+        parser.add_argument("--costs", default="binance", help=f"cost profile: {', '.join(list_cost_profiles())}")
+        parser.add_argument("--leverage", type=float, default=1.0, help="notional per unit of target and draw")
         parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -182,17 +174,13 @@ def find_target(
         profile = profiles[name]
         family = registry.family(profile.family)
         genome = profile.genome(family, np.random.default_rng(seed), symbols=("any",))
-        return Target(
-            family, checked_values(family, {**genome.params, **wanted}), genome.exits, profile.interval
-        )
+        return Target(family, checked_values(family, {**genome.params, **wanted}), genome.exits, profile.interval)
     strategy = find_strategy(registry, profiles, name)
     defaults = {p.name: p.default for p in strategy.parameters}
     return Target(strategy, checked_values(strategy, {**defaults, **wanted}), ExitRules(), "1m")
 
 
-def find_strategy(
-    registry: Registry, profiles: Mapping[str, Profile], name: str
-) -> StrategyFamily | FrameStrategy:
+def find_strategy(registry: Registry, profiles: Mapping[str, Profile], name: str) -> StrategyFamily | FrameStrategy:
     for find in (registry.family, registry.frame):
         try:
             return find(name)
@@ -210,9 +198,7 @@ def checked_values(strategy: StrategyFamily | FrameStrategy, values: Mapping[str
     known: dict[str, Parameter] = {p.name: p for p in strategy.parameters}
     for name, value in values.items():
         if name not in known:
-            raise GenomeError(
-                f"{strategy.key} has no parameter '{name}'; it has {', '.join(known) or 'none'}."
-            )
+            raise GenomeError(f"{strategy.key} has no parameter '{name}'; it has {', '.join(known) or 'none'}.")
         p = known[name]
         if not p.low <= value <= p.high or (p.kind == "integer" and value != int(value)):
             kind = "a whole number" if p.kind == "integer" else "a number"
@@ -230,9 +216,7 @@ def make_agents(
     if isinstance(strategy, FrameStrategy):
         bound = [strategy.bind(candles_of(frame, k), target.values) for k in range(len(frame.symbols))]
         specs = [
-            AgentSpec(
-                family=family, params={}, draw=draw, symbol=symbol, exits=target.exits, leverage=leverage
-            )
+            AgentSpec(family=family, params={}, draw=draw, symbol=symbol, exits=target.exits, leverage=leverage)
             for family, symbol in zip(bound, frame.symbols, strict=True)
         ]
         return specs, list(frame.symbols)
@@ -255,7 +239,7 @@ def instruments_of(frame: CandleFrame) -> list[InstrumentRules]:
     says so.
     """
     perpetual = frame.venue.endswith(PERPETUAL_VENUE_SUFFIX)
-    volatility = volatility_before(frame)
+    volatility = volatility_of(frame)
     rules = []
     for k, symbol in enumerate(frame.symbols):
         prices = np.concatenate([getattr(frame, name)[:, k] for name in ("open", "high", "low", "close")])

@@ -33,9 +33,7 @@ class Command(MarketDataCommand):
         parser.add_argument("--backfill", action="store_true", help="fill gaps with what a source can give")
         parser.add_argument("--download", action="store_true", help="let --backfill ask the venue too")
         parser.add_argument("--base-url", help="send requests to this host instead, for a simulator")
-        parser.add_argument(
-            "--gaps", type=int, default=10, help="how many gaps to name of each series (default 10)"
-        )
+        parser.add_argument("--gaps", type=int, default=10, help="how many gaps to name of each series (default 10)")
 
     def run(self, options: dict[str, Any]) -> None:
         catalog = open_catalog_for_writing()
@@ -46,9 +44,7 @@ class Command(MarketDataCommand):
         elif not found:
             self.stdout.write("No candles of that kind in the catalog.")
         if any(document["damaged"] for document in documents):
-            raise CommandError(
-                "The catalog is damaged: import or download the periods named above with --replace."
-            )
+            raise CommandError("The catalog is damaged: import or download the periods named above with --replace.")
 
     def _check(self, catalog: Catalog, manifest: Manifest, options: dict[str, Any]) -> dict[str, Any]:
         key = manifest.key

@@ -28,9 +28,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("strategies", nargs="*", help="names or keys (name@version); all when left out")
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-        parser.add_argument(
-            "--folder", type=Path, help="user strategies folder (default: USER_STRATEGIES_DIR)"
-        )
+        parser.add_argument("--folder", type=Path, help="user strategies folder (default: USER_STRATEGIES_DIR)")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         try:
@@ -46,9 +44,7 @@ class Command(BaseCommand):
         chosen = [s for k, s in everything.items() if k in wanted or s.name in wanted]
         quiet = options["json"] or not self.stderr.isatty()
         bar = Console(file=cast(IO[str], self.stderr))
-        reports = [
-            run_check(s) for s in track(chosen, "checking", console=bar, disable=quiet, transient=True)
-        ]
+        reports = [run_check(s) for s in track(chosen, "checking", console=bar, disable=quiet, transient=True)]
         refused = [] if options["strategies"] else list(registry.refused)
         if options["json"]:
             document = {
@@ -63,17 +59,13 @@ class Command(BaseCommand):
                 console.print(f"[red]refused[/] {refusal}", highlight=False)
         failed = sum(not r.passed for r in reports) + len(refused)
         if failed:
-            raise CommandError(
-                f"{failed} of {len(reports) + len(refused)} strategies may not be used.", returncode=1
-            )
+            raise CommandError(f"{failed} of {len(reports) + len(refused)} strategies may not be used.", returncode=1)
 
 
 def _table(reports: list[CheckReport]) -> Table:
     table = Table(title="strategy checks", title_justify="left", header_style="bold")
     for name in ("strategy", "result", "parameter sets", "bars", "finding"):
-        table.add_column(
-            name, justify="right" if name in ("parameter sets", "bars") else "left", overflow="fold"
-        )
+        table.add_column(name, justify="right" if name in ("parameter sets", "bars") else "left", overflow="fold")
     for report in reports:
         table.add_row(
             report.key,

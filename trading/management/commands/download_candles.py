@@ -42,9 +42,7 @@ class Command(MarketDataCommand):
 
     def run(self, options: dict[str, Any]) -> None:
         now_ms = clock.now_ms()
-        since_ms = (
-            time_argument(options["since"]) if options["since"] else now_ms // DAY_MS * DAY_MS - 7 * DAY_MS
-        )
+        since_ms = time_argument(options["since"]) if options["since"] else now_ms // DAY_MS * DAY_MS - 7 * DAY_MS
         until_ms = time_argument(options["until"]) if options["until"] else now_ms
         if until_ms <= since_ms:
             raise CommandError("--until must lie after --since.")
@@ -85,9 +83,7 @@ class Command(MarketDataCommand):
             raise CommandError("\n".join(f"{symbol}: {message}" for symbol, message in failures.items()))
 
     def _print(self, reports: list[DownloadReport]) -> None:
-        table = Table(
-            "series", "from", "until", "pages", "retries", "new", "unchanged", "quarantined", "stored until"
-        )
+        table = Table("series", "from", "until", "pages", "retries", "new", "unchanged", "quarantined", "stored until")
         for r in reports:
             last = show_time(r.manifest.last_ms) if r.manifest else ""
             numbers = (r.pages, r.retries, r.accepted, r.unchanged, len(r.quarantined))

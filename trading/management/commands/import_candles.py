@@ -32,12 +32,8 @@ class Command(MarketDataCommand):
         parser.add_argument("--venue", help="where the bars traded; otherwise from the path")
         parser.add_argument("--symbol", help="otherwise from a column or the file name")
         parser.add_argument("--interval", help="1m, 5m, 1h, 1d, ...; otherwise from name or rows")
-        parser.add_argument(
-            "--kind", type=Kind, choices=list(Kind), help="what the prices are (default trade)"
-        )
-        parser.add_argument(
-            "--timezone", help="of stamps that name none: UTC+3, -05:00, Europe/Athens (default UTC)"
-        )
+        parser.add_argument("--kind", type=Kind, choices=list(Kind), help="what the prices are (default trade)")
+        parser.add_argument("--timezone", help="of stamps that name none: UTC+3, -05:00, Europe/Athens (default UTC)")
         parser.add_argument("--format", choices=format_names(), help="otherwise recognised from the content")
         parser.add_argument(
             "--stamp",
@@ -51,12 +47,8 @@ class Command(MarketDataCommand):
             help="the last bar of each series had not closed: leave it out",
         )
         parser.add_argument("--price-scale", type=float, help="divide prices by this")
-        parser.add_argument(
-            "--replace", action="store_true", help="let these bars win over different stored ones"
-        )
-        parser.add_argument(
-            "--trust-ticker", action="store_true", help="accept prices far from known ones of the name"
-        )
+        parser.add_argument("--replace", action="store_true", help="let these bars win over different stored ones")
+        parser.add_argument("--trust-ticker", action="store_true", help="accept prices far from known ones of the name")
 
     def run(self, options: dict[str, Any]) -> None:
         symbol, zone = options["symbol"], options["timezone"]
@@ -82,17 +74,13 @@ class Command(MarketDataCommand):
             def advance(name: str, done: int, _total: int) -> None:
                 progress.update(task, completed=done, description=name or "Imported")
 
-            outcome = import_candles(
-                paths=paths, options=import_options, actor=self.actor(options), progress=advance
-            )
+            outcome = import_candles(paths=paths, options=import_options, actor=self.actor(options), progress=advance)
         if options["json"]:
             self.print_json(outcome.as_json())
         elif outcome.reports:
             self._print(outcome)
         if outcome.failures and not outcome.reports:
-            raise CommandError(
-                "Nothing was imported.\n" + "\n".join(f.error.message for f in outcome.failures)
-            )
+            raise CommandError("Nothing was imported.\n" + "\n".join(f.error.message for f in outcome.failures))
 
     def _print(self, outcome: ImportOutcome) -> None:
         table = Table("series", "rows", "new", "unchanged", "replaced", "quarantined", "missing", "file")

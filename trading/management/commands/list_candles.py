@@ -23,9 +23,7 @@ class Command(MarketDataCommand):
         parser.add_argument("--venue")
         parser.add_argument("--symbol")
         parser.add_argument("--interval")
-        parser.add_argument(
-            "--sync", action="store_true", help="first read the catalog anew, after it was moved"
-        )
+        parser.add_argument("--sync", action="store_true", help="first read the catalog anew, after it was moved")
 
     def run(self, options: dict[str, Any]) -> None:
         if options["sync"]:
@@ -38,9 +36,7 @@ class Command(MarketDataCommand):
         if options["json"]:
             self.print_json([_as_json(s) for s in sets])
             return
-        table = Table(
-            "venue", "symbol", "interval", "kind", "bars", "first", "last", "missing", "quarantined", ""
-        )
+        table = Table("venue", "symbol", "interval", "kind", "bars", "first", "last", "missing", "quarantined", "")
         for s in sets:
             first, last = (at.strftime("%Y-%m-%d %H:%M") if at else "" for at in (s.first_at, s.last_at))
             label = "synthetic" if s.synthetic else ""
@@ -68,6 +64,4 @@ def _as_json(s: CandleSet) -> dict[str, Any]:
         "sha256",
     )
     times = {"first_at": s.first_at, "last_at": s.last_at, "updated_at": s.updated_at}
-    return {name: getattr(s, name) for name in names} | {
-        k: v.isoformat() if v else None for k, v in times.items()
-    }
+    return {name: getattr(s, name) for name in names} | {k: v.isoformat() if v else None for k, v in times.items()}

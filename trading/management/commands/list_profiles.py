@@ -22,9 +22,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
         parser.add_argument("--family", help="only profiles of this family (name or name@version)")
-        parser.add_argument(
-            "--folder", type=Path, default=PROFILES_DIR, help="read profiles from this folder"
-        )
+        parser.add_argument("--folder", type=Path, default=PROFILES_DIR, help="read profiles from this folder")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         try:

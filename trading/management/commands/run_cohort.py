@@ -35,9 +35,7 @@ class Command(BaseCommand):
         parser.add_argument("--venue", help="default: the venue with the most candles")
         parser.add_argument("--symbols", help="comma separated; default: every symbol that covers the window")
         parser.add_argument("--interval", choices=list(INTERVAL_MINUTES), default="1m")
-        parser.add_argument(
-            "--start", type=date.fromisoformat, help="first day, UTC; default: the last days at hand"
-        )
+        parser.add_argument("--start", type=date.fromisoformat, help="first day, UTC; default: the last days at hand")
         parser.add_argument("--days", type=int, default=3)
         parser.add_argument("--allocation", choices=Allocation.values, default=Allocation.EQUAL)
         parser.add_argument("--genomes", choices=GenomeSource.values, default=GenomeSource.PROFILES)
@@ -46,19 +44,13 @@ class Command(BaseCommand):
         parser.add_argument("--costs", default="binance", help="cost profile")
         parser.add_argument("--gross", type=Decimal, default=Decimal(1), help="gross exposure ceiling")
         parser.add_argument("--net", type=Decimal, default=Decimal(1), help="net exposure ceiling")
-        parser.add_argument(
-            "--leverage", type=Decimal, default=Decimal(1), help="leverage ceiling of an agent"
-        )
-        parser.add_argument(
-            "--market-cap", type=Decimal, default=Decimal("0.5"), help="ceiling for one market"
-        )
+        parser.add_argument("--leverage", type=Decimal, default=Decimal(2), help="leverage ceiling of an agent")
+        parser.add_argument("--market-cap", type=Decimal, default=Decimal("0.5"), help="ceiling for one market")
         parser.add_argument("--seed", type=int, default=0)
         parser.add_argument("--name", default="")
         parser.add_argument("--fund", help="fund code; default: the first fund")
         parser.add_argument("--user", help="who launches; default: the first portfolio manager")
-        parser.add_argument(
-            "--forward", type=float, metavar="SPEED", help="forward at this speed, left to the workers"
-        )
+        parser.add_argument("--forward", type=float, metavar="SPEED", help="forward at this speed, left to the workers")
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -75,9 +67,7 @@ class Command(BaseCommand):
         forward = options["forward"]
         cohort = _cohort(options)
         parents = Cohort.objects.filter(pk__in=_names(options["parents"]))
-        launch_cohort(
-            cohort=cohort, actor=_actor(options["user"]), parents=list(parents), queued=forward is not None
-        )
+        launch_cohort(cohort=cohort, actor=_actor(options["user"]), parents=list(parents), queued=forward is not None)
         if forward is not None:
             self.stdout.write(f"Cohort {cohort.pk} launched; the workers drive it.")
             return
@@ -107,6 +97,9 @@ def _cohort(options: dict[str, Any]) -> Cohort:
     if fund is None:
         raise CommandError("There is no fund yet: open one first (manage.py demo opens one).")
     window = latest_window(interval=options["interval"], days=options["days"], venue=options["venue"])
+    start = options["start"] or (window.start if window else None)
+    if start is None:
+        raise CommandError(f"No {options['interval']} candles cover {options['days']} whole days: import some first.")
     venue = options["venue"] or (window.venue if window else "")
     forward = options["forward"]
     return Cohort(
@@ -120,7 +113,7 @@ def _cohort(options: dict[str, Any]) -> Cohort:
         venue=venue,
         symbols=_names(options["symbols"]) or (list(window.symbols) if window else []),
         interval=options["interval"],
-        start=options["start"] or (window.start if window else None),
+        start=start,
         days=options["days"],
         genome_source=options["genomes"],
         profiles=_names(options["profiles"]),
@@ -135,9 +128,7 @@ def _cohort(options: dict[str, Any]) -> Cohort:
 
 def _actor(username: str | None) -> User:
     people = (
-        User.objects.filter(username=username)
-        if username
-        else User.objects.filter(groups__name="Portfolio manager")
+        User.objects.filter(username=username) if username else User.objects.filter(groups__name="Portfolio manager")
     )
     actor = people.order_by("pk").first()
     if actor is None:

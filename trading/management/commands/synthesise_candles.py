@@ -14,10 +14,7 @@ from trading.marketdata.synthetic import DEFAULT_PRICES, SyntheticSpec
 
 
 class Command(MarketDataCommand):
-    help = (
-        "Invents 1m candles under the venue 'synthetic': regimes, fat tails, clustered volatility, "
-        "correlation."
-    )
+    help = "Invents 1m candles under the venue 'synthetic': regimes, fat tails, clustered volatility, correlation."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
@@ -29,9 +26,7 @@ class Command(MarketDataCommand):
 
     def run(self, options: dict[str, Any]) -> None:
         today_ms = clock.now_ms() // DAY_MS * DAY_MS
-        start_ms = (
-            time_argument(options["start"]) if options["start"] else today_ms - options["days"] * DAY_MS
-        )
+        start_ms = time_argument(options["start"]) if options["start"] else today_ms - options["days"] * DAY_MS
         spec = SyntheticSpec(
             symbols=tuple(canonical_symbol(s) for s in options["symbols"].split(",") if s.strip()),
             start_ms=start_ms,

@@ -34,9 +34,7 @@ def sniff(probe: Probe, name: str | None = None) -> Format:
         for fmt in FORMATS:
             if fmt.name == name:
                 return fmt
-        raise UnknownFormatError(
-            str(probe.path), f"'{name}' is no format: choose from {', '.join(format_names())}."
-        )
+        raise UnknownFormatError(str(probe.path), f"'{name}' is no format: choose from {', '.join(format_names())}.")
     if not probe.content.strip():
         raise UnknownFormatError(str(probe.path), "is empty.")
     for fmt in FORMATS:

@@ -57,15 +57,9 @@ def read_arrow(probe: Probe, options: ReadOptions) -> Iterator[RawSeries]:
         raise probe.error(
             f"has no column for {', '.join(lacking) or 'the time'}; it has {', '.join(table.column_names)}."
         )
-    labels = {
-        key.decode(): value.decode()
-        for key, value in (table.schema.metadata or {}).items()
-        if key != b"pandas"
-    }
+    labels = {key.decode(): value.decode() for key, value in (table.schema.metadata or {}).items() if key != b"pandas"}
     if labels.get("synthetic") == "true" and options.venue not in (None, "synthetic"):
-        raise SyntheticMixError(
-            f"{probe.path} is labelled synthetic: it cannot be imported as {options.venue}."
-        )
+        raise SyntheticMixError(f"{probe.path} is labelled synthetic: it cannot be imported as {options.venue}.")
     try:
         ts_us, unreadable = _times(table.column(time), options)
         values = empty_values(table.num_rows)
@@ -75,9 +69,7 @@ def read_arrow(probe: Probe, options: ReadOptions) -> Iterator[RawSeries]:
                 values[name], bad = _floats(table.column(index[name]))
                 unreadable = bad | unreadable
         symbol_column = first_of(names, SYMBOL_NAMES)
-        symbols = (
-            None if symbol_column < 0 else [str(s or "") for s in table.column(symbol_column).to_pylist()]
-        )
+        symbols = None if symbol_column < 0 else [str(s or "") for s in table.column(symbol_column).to_pylist()]
     except _DAMAGE as error:
         raise probe.error(f"cannot be read as candles ({error}).") from error
     if options.price_scale:
@@ -85,9 +77,7 @@ def read_arrow(probe: Probe, options: ReadOptions) -> Iterator[RawSeries]:
             values[name] = values[name] / options.price_scale
     venue = options.venue or labels.get("venue") or series_venue(probe, options)
     if symbols is None:
-        symbol = (
-            labels["symbol"] if "symbol" in labels and not options.symbol else series_symbol(probe, options)
-        )
+        symbol = labels["symbol"] if "symbol" in labels and not options.symbol else series_symbol(probe, options)
         groups = [(symbol, np.arange(table.num_rows))]
     else:
         groups = list(split_by_symbol(symbols, options.symbol))

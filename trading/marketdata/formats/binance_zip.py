@@ -38,14 +38,10 @@ def read_binance_zip(probe: Probe, options: ReadOptions) -> Iterator[RawSeries]:
         except IntervalError as error:
             raise probe.error(f"{name} holds {match[2]} bars: {error.message}") from error
         rows = split_rows(probe, decode_text(probe, probe.member(name)), source=probe.source, widths=(11, 12))
-        ts_us, values, unreadable = read_columns(
-            rows, _LAYOUT, replace(options, zone=None), decimal_comma=False
-        )
+        ts_us, values, unreadable = read_columns(rows, _LAYOUT, replace(options, zone=None), decimal_comma=False)
         symbol = canonical_symbol(options.symbol or match[1].removesuffix("_PERP"))
         yield RawSeries(
-            venue=options.venue
-            or probe.hints.venue
-            or ("binance_inverse" if "_PERP" in match[1] else "binance"),
+            venue=options.venue or probe.hints.venue or ("binance_inverse" if "_PERP" in match[1] else "binance"),
             symbol=symbol,
             kind=options.kind or _kind(probe),
             source=probe.source,
@@ -67,6 +63,4 @@ def _kind(probe: Probe) -> Kind:
     return Kind.INDEX if "indexpriceklines" in folders else Kind.TRADE
 
 
-BINANCE_ZIP = Format(
-    "binance-zip", "Binance public kline archive (.zip)", recognises_binance_zip, read_binance_zip
-)
+BINANCE_ZIP = Format("binance-zip", "Binance public kline archive (.zip)", recognises_binance_zip, read_binance_zip)

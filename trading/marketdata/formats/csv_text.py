@@ -140,8 +140,7 @@ def read_columns(
     times = rows.columns[layout.time[0]]
     if len(layout.time) == 2:
         times = [
-            f"{day.strip()} {clock.strip()}"
-            for day, clock in zip(times, rows.columns[layout.time[1]], strict=True)
+            f"{day.strip()} {clock.strip()}" for day, clock in zip(times, rows.columns[layout.time[1]], strict=True)
         ]
     ts_us, unreadable = parse_times(times, options.zone_or_utc)
     values: dict[str, Float64s] = {}
@@ -180,9 +179,7 @@ def find_layout(probe: Probe, rows: TextRows, options: ReadOptions) -> Layout:
     if len(have) == 4:
         return Layout(time, values, first_of(names, SYMBOL_NAMES), close_stamped=close_stamped)
     wide = tuple(
-        i
-        for i in range(width)
-        if i not in time and _TICKER.fullmatch(rows.header[i]) and _numeric(rows.columns[i])
+        i for i in range(width) if i not in time and _TICKER.fullmatch(rows.header[i]) and _numeric(rows.columns[i])
     )
     if not have and wide:
         return Layout(time, values, wide=wide)

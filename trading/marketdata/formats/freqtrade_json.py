@@ -47,9 +47,7 @@ def read_freqtrade_json(probe: Probe, options: ReadOptions) -> Iterator[RawSerie
             lines.append(number)
         else:
             raw = {"row": json.dumps(row, ensure_ascii=True)[:500]}
-            rejected.append(
-                BadRow(Reason.FIELD_COUNT, probe.source, number, raw, None, "not a list of six values")
-            )
+            rejected.append(BadRow(Reason.FIELD_COUNT, probe.source, number, raw, None, "not a list of six values"))
     columns = list(zip(*rows, strict=True)) if rows else [()] * 6
     ts_us, unreadable = parse_times(columns[0], options.zone_or_utc)
     values = {}
@@ -73,6 +71,4 @@ def read_freqtrade_json(probe: Probe, options: ReadOptions) -> Iterator[RawSerie
     )
 
 
-FREQTRADE_JSON = Format(
-    "json", "freqtrade JSON candles (.json, .json.gz)", recognises_json, read_freqtrade_json
-)
+FREQTRADE_JSON = Format("json", "freqtrade JSON candles (.json, .json.gz)", recognises_json, read_freqtrade_json)

@@ -60,19 +60,13 @@ def recognises_funding_table(probe: Probe) -> bool:
 def read_funding_csv(probe: Probe, options: ReadOptions) -> Iterator[RawSeries]:
     rows = split_rows(probe, probe.text, source=probe.source)
     names = [_plain(name) for name in rows.header] if rows.header else ["timestamp", "fundingrate"]
-    time, rate, symbol = (
-        first_of(names, wanted) for wanted in (_TIME_NAMES, (*_RATE_NAMES, "rate"), SYMBOL_NAMES)
-    )
+    time, rate, symbol = (first_of(names, wanted) for wanted in (_TIME_NAMES, (*_RATE_NAMES, "rate"), SYMBOL_NAMES))
     if time < 0 or rate < 0 or len(rows.columns) != len(names):
-        raise probe.error(
-            f"is no funding file: it needs a time and a rate, and has {', '.join(rows.names())}.", line=1
-        )
+        raise probe.error(f"is no funding file: it needs a time and a rate, and has {', '.join(rows.names())}.", line=1)
     ts_us, bad_times = parse_times(rows.columns[time], options.zone_or_utc)
     rates, bad_rates = parse_floats(rows.columns[rate])
     symbols = rows.columns[symbol] if symbol >= 0 else None
-    series = _series(
-        probe, options, ts_us, rates, bad_rates | bad_times, symbols, rows.line_array(), _row_reader(rows)
-    )
+    series = _series(probe, options, ts_us, rates, bad_rates | bad_times, symbols, rows.line_array(), _row_reader(rows))
     for k, one in enumerate(series):
         if k == 0:
             one.rejected = rows.rejected
@@ -85,9 +79,7 @@ def read_funding_table(probe: Probe, options: ReadOptions) -> Iterator[RawSeries
     names = [_plain(name) for name in table.column_names]
     time, rate, symbol = (first_of(names, w) for w in (_TIME_NAMES, (*_RATE_NAMES, "open"), SYMBOL_NAMES))
     if time < 0 or rate < 0:
-        raise probe.error(
-            f"is no funding file: it needs a time and a rate, and has {', '.join(table.column_names)}."
-        )
+        raise probe.error(f"is no funding file: it needs a time and a rate, and has {', '.join(table.column_names)}.")
     ts_us, bad_times = column_times(probe, table.column(time), options)
     rates, bad_rates = column_floats(probe, table.column(rate))
     symbols = None if symbol < 0 else [str(name or "") for name in table.column(symbol).to_pylist()]

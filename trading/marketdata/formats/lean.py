@@ -65,14 +65,10 @@ def recognises_lean(probe: Probe) -> bool:
 def read_lean(probe: Probe, options: ReadOptions) -> Iterator[RawSeries]:
     """One series for trades, two (bid and ask) for quotes; a quote row counts as a row of each."""
     about = describe(probe)
-    rows = split_rows(
-        probe, decode_text(probe, probe.plain), source=probe.source, header=False, widths=(5, 6, 11)
-    )
+    rows = split_rows(probe, decode_text(probe, probe.plain), source=probe.source, header=False, widths=(5, 6, 11))
     zone = options.zone or _SESSION_ZONES.get(about.market or "", UTC)
     interval_ms = options.interval_ms or about.interval_ms
-    ts_us, bad_times, notes = _times(
-        probe, rows, about, zone, interval_ms, zone_given=options.zone is not None
-    )
+    ts_us, bad_times, notes = _times(probe, rows, about, zone, interval_ms, zone_given=options.zone is not None)
     symbol = canonical_symbol(options.symbol or about.symbol)
     scale, scale_note = _price_scale(options, about, rows)
     notes += scale_note
@@ -140,9 +136,7 @@ def _times(
     notes: list[str] = []
     texts = rows.columns[0] if rows.columns else []
     if about.day is None:
-        daily = interval_ms == DAY_MS or (
-            interval_ms is None and all(t.endswith("00:00") for t in texts[:50])
-        )
+        daily = interval_ms == DAY_MS or (interval_ms is None and all(t.endswith("00:00") for t in texts[:50]))
         if daily:
             if zone is not UTC and not zone_given:
                 notes.append(f"Daily sessions of {zone}: each is stored under its own date.")
@@ -151,9 +145,7 @@ def _times(
             notes.append(f"Times were read as {zone}.")
         stamps, unreadable = parse_times(texts, zone)
         return stamps, unreadable, notes
-    midnight_us = (
-        int(datetime(about.day.year, about.day.month, about.day.day, tzinfo=UTC).timestamp()) * 1_000_000
-    )
+    midnight_us = int(datetime(about.day.year, about.day.month, about.day.day, tzinfo=UTC).timestamp()) * 1_000_000
     offsets, bad = parse_floats(texts)
     within = np.isfinite(offsets) & (offsets >= 0) & (offsets < DAY_MS)
     for i in np.flatnonzero(~within).tolist():
@@ -173,9 +165,7 @@ def _values(rows: TextRows, offset: int, scale: float) -> tuple[dict[str, Float6
     values: dict[str, Float64s] = {}
     unreadable: dict[int, Reason] = {}
     for i, name in enumerate(FIELDS):
-        column: Sequence[str] = (
-            rows.columns[offset + i] if offset + i < len(rows.columns) else ["0"] * len(rows)
-        )
+        column: Sequence[str] = rows.columns[offset + i] if offset + i < len(rows.columns) else ["0"] * len(rows)
         values[name], bad = parse_floats(column)
         unreadable |= bad
     if scale != 1.0:

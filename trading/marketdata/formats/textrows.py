@@ -99,9 +99,7 @@ def split_rows(
     return TextRows(names, columns, lines, rejected)
 
 
-def _split_regular(
-    body: str, first_line: str, *, header: bool | None, widths: Sequence[int] | None
-) -> TextRows | None:
+def _split_regular(body: str, first_line: str, *, header: bool | None, widths: Sequence[int] | None) -> TextRows | None:
     """A file without blank lines, quotes, odd line ends or rows of another width, which is nearly every one.
 
     None sends it down the patient way, which names what is wrong.
@@ -125,9 +123,7 @@ def _split_regular(
             read_options=arrow_csv.ReadOptions(
                 column_names=keys, skip_rows=1 if names else 0, use_threads=False, block_size=64 << 20
             ),
-            parse_options=arrow_csv.ParseOptions(
-                delimiter=delimiter, quote_char=False, ignore_empty_lines=False
-            ),
+            parse_options=arrow_csv.ParseOptions(delimiter=delimiter, quote_char=False, ignore_empty_lines=False),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(keys, pa.string()), strings_can_be_null=False
             ),

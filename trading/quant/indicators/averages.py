@@ -143,9 +143,7 @@ def macd_warm_up(fast: float, slow: float, signal: float) -> int:
 
 
 @kernel
-def macd(
-    x: float, fast: float, slow: float, signal: float, state: State, at: int
-) -> tuple[float, float, float]:
+def macd(x: float, fast: float, slow: float, signal: float, state: State, at: int) -> tuple[float, float, float]:
     """(line, signal, histogram): EMA(fast) - EMA(slow), its EMA(signal), and their difference; fast <= slow.
 
     All three in the unit of ``x``. The line is NaN for slow - 1 bars, the signal is seeded with the first

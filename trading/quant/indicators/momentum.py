@@ -91,9 +91,7 @@ def adx_warm_up(window: float) -> int:
 
 
 @kernel
-def adx(
-    high: float, low: float, close: float, window: float, state: State, at: int
-) -> tuple[float, float, float]:
+def adx(high: float, low: float, close: float, window: float, state: State, at: int) -> tuple[float, float, float]:
     """(ADX, +DI, -DI), each in [0, 100], with Wilder's smoothing throughout.
 
     The indicators are NaN for the first ``window`` bars, the ADX for 2 x window - 1. A market without any

@@ -161,9 +161,7 @@ def _fold_channel(state: State, first: int, last: int) -> None:
 
 
 @kernel
-def _channel(
-    high: float, low: float, window: float, state: State, at: int
-) -> tuple[float, float, float, float]:
+def _channel(high: float, low: float, window: float, state: State, at: int) -> tuple[float, float, float, float]:
     """(upper, lower) of the ``window`` bars before this one, then of the ``window`` bars up to and with it.
 
     Slice: [next position 1..window, block high, block low, (suffix high, suffix low) ..., (-inf, inf)].

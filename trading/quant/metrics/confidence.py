@@ -76,9 +76,7 @@ def expected_max_sharpe(trials: int, variance: float) -> float:
     the Sharpe ratios across the trials, in the same frequency as the result. 0 for a single trial.
     """
     if trials < 1 or variance < 0:
-        raise MetricsError(
-            f"There must be at least one trial and no negative variance, not {trials}, {variance}."
-        )
+        raise MetricsError(f"There must be at least one trial and no negative variance, not {trials}, {variance}.")
     if trials == 1:
         return 0.0
     high = _NORMAL.inv_cdf(1.0 - 1.0 / trials)
@@ -130,11 +128,7 @@ def confidence(returns: Floats) -> Confidence:
     if not spread > 0:
         days = f"{n} daily return{'' if n == 1 else 's'}"
         why = "do not vary" if n >= 2 else "cannot be judged: at least two are needed"
-        text = (
-            "No daily return yet: nothing to judge."
-            if n == 0
-            else f"{days} {why}, so no Sharpe ratio is defined."
-        )
+        text = "No daily return yet: nothing to judge." if n == 0 else f"{days} {why}, so no Sharpe ratio is defined."
         return Confidence(n, None, None, None, None, None, None, None, None, None, text)
     sharpe = float(values.mean()) / spread
     t_stat = sharpe * math.sqrt(n)

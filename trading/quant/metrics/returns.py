@@ -31,9 +31,7 @@ def _checked(ts_ms: Int64 | None, values: Floats, flows: Floats | None) -> Float
     if equity.ndim not in (1, 2):
         raise MetricsError(f"equity has {equity.ndim} dimensions; give (n,) or (n, agents).")
     if flows is not None and np.shape(flows) != equity.shape:
-        raise MetricsError(
-            f"flows has shape {np.shape(flows)}, equity {equity.shape}; they must be the same."
-        )
+        raise MetricsError(f"flows has shape {np.shape(flows)}, equity {equity.shape}; they must be the same.")
     if ts_ms is not None:
         if np.shape(ts_ms) != equity.shape[:1]:
             raise MetricsError(f"There are {np.shape(ts_ms)} times for {equity.shape[0]} equity values.")
@@ -52,9 +50,7 @@ def step_returns(equity: Floats, *, initial: float | Floats, flows: Floats | Non
     GIPS, exact where every flow is valued.
     """
     equity = _checked(None, equity, flows)
-    before = np.concatenate(
-        [np.broadcast_to(np.asarray(initial, dtype=np.float64), equity[:1].shape), equity[:-1]]
-    )
+    before = np.concatenate([np.broadcast_to(np.asarray(initial, dtype=np.float64), equity[:1].shape), equity[:-1]])
     after = equity if flows is None else equity - np.asarray(flows, dtype=np.float64)
     alive = np.logical_and.accumulate(before > 0, axis=0)
     out: Float64 = np.full(equity.shape, np.nan)

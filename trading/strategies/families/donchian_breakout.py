@@ -21,20 +21,15 @@ def _rule(values: Mapping[str, float]) -> str | None:
 @strategy(
     title="Donchian breakout",
     parameters=(
-        Parameter(
-            "entry", 5, 480, 60, "integer", log=True, unit="bars", help="Channel that a close must leave."
-        ),
-        Parameter(
-            "exit", 3, 240, 20, "integer", log=True, unit="bars", help="Opposite channel that ends it."
-        ),
+        Parameter("entry", 5, 480, 60, "integer", log=True, unit="bars", help="Channel that a close must leave."),
+        Parameter("exit", 3, 240, 20, "integer", log=True, unit="bars", help="Opposite channel that ends it."),
         Parameter("allow_short", 0, 1, 1, "integer", help="1 sells new lows short, 0 stays flat."),
     ),
     validate=_rule,
     state_size=lambda p, _n: 1 + donchian_size(p[0]) + donchian_size(p[1]),
     warm_up=lambda p, _n: donchian_prior_warm_up(p[0]),
     source=(
-        "R. Donchian's four-week rule; C. Faith, Way of the Turtle, McGraw-Hill 2007, chapters on "
-        "systems 1 and 2."
+        "R. Donchian's four-week rule; C. Faith, Way of the Turtle, McGraw-Hill 2007, chapters on systems 1 and 2."
     ),
     description=""" **Idea.** A close above the highest high of the last *entry* bars is a new balance of
     buyers: go long, and stay until a close falls below the lowest low of the last *exit* bars. Mirror-wise

@@ -23,17 +23,14 @@ def _rule(values: Mapping[str, float]) -> str | None:
     parameters=(
         Parameter("fast", 3, 120, 12, "integer", log=True, unit="bars", help="Span of the fast average."),
         Parameter("slow", 10, 480, 72, "integer", log=True, unit="bars", help="Span of the slow average."),
-        Parameter(
-            "band_bps", 0, 50, 5, unit="bps", help="The averages must differ by this much of the price."
-        ),
+        Parameter("band_bps", 0, 50, 5, unit="bps", help="The averages must differ by this much of the price."),
         Parameter("allow_short", 0, 1, 1, "integer", help="1 sells short in a downtrend, 0 stays flat."),
     ),
     validate=_rule,
     state_size=lambda p, _n: 1 + ema_size(p[0]) + ema_size(p[1]),
     warm_up=lambda p, _n: ema_warm_up(p[1]),
     source=(
-        "P. J. Kaufman, Trading Systems and Methods, 5th edition, Wiley 2013, chapters on trend systems "
-        "and bands."
+        "P. J. Kaufman, Trading Systems and Methods, 5th edition, Wiley 2013, chapters on trend systems and bands."
     ),
     description=""" **Idea.** As the SMA crossover, with averages that weigh recent closes more and forget
     without a jump. A position is taken only when the averages are further apart than the dead band, and

@@ -30,9 +30,7 @@ def _rule(values: Mapping[str, float]) -> str | None:
     validate=_rule,
     state_size=lambda p, _n: 1 + macd_size(p[0], p[1], p[2]),
     warm_up=lambda p, _n: macd_warm_up(p[0], p[1], p[2]),
-    source=(
-        "G. Appel, Technical Analysis: Power Tools for Active Investors, FT Press 2005, chapters on the MACD."
-    ),
+    source=("G. Appel, Technical Analysis: Power Tools for Active Investors, FT Press 2005, chapters on the MACD."),
     description=""" **Idea.** The MACD line is the distance between two exponential averages; while it lies
     above its own average (the signal) the trend is accelerating upward: be long. Below it: short or flat.
 

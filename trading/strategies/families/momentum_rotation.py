@@ -14,15 +14,9 @@ from trading.strategies.spec import Float64, Scope
     title="Momentum rotation",
     scope=Scope.PANEL,
     parameters=(
-        Parameter(
-            "lookback", 10, 960, 240, "integer", log=True, unit="bars", help="Horizon of the past return."
-        ),
-        Parameter(
-            "rebalance", 5, 1440, 60, "integer", log=True, unit="bars", help="Bars between two choices."
-        ),
-        Parameter(
-            "hold", 1, 5, 2, "integer", unit="symbols", help="How many symbols to hold, equally weighted."
-        ),
+        Parameter("lookback", 10, 960, 240, "integer", log=True, unit="bars", help="Horizon of the past return."),
+        Parameter("rebalance", 5, 1440, 60, "integer", log=True, unit="bars", help="Bars between two choices."),
+        Parameter("hold", 1, 5, 2, "integer", unit="symbols", help="How many symbols to hold, equally weighted."),
         Parameter("min_return_bps", 0, 300, 20, unit="bps", help="Weaker past returns are left in cash."),
     ),
     state_size=lambda p, n: 1 + n * (3 + roc_size(p[0])),

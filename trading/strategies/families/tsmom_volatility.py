@@ -20,25 +20,16 @@ from trading.strategies.spec import Float64
 @strategy(
     title="Time-series momentum with volatility scaling",
     parameters=(
-        Parameter(
-            "lookback", 10, 960, 240, "integer", log=True, unit="bars", help="Horizon of the past return."
-        ),
-        Parameter(
-            "vol_window", 10, 480, 120, "integer", log=True, unit="bars", help="Window of the volatility."
-        ),
-        Parameter(
-            "target_vol_bps", 1, 200, 8, log=True, unit="bps per bar", help="Volatility wanted per bar."
-        ),
-        Parameter(
-            "band_frac", 0.05, 0.5, 0.2, unit="fraction", help="Smallest change of size worth a trade."
-        ),
+        Parameter("lookback", 10, 960, 240, "integer", log=True, unit="bars", help="Horizon of the past return."),
+        Parameter("vol_window", 10, 480, 120, "integer", log=True, unit="bars", help="Window of the volatility."),
+        Parameter("target_vol_bps", 1, 200, 8, log=True, unit="bps per bar", help="Volatility wanted per bar."),
+        Parameter("band_frac", 0.05, 0.5, 0.2, unit="fraction", help="Smallest change of size worth a trade."),
         Parameter("allow_short", 0, 1, 1, "integer", help="1 sells past losers short, 0 stays flat."),
     ),
     state_size=lambda p, _n: 1 + lag_size(p[0]) + volatility_size(p[1]),
     warm_up=lambda p, _n: max(lag_warm_up(p[0]), volatility_warm_up(p[1])),
     source=(
-        "T. Moskowitz, Y. H. Ooi, L. H. Pedersen, Time Series Momentum, Journal of Financial Economics "
-        "104(2), 2012."
+        "T. Moskowitz, Y. H. Ooi, L. H. Pedersen, Time Series Momentum, Journal of Financial Economics 104(2), 2012."
     ),
     description=""" **Idea.** Hold the sign of the return over the last *lookback* bars, in a size of
     *target_vol_bps* over the volatility of the last *vol_window* bars, never above the full draw. Calm

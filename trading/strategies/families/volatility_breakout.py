@@ -13,9 +13,7 @@ from trading.strategies.spec import Float64
 @strategy(
     title="Volatility breakout",
     parameters=(
-        Parameter(
-            "window", 5, 240, 30, "integer", log=True, unit="bars", help="Window of the average true range."
-        ),
+        Parameter("window", 5, 240, 30, "integer", log=True, unit="bars", help="Window of the average true range."),
         Parameter("entry_atr", 0.5, 6, 2, unit="ATR", help="A close this far from the last one opens."),
         Parameter("trail_atr", 1, 12, 4, unit="ATR", help="A close this far from the best close ends it."),
         Parameter("allow_short", 0, 1, 1, "integer", help="1 sells downward bursts short, 0 stays flat."),

@@ -22,9 +22,7 @@ def _rule(values: Mapping[str, float]) -> str | None:
     title="VWAP reversion",
     parameters=(
         Parameter("window", 10, 480, 120, "integer", log=True, unit="bars", help="Window of the VWAP."),
-        Parameter(
-            "band_window", 10, 480, 120, "integer", log=True, unit="bars", help="Window of its deviation."
-        ),
+        Parameter("band_window", 10, 480, 120, "integer", log=True, unit="bars", help="Window of its deviation."),
         Parameter("entry_z", 1, 4, 2.2, unit="standard deviations", help="Unusual distance that opens."),
         Parameter("exit_z", 0, 1.5, 0.3, unit="standard deviations", help="Distance that closes."),
         Parameter("allow_short", 0, 1, 1, "integer", help="1 sells short above the VWAP, 0 only closes."),

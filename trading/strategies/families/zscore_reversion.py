@@ -21,23 +21,16 @@ def _rule(values: Mapping[str, float]) -> str | None:
 @strategy(
     title="Bollinger z-score reversion",
     parameters=(
-        Parameter(
-            "window", 5, 480, 60, "integer", log=True, unit="bars", help="Window of mean and deviation."
-        ),
+        Parameter("window", 5, 480, 60, "integer", log=True, unit="bars", help="Window of mean and deviation."),
         Parameter("entry_z", 1, 4, 2, unit="standard deviations", help="Distance from the mean that opens."),
-        Parameter(
-            "exit_z", 0, 1.5, 0.25, unit="standard deviations", help="Distance from the mean that closes."
-        ),
-        Parameter(
-            "allow_short", 0, 1, 1, "integer", help="1 sells short above the upper band, 0 only closes."
-        ),
+        Parameter("exit_z", 0, 1.5, 0.25, unit="standard deviations", help="Distance from the mean that closes."),
+        Parameter("allow_short", 0, 1, 1, "integer", help="1 sells short above the upper band, 0 only closes."),
     ),
     validate=_rule,
     state_size=lambda p, _n: 1 + zscore_size(p[0]),
     warm_up=lambda p, _n: zscore_warm_up(p[0]),
     source=(
-        "J. Bollinger, Bollinger on Bollinger Bands, McGraw-Hill 2001; z-score with the sample deviation "
-        "(ddof 1)."
+        "J. Bollinger, Bollinger on Bollinger Bands, McGraw-Hill 2001; z-score with the sample deviation (ddof 1)."
     ),
     description=""" **Idea.** A close *entry_z* standard deviations below its own rolling mean is cheap
     relative to the recent range: buy, and leave near the mean. Mirror-wise above it.

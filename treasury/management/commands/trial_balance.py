@@ -68,9 +68,7 @@ class Command(BaseCommand):
 
 def table(found: TrialBalance) -> str:
     """The trial balance for reading: one row an account kind and asset, then the totals."""
-    rows = [
-        (AccountKind(row.kind).label if row.kind else "", row.asset, plain(row.amount)) for row in found.rows
-    ]
+    rows = [(AccountKind(row.kind).label if row.kind else "", row.asset, plain(row.amount)) for row in found.rows]
     totals = [("Total", asset, plain(amount)) for asset, amount in sorted(found.totals.items())]
     widths = [max((len(row[i]) for row in [*rows, *totals]), default=0) for i in range(3)]
     kind, asset, amount = widths

@@ -37,8 +37,6 @@ class Command(BaseCommand):
                 for finding in verdict.findings:
                     self.stdout.write(self.style.ERROR(f"{verdict.fund}: {finding.code}: {finding.message}"))
                 state = "intact" if verdict.intact else f"{len(verdict.findings)} findings"
-                self.stdout.write(
-                    f"{verdict.fund}: {verdict.entries:,} entries, {verdict.lines:,} lines: {state}"
-                )
+                self.stdout.write(f"{verdict.fund}: {verdict.entries:,} entries, {verdict.lines:,} lines: {state}")
         if not all(verdict.intact for verdict in verdicts):
             sys.exit(1)

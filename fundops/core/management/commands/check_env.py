@@ -47,9 +47,7 @@ class Command(BaseCommand):
             raise SystemExit(2) from None
         rows = _rows(env)
         if options["json"]:
-            self.stdout.write(
-                json.dumps({"valid": True, "settings": rows, "unknown": unknown_variables()}, indent=2)
-            )
+            self.stdout.write(json.dumps({"valid": True, "settings": rows, "unknown": unknown_variables()}, indent=2))
         else:
             self._print_table(env, rows)
 
@@ -80,9 +78,7 @@ class Command(BaseCommand):
         file = env_file()
         console.print(f"File of settings: {file if file and file.is_file() else 'none'}")
         if env.database_url is None and not env.production:
-            console.print(
-                "DATABASE_URL and REDIS_URL are not set: commands that need them start an embedded pair."
-            )
+            console.print("DATABASE_URL and REDIS_URL are not set: commands that need them start an embedded pair.")
         for name in unknown_variables():
             console.print(f"Unknown variable {name}: it has no effect.")
         self.stdout.write(text.getvalue(), ending="")

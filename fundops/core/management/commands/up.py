@@ -31,9 +31,7 @@ def programs(env: Env) -> list[Program]:
     plain = ("--ws-per-message-deflate", "false")
     planned = {"web": [*web, *fast, *plain, "--host", env.web_host, "--port", str(env.web_port)]}
     for name, queues in WORKERS.items():
-        worker = python(
-            "-m", "celery", "--quiet", "-A", "celery_app", "worker", "--queues", queues, "--without-mingle"
-        )
+        worker = python("-m", "celery", "--quiet", "-A", "celery_app", "worker", "--queues", queues, "--without-mingle")
         planned[f"worker-{name}"] = [
             *worker,
             *("--hostname", f"{name}@%h", "--concurrency", str(env.worker_concurrency), "--without-gossip"),
@@ -44,9 +42,7 @@ def programs(env: Env) -> list[Program]:
     )
     planned["relay"] = python("manage.py", "run_relay")
     common = {"PYTHONUNBUFFERED": "1", "FUNDOPS_DB_ROLE": "app", "LOG_FORMAT": _log_format(env)}
-    return [
-        Program(name, command, env={**common, "FUNDOPS_PROCESS": name}) for name, command in planned.items()
-    ]
+    return [Program(name, command, env={**common, "FUNDOPS_PROCESS": name}) for name, command in planned.items()]
 
 
 class Command(BaseCommand):
@@ -56,9 +52,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--only", help="names to run, separated by commas, instead of all")
         parser.add_argument("--list", action="store_true", help="print the command lines as JSON and leave")
-        parser.add_argument(
-            "--with-parent", action="store_true", help="end when the calling process does (make)"
-        )
+        parser.add_argument("--with-parent", action="store_true", help="end when the calling process does (make)")
         parser.add_argument("--grace", type=float, default=15.0, help="seconds a process has to end (15)")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -68,9 +62,7 @@ class Command(BaseCommand):
             wanted = set(options["only"].split(","))
             chosen = [program for program in chosen if program.name in wanted]
         if options["list"]:
-            self.stdout.write(
-                json.dumps({program.name: list(program.command) for program in chosen}, indent=2)
-            )
+            self.stdout.write(json.dumps({program.name: list(program.command) for program in chosen}, indent=2))
             return
         os.chdir(settings.BASE_DIR)
         if options["with_parent"]:
@@ -87,9 +79,7 @@ class Command(BaseCommand):
             on_lease_lost=lambda: _bring_services_back(env),
         )
         address = f"http://{_reachable(env.web_host)}:{env.web_port}"
-        supervisor.on_ready = lambda took_s: supervisor.say(
-            f"ready after {took_s:.1f} s: {address}, Ctrl-C stops"
-        )
+        supervisor.on_ready = lambda took_s: supervisor.say(f"ready after {took_s:.1f} s: {address}, Ctrl-C stops")
         raise SystemExit(supervisor.run())
 
 
@@ -109,8 +99,7 @@ def _refuse_taken_port(env: Env) -> None:
             probe.bind((env.web_host, env.web_port))
         except OSError as error:
             raise CommandError(
-                f"{env.web_host}:{env.web_port} cannot be used ({error.strerror}): "
-                "Stop what uses it, or set WEB_PORT.",
+                f"{env.web_host}:{env.web_port} cannot be used ({error.strerror}): Stop what uses it, or set WEB_PORT.",
                 returncode=2,
             ) from error
 
