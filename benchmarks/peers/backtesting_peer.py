@@ -42,9 +42,7 @@ class Crossover(Strategy):
 def run():
     fills = 0
     for k in range(pairs):
-        frame = pd.DataFrame(
-            {n.title(): w[n][:, k] for n in ("open", "high", "low", "close", "volume")}, index=index
-        )
+        frame = pd.DataFrame({n.title(): w[n][:, k] for n in ("open", "high", "low", "close", "volume")}, index=index)
         test = FractionalBacktest(
             frame, Crossover, cash=float(w["draw"]), commission=float(w["fee"]),
             spread=2 * float(w["half_spread_bps"]) / 1e4,

@@ -18,7 +18,7 @@ n_pairs = int(sys.argv[2])
 PAIRS = [f"C{k:02d}/USDT" for k in range(n_pairs)]
 EXCHANGE = "freqtrade.exchange.exchange.Exchange"
 
-STRATEGY = '''
+STRATEGY = """
 from freqtrade.strategy import IStrategy
 
 
@@ -46,15 +46,17 @@ class Crossover(IStrategy):
     def populate_exit_trend(self, frame, metadata):
         frame.loc[~frame["above"] & frame["above"].shift(fill_value=False), "exit_long"] = 1
         return frame
-'''
+"""
 
 
 def market(pair):
     base = pair.split("/")[0]
     return {
-        "id": base + "USDT", "symbol": pair, "base": base, "quote": "USDT", "active": True, "spot": True, "type": "spot",
+        "id": base + "USDT", "symbol": pair, "base": base, "quote": "USDT", "active": True, "spot": True,
+        "type": "spot",
         "margin": False, "swap": False, "future": False, "option": False, "contract": False, "contractSize": None,
-        "linear": None, "inverse": None, "settle": None, "taker": float(w["fee"]), "maker": float(w["fee"]), "percentage": True,
+        "linear": None, "inverse": None, "settle": None, "taker": float(w["fee"]), "maker": float(w["fee"]),
+        "percentage": True,
         "tierBased": False, "info": {}, "precision": {"amount": 1e-8, "price": 1e-8},
         "limits": {"amount": {"min": 1e-8, "max": 1e12}, "price": {"min": 1e-8, "max": 1e12},
                    "cost": {"min": 0.01, "max": 1e12}, "leverage": {"min": None, "max": None}},
@@ -64,9 +66,7 @@ def market(pair):
 def frames():
     dates = pd.to_datetime(w["ts_ms"], unit="ms", utc=True)
     return {
-        pair: pd.DataFrame(
-            {"date": dates, **{n: w[n][:, k] for n in ("open", "high", "low", "close", "volume")}}
-        )
+        pair: pd.DataFrame({"date": dates, **{n: w[n][:, k] for n in ("open", "high", "low", "close", "volume")}})
         for k, pair in enumerate(PAIRS)
     }
 
@@ -87,7 +87,9 @@ def main():
             "runmode": RunMode.BACKTEST, "fee": float(w["fee"]), "entry_pricing": {"price_side": "other"},
             "exit_pricing": {"price_side": "other"}, "dataformat_ohlcv": "feather", "dataformat_trades": "feather",
             "timeframe": "1m", "unfilledtimeout": {"entry": 10, "exit": 10, "unit": "minutes", "exit_timeout_count": 0},
-            "internals": {}, "order_types": {"entry": "market", "exit": "market", "stoploss": "market", "stoploss_on_exchange": False},
+            "internals": {},
+            "order_types": {"entry": "market", "exit": "market", "stoploss": "market",
+                "stoploss_on_exchange": False},
             "backtest_cache": "none", "original_config": {},
         }  # fmt: skip
         markets = {pair: market(pair) for pair in PAIRS}

@@ -128,8 +128,7 @@ def random_case(seed: int, n_bars: int, n_symbols: int, n_agents: int) -> Case:
             agents.append(AgentSpec(ROTATION, [int(rng.integers(1, 6)), float(rng.uniform(0, 1))], **common))
     scale = float(rng.choice([1e2, 1e5]))
     tiers = tuple(
-        FeeTier(volume_usd=v * scale, maker_bps=m, taker_bps=t)
-        for v, m, t in ((0, 2, 6), (1, 1, 5), (9, -0.5, 3))
+        FeeTier(volume_usd=v * scale, maker_bps=m, taker_bps=t) for v, m, t in ((0, 2, 6), (1, 1, 5), (9, -0.5, 3))
     )
     costs = CostModel(
         name="random",

@@ -237,9 +237,7 @@ class Reference:
                         self.last[symbol], rate, amount / ATOM)
                     )  # fmt: skip
 
-    def reject(
-        self, p: Position, reason: RejectionReason, wanted: float, permitted: float, side: int
-    ) -> None:
+    def reject(self, p: Position, reason: RejectionReason, wanted: float, permitted: float, side: int) -> None:
         p.agent.rejections += 1
         q = self.instruments[p.symbol].quantity
         row = (self.ts, self.bar, p.agent.index, p.symbol, side, int(reason), q(wanted), q(permitted))
@@ -382,9 +380,7 @@ class Reference:
                 gross += abs(x)
         if instrument.spot:
             free = min(free, agent.cash / ATOM)
-        limit(
-            math.floor(free / (lot_price * (instrument.margin + rate))), RejectionReason.INSUFFICIENT_BALANCE
-        )
+        limit(math.floor(free / (lot_price * (instrument.margin + rate))), RejectionReason.INSUFFICIENT_BALANCE)
         if instrument.spot:
             while allowed:
                 notional = atoms(allowed * instrument.lot_value * price)
@@ -393,9 +389,7 @@ class Reference:
                 allowed -= 1
                 why = RejectionReason.INSUFFICIENT_BALANCE
         if agent.max_leverage < math.inf:
-            limit(
-                math.floor((agent.max_leverage * equity - gross) / lot_price), RejectionReason.AGENT_LEVERAGE
-            )
+            limit(math.floor((agent.max_leverage * equity - gross) / lot_price), RejectionReason.AGENT_LEVERAGE)
 
         parent, total, net = self.cash / ATOM, 0.0, 0.0
         longs, shorts = self.held()

@@ -67,9 +67,7 @@ def test_equity_is_the_sum_of_its_parts_and_extremes_hold(case: Case) -> None:
     draws = [money(agent.draw) for agent in case.agents]
     for agents in result.marks.agents:
         for draw, a in zip(draws, agents, strict=True):
-            parts = (
-                draw + money(a["realised"]) + money(a["unrealised"]) - money(a["fees"]) + money(a["funding"])
-            )
+            parts = draw + money(a["realised"]) + money(a["unrealised"]) - money(a["fees"]) + money(a["funding"])
             assert parts == money(a["equity"])
             assert a["peak_equity"] >= max(a["equity"], float(draw)) - 1e-7
             assert a["max_drawdown"] >= (a["peak_equity"] - a["equity"]) / a["peak_equity"] - 1e-9

@@ -101,9 +101,7 @@ def test_volume_older_than_thirty_days_no_longer_counts() -> None:
 def test_spot_and_perpetual_have_their_own_tiers() -> None:
     costs = frictionless().model_copy(update={"fees": tiered((0, 20))})
     market = candles([100.0, 100.0], [100.0, 100.0])
-    result = trade(
-        market, script(0.5), script(0.5, symbol=1), costs=costs, instruments=[spot("S0"), perp("S1")]
-    )
+    result = trade(market, script(0.5), script(0.5, symbol=1), costs=costs, instruments=[spot("S0"), perp("S1")])
     assert sorted(fills(result, "symbol", "fee")) == [(0, 1.0), (1, 0.05)]
 
 

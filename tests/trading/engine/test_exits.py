@@ -68,17 +68,11 @@ def test_of_stop_and_trailing_stop_the_nearer_level_is_hit() -> None:
 
 def test_short_positions_mirror_all_of_it() -> None:
     perps = [perp()]
-    stop = trade(
-        candles([100.0, 100.0, (100, 106, 99, 104)]), script(-0.5, stop_loss_frac=0.05), instruments=perps
-    )
+    stop = trade(candles([100.0, 100.0, (100, 106, 99, 104)]), script(-0.5, stop_loss_frac=0.05), instruments=perps)
     assert fills(stop, "side", "reason", "price")[1:] == [(1, STOP, 105.0)]
-    gap = trade(
-        candles([100.0, 100.0, (108, 109, 107, 108)]), script(-0.5, stop_loss_frac=0.05), instruments=perps
-    )
+    gap = trade(candles([100.0, 100.0, (108, 109, 107, 108)]), script(-0.5, stop_loss_frac=0.05), instruments=perps)
     assert fills(gap, "price")[1:] == [(108.0,)]
-    take = trade(
-        candles([100.0, 100.0, (100, 101, 94, 96)]), script(-0.5, take_profit_frac=0.05), instruments=perps
-    )
+    take = trade(candles([100.0, 100.0, (100, 101, 94, 96)]), script(-0.5, take_profit_frac=0.05), instruments=perps)
     assert fills(take, "reason", "price", "maker")[1:] == [(TAKE, 95.0, 1)]
     market = candles([100.0, 100.0, (100, 101, 80, 85), (85, 89, 84, 86)])
     trail = trade(market, script(-0.5, trailing_stop_frac=0.1), instruments=perps)

@@ -37,9 +37,7 @@ def test_a_position_opened_at_the_stamp_does_not_pay_and_spot_never_does() -> No
 
 
 def test_margin_allows_leverage_and_initial_margin_limits_it() -> None:
-    result = trade(
-        candles([100.0] * 3), script(1.0, leverage=20.0), instruments=[perp(max_leverage=10, lot=1)]
-    )
+    result = trade(candles([100.0] * 3), script(1.0, leverage=20.0), instruments=[perp(max_leverage=10, lot=1)])
     assert fills(result, "position") == [(100.0,)]
     assert refusals(result) == [(1, RejectionReason.INSUFFICIENT_BALANCE, 200.0, 100.0)]
     assert result.final.agents["cash"][0, 0] == -9000.0  # the notional is exchanged

@@ -70,8 +70,7 @@ def test_running_twice_gives_the_same_bytes() -> None:
 def test_the_state_does_not_grow_with_bars() -> None:
     case = random_case(5, 150, 3, 6)
     sizes = {
-        len(run(case.market.slice(0, stop), case.agents, **case.rules()).state.to_bytes())
-        for stop in (1, 20, 140)
+        len(run(case.market.slice(0, stop), case.agents, **case.rules()).state.to_bytes()) for stop in (1, 20, 140)
     }
     assert max(sizes) - min(sizes) < 8  # only the digits of the header may differ
 

@@ -40,15 +40,11 @@ def test_the_leverage_ceiling_binds_gross_over_equity() -> None:
     assert refusals(result) == [(1, RejectionReason.LEVERAGE_CEILING, 50.0, 20.0)]
 
 
-@pytest.mark.parametrize(
-    "caps", [{"market_cap_frac": 0.2}, {"market_caps_frac": {"S0": 0.2}, "market_cap_frac": 0.9}]
-)
+@pytest.mark.parametrize("caps", [{"market_cap_frac": 0.2}, {"market_caps_frac": {"S0": 0.2}, "market_cap_frac": 0.9}])
 def test_the_market_cap_binds_one_symbol_only(caps: dict[str, Any]) -> None:
     market = candles([100.0] * 3, [100.0] * 3)
     instruments = [perp("S0", lot=1), perp("S1", lot=1)]
-    result = trade(
-        market, script(0.5), script(0.15, symbol=1), instruments=instruments, bankroll=2000.0, **caps
-    )
+    result = trade(market, script(0.5), script(0.15, symbol=1), instruments=instruments, bankroll=2000.0, **caps)
     assert fills(result, "symbol", "qty") == [(1, 1.0), (0, 4.0)]
     assert refusals(result) == [(1, RejectionReason.MARKET_CAP, 5.0, 4.0)]
 
