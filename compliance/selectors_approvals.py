@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, Max, Q, QuerySet
 
 from compliance.approvals.errors import PersonUnknownError, PolicyMissingError, TamperedError
 from compliance.approvals.policy import FOUNDING, PolicyDocument, read_policy
@@ -45,10 +45,14 @@ def policy_in_force(kind: str) -> tuple[ApprovalPolicy, PolicyDocument]:
         )
     document = read_policy(policy.document)
     if policy.request_id is None and document != FOUNDING:
-        raise TamperedError(
-            f"The policy for '{kind}' came from nowhere. Stop, and tell compliance.", policy=policy.pk
-        )
+        raise TamperedError(f"The policy for '{kind}' came from nowhere. Stop, and tell compliance.", policy=policy.pk)
     return policy, document
+
+
+def policies_in_force() -> dict[str, int]:
+    """The version in force of every kind that has rules."""
+    highest = ApprovalPolicy.objects.order_by("kind").values("kind").annotate(highest=Max("version"))
+    return {row["kind"]: row["highest"] for row in highest}
 
 
 def statement_of(request: ApprovalRequest) -> ApprovalStatement | None:

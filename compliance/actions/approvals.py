@@ -95,9 +95,7 @@ def draft_request(
     typed = action.read(payload)
     target = action.target(typed)
     if supersedes is not None and (supersedes.maker_person_id != person.pk or supersedes.kind != kind):
-        raise StandsStillError(
-            "Only your own request for the same kind of action can be superseded by yours."
-        )
+        raise StandsStillError("Only your own request for the same kind of action can be superseded by yours.")
     with refusals(), transaction.atomic():
         request = ApprovalRequest.objects.create(
             kind=kind,
@@ -298,9 +296,7 @@ def decide_request(
     return made
 
 
-def _count(
-    request: ApprovalRequest, statement: ApprovalStatement, made: ApprovalDecision, actor: User
-) -> None:
+def _count(request: ApprovalRequest, statement: ApprovalStatement, made: ApprovalDecision, actor: User) -> None:
     told = {
         "role": made.role,
         "signed": made.signed_sha256,
@@ -347,13 +343,9 @@ def _decidable(
             state=str(request.state),
         )
     if now > statement.expires_at:
-        raise RequestExpiredError(
-            f"This request expired at {plain(statement.expires_at)}. Ask for a new one."
-        )
+        raise RequestExpiredError(f"This request expired at {plain(statement.expires_at)}. Ask for a new one.")
     if person.pk == request.maker_person_id:
-        raise SamePersonError(
-            "This is your own request, whichever account you use. Let somebody else decide."
-        )
+        raise SamePersonError("This is your own request, whichever account you use. Let somebody else decide.")
     if is_delegate(person, of=request.maker_person, since=request.created_at, until=now):
         raise DelegateError("You act for the maker of this request. Let somebody else decide.")
     if statement.decisions.filter(person=person).exists():
@@ -365,10 +357,7 @@ def _decidable(
         raise RoleNotAskedError(
             f"Vote with a role that you hold and that is asked for: {', '.join(asked)}.", asked=asked
         )
-    if (
-        decision == Decision.APPROVE
-        and missing_votes(statement, list(decisions_of(statement))).get(role, 0) < 1
-    ):
+    if decision == Decision.APPROVE and missing_votes(statement, list(decisions_of(statement))).get(role, 0) < 1:
         raise RoleNotAskedError(f"The votes of {role} are complete.", asked=asked)
     if decision != Decision.APPROVE and not comment.strip():
         raise PayloadError("Say why: a rejection, or breaking the glass, needs a comment.")

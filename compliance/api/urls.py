@@ -5,9 +5,15 @@ from __future__ import annotations
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from compliance.api import views
+from compliance.api import approvals, views
 
 router = SimpleRouter()
 router.register("audit/events", views.AuditEventViewSet, basename="api-audit-event")
+router.register("approvals/requests", approvals.ApprovalRequestViewSet, basename="api-approval-request")
+router.register("approvals/policies", approvals.ApprovalPolicyViewSet, basename="api-approval-policy")
 
-urlpatterns = [*router.urls, path("audit/chain/", views.ChainStatusView.as_view(), name="api-audit-chain")]
+urlpatterns = [
+    *router.urls,
+    path("audit/chain/", views.ChainStatusView.as_view(), name="api-audit-chain"),
+    path("approvals/kinds/", approvals.ApprovalKindsView.as_view(), name="api-approval-kinds"),
+]

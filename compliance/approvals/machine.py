@@ -29,12 +29,7 @@ class RequestMachine(StateMachine):
     count_vote = submitted.to(partially_approved) | partially_approved.to(partially_approved)
     approve = submitted.to(approved) | partially_approved.to(approved)
     reject = submitted.to(rejected) | partially_approved.to(rejected)
-    withdraw = (
-        draft.to(withdrawn)
-        | submitted.to(withdrawn)
-        | partially_approved.to(withdrawn)
-        | approved.to(withdrawn)
-    )
+    withdraw = draft.to(withdrawn) | submitted.to(withdrawn) | partially_approved.to(withdrawn) | approved.to(withdrawn)
     expire = submitted.to(expired) | partially_approved.to(expired) | approved.to(expired)
     supersede = submitted.to(superseded) | partially_approved.to(superseded) | approved.to(superseded)
     release = approved.to(executing)

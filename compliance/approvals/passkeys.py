@@ -69,8 +69,4 @@ class PasskeyProof:
             key.verify(bytes(said) + sha256(bytes(client)), websafe_decode(proof["signature"]))
         except (ValueError, TypeError, KeyError, InvalidSignature):
             return False
-        return (
-            client.challenge == digest
-            and client.type == CollectedClientData.TYPE.GET
-            and (said.is_user_verified())
-        )
+        return client.challenge == digest and client.type == CollectedClientData.TYPE.GET and (said.is_user_verified())

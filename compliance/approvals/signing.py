@@ -45,18 +45,14 @@ def seal(*, signed_sha256: str, proof_kind: str, proof: Mapping[str, Any], at: d
     return _mac(next(_keys()), _sealed_text(signed_sha256, proof_kind, proof, at))
 
 
-def seal_holds(
-    signature: str, *, signed_sha256: str, proof_kind: str, proof: Mapping[str, Any], at: datetime
-) -> bool:
+def seal_holds(signature: str, *, signed_sha256: str, proof_kind: str, proof: Mapping[str, Any], at: datetime) -> bool:
     """True when the seal is the product's, under today's key or a former one."""
     text = _sealed_text(signed_sha256, proof_kind, proof, at)
     return any(hmac.compare_digest(_mac(key, text), signature) for key in _keys())
 
 
 def _sealed_text(signed_sha256: str, proof_kind: str, proof: Mapping[str, Any], at: datetime) -> str:
-    return canonical_text(
-        {"signed_sha256": signed_sha256, "proof_kind": proof_kind, "proof": plain(proof), "at": at}
-    )
+    return canonical_text({"signed_sha256": signed_sha256, "proof_kind": proof_kind, "proof": plain(proof), "at": at})
 
 
 def _keys() -> Iterator[bytes]:

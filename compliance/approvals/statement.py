@@ -83,8 +83,7 @@ def check_fresh(content: dict[str, Any], request: ApprovalRequest, action: Actio
     """Raises StaleRequestError when the approver would see something else today."""
     if content["fields"] != plain(displayed_fields(action, request)):
         raise StaleRequestError(
-            "What the approvers saw is not so any more. Look at the request, submit it again, and have it "
-            "signed again."
+            "What the approvers saw is not so any more. Look at the request, submit it again, and have it signed again."
         )
 
 

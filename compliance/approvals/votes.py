@@ -23,9 +23,7 @@ def check_signature(decision: ApprovalDecision, content: Mapping[str, Any]) -> N
     )
     if decision_digest(document) != decision.signed_sha256:
         raise TamperedError("A decision was not made on this statement. Stop, and tell compliance.")
-    if not proof_holds(
-        decision.proof_kind, digest=bytes.fromhex(decision.signed_sha256), proof=decision.proof
-    ):
+    if not proof_holds(decision.proof_kind, digest=bytes.fromhex(decision.signed_sha256), proof=decision.proof):
         raise TamperedError("The proof of a decision does not hold. Stop, and tell compliance.")
     if not seal_holds(
         decision.signature,

@@ -18,9 +18,7 @@ from fundops.core.models import User
 
 
 def _person(related_name: str = "+", *, null: bool = False) -> models.ForeignKey[Person]:
-    return models.ForeignKey(
-        Person, on_delete=models.PROTECT, related_name=related_name, null=null, blank=null
-    )
+    return models.ForeignKey(Person, on_delete=models.PROTECT, related_name=related_name, null=null, blank=null)
 
 
 def _account(related_name: str = "+", *, null: bool = False) -> models.ForeignKey[User]:
@@ -134,9 +132,7 @@ class ApprovalRequest(models.Model):
             models.Index(fields=["object_type", "object_id"], name="compliance_request_object"),
         ]
         constraints = [
-            models.CheckConstraint(
-                condition=Q(state__in=RequestState.values), name="compliance_request_state_known"
-            ),
+            models.CheckConstraint(condition=Q(state__in=RequestState.values), name="compliance_request_state_known"),
             models.CheckConstraint(
                 condition=Q(released_person=None) | ~Q(released_person=models.F("maker_person")),
                 name="compliance_request_releaser_not_maker",
@@ -204,9 +200,7 @@ class ApprovalDecision(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["statement", "person"], name="compliance_decision_person_once"),
             models.UniqueConstraint(fields=["signed_sha256"], name="compliance_decision_signed_once"),
-            models.CheckConstraint(
-                condition=Q(decision__in=Decision.values), name="compliance_decision_known"
-            ),
+            models.CheckConstraint(condition=Q(decision__in=Decision.values), name="compliance_decision_known"),
         ]
 
     def __str__(self) -> str:

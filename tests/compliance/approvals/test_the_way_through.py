@@ -76,9 +76,7 @@ def test_the_policy_itself_went_through_the_gate(people: People) -> None:
 
 def test_without_a_policy_nothing_can_be_asked(db: None) -> None:
     people = make_people()
-    draft = draft_request(
-        kind=KIND, payload={"to": "broker", "amount": "1"}, reason="Why not", actor=people.maker
-    )
+    draft = draft_request(kind=KIND, payload={"to": "broker", "amount": "1"}, reason="Why not", actor=people.maker)
     with pytest.raises(PolicyMissingError):
         submit_request(request_id=draft.pk, actor=people.maker)
 
@@ -150,8 +148,7 @@ def test_the_database_knows_the_same_steps_as_the_machine() -> None:
     states = RequestState.values
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT a, b FROM unnest(%s::text[]) a, unnest(%s::text[]) b"
-            " WHERE compliance_approval_step(a, b)",
+            "SELECT a, b FROM unnest(%s::text[]) a, unnest(%s::text[]) b WHERE compliance_approval_step(a, b)",
             [states, states],
         )
         known = set(cursor.fetchall())
