@@ -78,8 +78,12 @@ class PercentColumn(_FigureColumn):
 class ShareColumn(_FigureColumn):
     """A fraction without a sign: utilisation, hit ratio."""
 
+    def __init__(self, *args: Any, places: int = 1, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.places = places
+
     def show(self, value: Any) -> Any:
-        return figures.share(value)
+        return figures.share(value, self.places)
 
 
 class RatioColumn(_FigureColumn):

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import django_filters
 import django_tables2 as tables
+from django import forms
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from portal.tables import MoneyColumn, NumberColumn, PercentColumn, PortalTable, ShareColumn, TimeColumn
 from portal.templatetags import figures
-from trading.models.cohort import AgentDay, Cohort, CohortFill, CohortRejection
+from trading.api.filters import CohortFilter
+from trading.models.cohort import AgentDay, Cohort, CohortFill, CohortMode, CohortRejection, CohortStatus
 
 STATUS_TONES = {
     "completed": "tag-good",
@@ -32,6 +35,24 @@ def words(code: str) -> str:
     return code.replace("_", " ")
 
 
+class CohortListFilter(CohortFilter):
+    """The API's filter in the words of the page; every parameter means the same in both."""
+
+    name = django_filters.CharFilter(lookup_expr="icontains", label="Name")
+    status = django_filters.ChoiceFilter(choices=CohortStatus.choices, label="Status", empty_label="Any")  # type: ignore[assignment]
+    mode = django_filters.ChoiceFilter(choices=CohortMode.choices, label="Mode", empty_label="Any")
+    date = django_filters.DateFilter(
+        method="on_day", label="Trades on (UTC)", widget=forms.DateInput(attrs={"type": "date"})
+    )
+    bankroll_min = django_filters.NumberFilter(field_name="bankroll", lookup_expr="gte", label="Bankroll from")
+    bankroll_max = django_filters.NumberFilter(field_name="bankroll", lookup_expr="lte", label="to")
+    venue = django_filters.AllValuesFilter(label="Venue", empty_label="Any")  # type: ignore[assignment]
+    bankroll = django_filters.NumberFilter(widget=forms.HiddenInput)
+
+    class Meta(CohortFilter.Meta):
+        fields = ["name", "status", "mode", "date", "bankroll_min", "bankroll_max", "venue", "bankroll"]
+
+
 class CohortTable(PortalTable):
     caption = "Cohorts"
     empty_hint = "Launch one: thirty agents on the latest three days are ready to go."
@@ -42,12 +63,12 @@ class CohortTable(PortalTable):
     market = tables.Column(accessor="venue", order_by=("venue", "symbols"))
     window = tables.Column(accessor="start", verbose_name="Window (UTC)")
     agent_count = NumberColumn(verbose_name="Agents")
-    bankroll = NumberColumn(verbose_name="Bankroll", places=2)
-    latest_equity = NumberColumn(verbose_name="Equity", places=2, reason="No bar has been traded yet.")
+    bankroll = MoneyColumn(verbose_name="Bankroll")
+    latest_equity = MoneyColumn(verbose_name="Equity", reason="No bar has been traded yet.")
     roi = PercentColumn(
         accessor="latest_equity", verbose_name="Return", orderable=False, reason="No bar has been traded yet."
     )
-    latest_drawdown = ShareColumn(verbose_name="Drawdown", reason="No bar has been traded yet.")
+    latest_drawdown = ShareColumn(verbose_name="Drawdown", places=2, reason="No bar has been traded yet.")
     launched_at = TimeColumn(verbose_name="Launched")
 
     class Meta(PortalTable.Meta):
@@ -76,6 +97,12 @@ class CohortTable(PortalTable):
     def render_market(self, record: Cohort) -> str:
         return f"{record.venue}: {len(record.symbols)} in {record.quote}, {record.interval}"
 
+    def render_bankroll(self, value: Any, record: Cohort) -> Any:
+        return figures.money(value, record.quote)
+
+    def render_latest_equity(self, value: Any, record: Cohort) -> Any:
+        return figures.missing("No bar has been traded yet.") if value is None else figures.money(value, record.quote)
+
     def render_window(self, record: Cohort) -> str:
         return f"{record.start:%Y-%m-%d}, {record.days} day{'s' if record.days > 1 else ''}"
 
@@ -103,14 +130,14 @@ class LeaderboardTable(PortalTable):
     realised = NumberColumn(places=2)
     unrealised = NumberColumn(places=2)
     drawdown_frac = ShareColumn(verbose_name="Drawdown")
-    parent_drawdown_frac = ShareColumn(verbose_name="Drawdown of parent")
-    utilisation_frac = ShareColumn(verbose_name="Utilisation")
-    leverage_breaches = NumberColumn(verbose_name="Leverage breaches")
+    parent_drawdown_frac = ShareColumn(verbose_name="DD of parent")
+    utilisation_frac = ShareColumn(verbose_name="In use")
+    leverage_breaches = NumberColumn(verbose_name="Breaches")
     trades = NumberColumn()
     rejections = NumberColumn(verbose_name="Rejected")
     fees = NumberColumn(verbose_name="Fees", places=2)
-    confidence = ShareColumn(verbose_name="P(Sharpe > 0)", reason="Needs four hourly returns that are not all equal.")
-    sample_size = NumberColumn(verbose_name="n (hours)")
+    confidence = ShareColumn(verbose_name="P(SR > 0)", reason="Needs four hourly returns that are not all equal.")
+    sample_size = NumberColumn(verbose_name="Hours")
 
     class Meta(PortalTable.Meta):
         model = AgentDay

@@ -60,6 +60,11 @@ def equity(cohort: Cohort) -> dict[str, Any]:
     )
 
 
+def heatmap_height(rows: int) -> int:
+    """Pixels for so many agents; little where there are none yet."""
+    return min(900, 90 + 18 * min(rows, MOST_ROWS)) if rows else 150
+
+
 def utilisation(cohort: Cohort) -> dict[str, Any]:
     """How much of the bankroll is in use now."""
     days = list(cohort.cohort_days.order_by("-day")[:1])
@@ -94,6 +99,7 @@ def heatmap(cohort: Cohort, *, day: int) -> dict[str, Any]:
         ys=[{"label": f"#{row.agent.number}", "href": row.agent.get_absolute_url()} for row in rows],
         cells=[[hour, y, value] for y, row in enumerate(rows) for hour, value in enumerate(row.hourly_roi)],
         diverging=True,
+        height=heatmap_height(len(rows)),
         empty="No hour of this day has ended yet.",
     )
 
@@ -125,6 +131,7 @@ def agent_candles(agent: CohortAgent, *, symbol: str, day: int) -> dict[str, Any
         list(bars.ts_ms),
         unit=cohort.quote,
         interval_ms=interval,
+        whole=True,
         candles=[
             [int(t), float(o), float(h), float(lo), float(c), float(v)]
             for t, o, h, lo, c, v in zip(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.db.models import QuerySet
@@ -101,7 +101,19 @@ class CohortForm(_CohortModelForm):
         fields = MODEL_FIELDS
         widgets = {"start": forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")}
 
-    #: The fields as the page groups them; the last group is folded away.
+    #: What a number counts, written beside it; ceilings and alerts are multiples, 1 is the whole.
+    UNITS: ClassVar[dict[str, str]] = {
+        "days": "days",
+        "agent_count": "agents",
+        "speed": "× market",
+        "gross_ceiling": "× equity",
+        "net_ceiling": "× equity",
+        "leverage_ceiling": "× equity",
+        "market_cap_frac": "× equity",
+        "drawdown_alert_frac": "of equity",
+        "utilisation_alert_frac": "of bankroll",
+    }
+    #: The fields as the page groups them.
     GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("Market and days", ("mode", "market", "symbols", "start", "days", "speed")),
         (
@@ -143,6 +155,11 @@ class CohortForm(_CohortModelForm):
                 start=window.start,
                 cost_profile="bybit" if window.venue.startswith("bybit") else "binance",
             )
+
+        quote = (*(chosen or "").split("|"), "", "")[1]
+        for name, unit in (self.UNITS | {"bankroll": quote}).items():
+            self.fields[name].unit = unit  # type: ignore[attr-defined] # read by components/field.html
+        self.fields["market"].wide = True  # type: ignore[attr-defined]
 
     def _choose(self, name: str, choices: Iterable[tuple[str, str]]) -> None:
         field = self.fields[name]

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -22,9 +22,8 @@ from fundops.core.permissions import may, permission_required
 from portal.charts import cohort as charts
 from portal.forms.cohort import CohortForm
 from portal.tables import PortalTable, TablePage
-from portal.tables_cohort import CohortTable, FillTable, LeaderboardTable, RejectionTable
+from portal.tables_cohort import CohortListFilter, CohortTable, FillTable, LeaderboardTable, RejectionTable
 from trading.actions.cohort import cancel_cohort, check_cohort, launch_cohort
-from trading.api.filters import CohortFilter
 from trading.cohorts.postings import MOVEMENT_SOURCE
 from trading.errors import CohortSpecError
 from trading.models.cohort import Cohort, CohortAgent, CohortDay, CohortFill, CohortRejection
@@ -34,14 +33,14 @@ from treasury.selectors import By, balances
 
 READ = "trading.view_cohort"
 LAUNCH = "trading.launch_cohort"
-LINES_SHOWN = 100
+LINES_SHOWN = 25
 
 
 class CohortListPage(TablePage):
     """All cohorts the reader may see."""
 
     permission = READ
-    table_class, filterset_class = CohortTable, CohortFilter
+    table_class, filterset_class = CohortTable, CohortListFilter
     template_name = "cohorts/list.html"
 
     def get_queryset(self) -> QuerySet[Cohort]:
@@ -109,8 +108,9 @@ def cohort_page(request: HttpRequest, pk: int) -> HttpResponse:
         "days": [(number, days.get(number)) for number in range(1, cohort.days + 1)],
         "today": days.get(day),
         **_standing(cohort, days.get(max(days, default=0))),
-        "day_text": str(day),
-        "heat_height": min(900, 90 + 18 * min(cohort.agent_count, charts.MOST_ROWS)),
+        # Without a day asked for, the page follows the day that trades, and so does its heatmap.
+        "heat_query": f"?day={day}" if "day" in request.GET else "",
+        "heat_height": charts.heatmap_height(cohort.agent_count if day in days else 0),
         "table": table,
         "alerts": cohort.alerts.select_related("agent")[:20],
         "alert_count": cohort.alerts.count(),
@@ -119,6 +119,7 @@ def cohort_page(request: HttpRequest, pk: int) -> HttpResponse:
         "live_after": live_seq(),
     }
     fragment = request.headers.get("HX-Target") == "board"
+    context["fragment"] = fragment
     response = render(request, "cohorts/_board.html" if fragment else "cohorts/detail.html", context)
     if fragment:
         response["HX-Trigger"] = "cohort-moved"
@@ -190,7 +191,8 @@ def agent_page(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         .order_by("-entry__posting_seq", "pk"),
         LINES_SHOWN,
     ).get_page(request.GET.get("lines"))
-    symbols = [agent.symbol] if agent.symbol else list(cohort.symbols)
+    traded = _fills_by_symbol(agent, day)
+    symbols = [agent.symbol] if agent.symbol else sorted(cohort.symbols, key=lambda name: -traded.get(name, 0))
     days = list(agent.agent_days.order_by("day"))
     context = {
         "cohort": cohort,
@@ -199,8 +201,9 @@ def agent_page(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         "days": days,
         "today": next((row for row in days if row.day == day), None),
         "day_text": str(day),
-        "symbols": symbols,
+        "symbols": [(name, traded.get(name, 0)) for name in symbols],
         "symbol": request.GET.get("symbol") if request.GET.get("symbol") in symbols else symbols[0],
+        "live_topic": cohort.topic if cohort.is_live else "",
         "fills": fills,
         "rejections": refused,
         "lines": lines,
@@ -251,6 +254,14 @@ def fill_page(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         ],
     }
     return render(request, "cohorts/fill.html", context)
+
+
+def _fills_by_symbol(agent: CohortAgent, day: int) -> dict[str, int]:
+    """How often the agent traded each market on ``day``."""
+    start = agent.cohort.start_ms + (day - 1) * charts.DAY_MS
+    span = (from_ms(start), from_ms(start + charts.DAY_MS))
+    rows = agent.fills.filter(at__gte=span[0], at__lt=span[1]).values("symbol").annotate(fills=Count("pk"))
+    return {row["symbol"]: row["fills"] for row in rows}
 
 
 def _exit_reasons(agent: CohortAgent) -> list[tuple[str, int]]:

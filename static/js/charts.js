@@ -36,10 +36,10 @@
  *          Thirty series are fine: give the thirty "style": "muted" (thin, out of the legend, named on hover) and the parent "primary".
  * bar      { "categories": [str], "series": [ { "name", "data": [y|null], "stack": str } ], "signed": bool (colour by sign),
  *            "horizontal": bool, "hrefs": [url] }
- * heatmap  { "xs": [label|ms], "x": "category"|"time", "ys": [ { "label": str, "href": url } ],
+ * heatmap  { "xs": [label|ms], "x": "category"|"time", "ys": [ { "label": str, "href": url } ], "height": px (as rows come),
  *            "cells": [[xi, yi, value|null, text?], ...], "diverging": bool (centre 0; default true), "min", "max" }
  * gauge    { "value": number|null, "min": 0, "max": 1, "levels": [ { "y": 0.8, "label": "soft", "tone": "warn" } ], "caption": str }
- * candles  { "candles": [[ms, open, high, low, close, volume], ...], "interval_ms": 60000,
+ * candles  { "candles": [[ms, open, high, low, close, volume], ...], "interval_ms": 60000, "whole": bool (all at once, not the last 600),
  *            "markers": [ { "t": ms, "price": number, "side": "buy"|"sell", "label": str, "detail": str, "href": url, "tone": tone } ],
  *            "lines": [ { "name": "SMA 20", "data": [[ms, y|null], ...] } ], "levels": [...] as line }
  *          buy markers point up from below, sell markers point down from above: shape as well as colour.
@@ -366,7 +366,7 @@
       option.axisPointer = { link: [{ xAxisIndex: "all" }] };
       option.xAxis = option.grid.map((_, i) => Object.assign(timeAxis(colours), { gridIndex: i, min: "dataMin", max: "dataMax" }, hasVolume && i === 0 ? { axisLabel: { show: false } } : {}));
       option.yAxis = option.grid.map((_, i) => valueAxis(colours, i ? "" : payload.unit, Object.assign({ gridIndex: i }, i ? { splitNumber: 2, scale: false, splitLine: { show: false }, axisLabel: { show: false } } : {})));
-      const start = candles.length > 600 ? 100 - (60000 / candles.length) : 0;
+      const start = candles.length > 600 && !payload.whole ? 100 - (60000 / candles.length) : 0;
       option.dataZoom = zoomers(colours).map((z) => Object.assign(z, { xAxisIndex: option.grid.map((_, i) => i), start, end: 100 }));
       const pick = (side) => ({
         id: side, name: side === "buy" ? "Buys" : "Sells", type: "scatter", symbol: "triangle", symbolRotate: side === "buy" ? 0 : 180, symbolSize: 11, z: 10,
@@ -461,6 +461,10 @@
     if (!entry || !entry.payload) return;
     const payload = entry.payload;
     element.classList.toggle("is-synthetic", Boolean(payload.synthetic));
+    if (payload.height && element.style.height !== payload.height + "px") {
+      element.style.height = payload.height + "px";
+      if (entry.chart) entry.chart.resize();
+    }
     if (isEmpty(entry.kind, payload)) {
       state(element, "empty", payload.empty || "Nothing to show yet.");
       if (entry.chart) entry.chart.clear();

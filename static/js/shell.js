@@ -85,6 +85,44 @@
   });
   document.addEventListener("htmx:sendError", () => toast("No connection to the server. Try again in a moment.", "error"));
 
+  // --- A region that is replaced while it is read keeps its place: focus, scroll positions, opened details -----------
+  const CONTROL = "a[href], button, summary, input, select, textarea, [tabindex]";
+  const wordsOf = (element) => [element.tagName, element.getAttribute("href"), element.getAttribute("name"), element.getAttribute("aria-label"), element.textContent.replace(/[^a-z]/gi, "")].join("|");
+  // An address is the surest mark of a link: its words may be the very figures that change.
+  const same = (a, mark) => (mark.href ? a.getAttribute("href") === mark.href : wordsOf(a) === mark.words);
+  let kept = null;
+  function remember() {
+    const active = document.activeElement;
+    const region = active && active !== body && active.closest("main [id]:not([data-chart])");
+    kept = {
+      focus: active && region && { element: active, region: region.id, mark: { href: active.getAttribute("href"), words: wordsOf(active) } },
+      scrolls: [...document.querySelectorAll("main .table-wrap, main .tabs")].filter((e) => e.scrollLeft || e.scrollTop)
+        .map((e) => ({ element: e, label: e.getAttribute("aria-label"), left: e.scrollLeft, top: e.scrollTop })),
+      open: [...document.querySelectorAll("main details[open]")].map((e) => ({ element: e, words: wordsOf(e.querySelector("summary")) })),
+    };
+  }
+  function restore() {
+    if (!kept) return;
+    const was = kept;
+    kept = null;
+    for (const scroll of was.scrolls) {
+      if (scroll.element.isConnected || !scroll.label) continue;
+      const now = [...document.querySelectorAll("main .table-wrap, main .tabs")].find((e) => e.getAttribute("aria-label") === scroll.label);
+      if (now) { now.scrollLeft = scroll.left; now.scrollTop = scroll.top; }
+    }
+    for (const details of was.open) {
+      if (details.element.isConnected) continue;
+      for (const now of document.querySelectorAll("main details:not([open])")) if (wordsOf(now.querySelector("summary")) === details.words) { now.open = true; break; }
+    }
+    if (was.focus && !was.focus.element.isConnected) {
+      const region = document.getElementById(was.focus.region) || document.getElementById("main");
+      const now = [...region.querySelectorAll(CONTROL)].find((e) => same(e, was.focus.mark));
+      if (now) now.focus({ preventScroll: true });
+    }
+  }
+  document.addEventListener("htmx:beforeSwap", remember);
+  document.addEventListener("htmx:afterSettle", restore);
+
   // Passkeys: a cancelled or failed ceremony says so instead of doing nothing.
   document.addEventListener("allauth.error", (event) => {
     event.preventDefault();
