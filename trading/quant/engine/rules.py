@@ -4,6 +4,7 @@ ceilings.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -159,6 +160,7 @@ class WalletRules:
             raise WalletRulesError("prior_volume_usd must be two finite amounts, zero or positive.")
 
 
+@functools.lru_cache(maxsize=4096)
 def decimal_step(value: float) -> tuple[int, int]:
     """A step as (whole number, power of ten): 0.25 -> (25, 100). ``k * whole / power`` is then the nearest
     float.
