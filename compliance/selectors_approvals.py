@@ -31,7 +31,7 @@ def person_of(user: User) -> Person:
     if person is None:
         raise PersonUnknownError(
             f"The account '{user.username}' belongs to no known person, so it can neither ask nor approve. "
-            "An administrator links it."
+            "A compliance officer links it."
         )
     return person
 

@@ -7,6 +7,7 @@ class RiskConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        import risk.approvals  # noqa: F401, PLC0415 - registers what passes the gate
         from fundops.core.live import register_topic  # noqa: PLC0415 - needs the app registry
         from risk.topics import may_watch_risk  # noqa: PLC0415
 

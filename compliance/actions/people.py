@@ -24,7 +24,7 @@ def link_account(*, account: User, reference: str, full_name: str, actor: User |
     if actor is not None:
         require(actor, "compliance.link_account")
         if actor.pk == account.pk:
-            raise AccountLinkError("Let another administrator say whose account yours is.")
+            raise AccountLinkError("Let another compliance officer say whose account yours is.")
     if not reference.strip():
         raise AccountLinkError("Give the person's reference: a staff number or an identity document.")
     with refusals(), transaction.atomic():

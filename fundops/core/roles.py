@@ -77,6 +77,7 @@ MATRIX: dict[Role, tuple[str, ...]] = {
         "core.view_*",
         *_GATE_CHECKER,
         "compliance.review_request",
+        "compliance.link_account",
     ),
     Role.CLIENT_RELATIONS: (*_STAFF, "treasury.view_fund", "treasury.view_book"),
     Role.INVESTOR: (),
@@ -84,7 +85,6 @@ MATRIX: dict[Role, tuple[str, ...]] = {
     Role.ADMINISTRATOR: (
         "core.add_user",
         "core.change_user",
-        "compliance.link_account",
         "core.view_*",
         "auth.view_group",
         "django_celery_beat.*",

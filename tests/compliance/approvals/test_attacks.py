@@ -44,6 +44,7 @@ from tests.compliance.approvals.support import (
     staff,
     vote,
 )
+from tests.factories import user_with
 
 pytestmark = pytest.mark.django_db
 
@@ -91,16 +92,18 @@ def test_an_account_changes_hands_for_nobody(people: People) -> None:
     assert "permission denied" in said
 
 
-def test_an_administrator_does_not_say_whose_account_theirs_is(db: None) -> None:
-    admin = staff("ada", Role.ADMINISTRATOR)
-    PersonAccount.objects.filter(account=admin)
+def test_nobody_says_whose_account_their_own_is(db: None) -> None:
+    officer = user_with(Role.COMPLIANCE_OFFICER, username="olive")
     with pytest.raises(errors.AccountLinkError):
-        link_account(account=admin, reference="other", full_name="Other", actor=admin)
+        link_account(account=officer, reference="other", full_name="Other", actor=officer)
+    administrator = user_with(Role.ADMINISTRATOR)
+    with pytest.raises(PermissionMissingError):
+        link_account(account=officer, reference="other", full_name="Other", actor=administrator)
+    link = link_account(account=administrator, reference="staff-ada", full_name="Ada", actor=officer)
+    assert list(PersonAccount.objects.all()) == [link]
 
 
 def test_an_account_of_nobody_neither_asks_nor_votes(people: People) -> None:
-    from tests.factories import user_with  # noqa: PLC0415
-
     ghost = user_with(Role.RISK_OFFICER, username="ghost")
     with pytest.raises(errors.PersonUnknownError):
         vote(ask(people), ghost, Role.RISK_OFFICER)
