@@ -6,6 +6,7 @@ from typing import Any
 
 import django_filters
 import django_tables2 as tables
+from django import forms
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -16,10 +17,13 @@ from trading.models.marketdata import CandleSet, DataQuarantine
 
 
 class CandleSetFilter(django_filters.FilterSet):
-    symbol = django_filters.CharFilter(lookup_expr="icontains")
-    venue = django_filters.AllValuesFilter()
-    interval = django_filters.AllValuesFilter()
-    synthetic = django_filters.BooleanFilter()
+    symbol = django_filters.CharFilter(lookup_expr="icontains", label="Symbol")
+    venue = django_filters.AllValuesFilter(empty_label="Any")
+    interval = django_filters.AllValuesFilter(empty_label="Any")
+    synthetic = django_filters.BooleanFilter(
+        label="Prices",
+        widget=forms.Select(choices=[("", "Any"), ("true", "Synthetic"), ("false", "Traded")]),
+    )
 
     class Meta:
         model = CandleSet
@@ -28,8 +32,8 @@ class CandleSetFilter(django_filters.FilterSet):
 
 class QuarantineFilter(django_filters.FilterSet):
     candle_set__symbol = django_filters.CharFilter(label="Symbol", lookup_expr="icontains")
-    reason = django_filters.ChoiceFilter(choices=[(str(r), text) for r, text in REASON_TEXT.items()])
-    source = django_filters.CharFilter(lookup_expr="icontains")
+    reason = django_filters.ChoiceFilter(empty_label="Any", choices=[(str(r), text) for r, text in REASON_TEXT.items()])
+    source = django_filters.CharFilter(lookup_expr="icontains", label="Source")
 
     class Meta:
         model = DataQuarantine
@@ -45,11 +49,11 @@ class CandleSetTable(PortalTable):
     interval = tables.Column(order_by="interval_ms")
     kind = tables.Column()
     rows = NumberColumn()
-    first_at = TimeColumn(verbose_name="From")
-    last_at = TimeColumn(verbose_name="To")
+    first_at = TimeColumn(verbose_name="From", form="day")
+    last_at = TimeColumn(verbose_name="To", form="day")
     complete = ShareColumn(accessor="complete_frac", verbose_name="Complete", orderable=False)
-    missing = NumberColumn(verbose_name="Missing bars")
-    quarantined = NumberColumn(verbose_name="Refused rows")
+    missing = NumberColumn(verbose_name="Missing")
+    quarantined = NumberColumn(verbose_name="Refused")
     updated_at = TimeColumn(verbose_name="Updated")
 
     class Meta(PortalTable.Meta):

@@ -94,7 +94,19 @@ class CohortTable(PortalTable):
     def render_status(self, record: Cohort) -> SafeString:
         return status_tag(record)
 
-    def render_market(self, record: Cohort) -> str:
+    def render_mode(self, record: Cohort) -> str:
+        return "Forward" if record.mode == CohortMode.FORWARD else "Replay"
+
+    def render_market(self, record: Cohort) -> SafeString:
+        return format_html(
+            '<span class="fig">{}</span><small class="fig">{} in {}, {}</small>',
+            record.venue,
+            len(record.symbols),
+            record.quote,
+            record.interval,
+        )
+
+    def value_market(self, record: Cohort) -> str:
         return f"{record.venue}: {len(record.symbols)} in {record.quote}, {record.interval}"
 
     def render_bankroll(self, value: Any, record: Cohort) -> Any:
@@ -103,7 +115,13 @@ class CohortTable(PortalTable):
     def render_latest_equity(self, value: Any, record: Cohort) -> Any:
         return figures.missing("No bar has been traded yet.") if value is None else figures.money(value, record.quote)
 
-    def render_window(self, record: Cohort) -> str:
+    def render_window(self, record: Cohort) -> SafeString:
+        plural = "s" if record.days > 1 else ""
+        return format_html(
+            '<span class="fig">{}</span><small>{} day{}</small>', record.start.isoformat(), record.days, plural
+        )
+
+    def value_window(self, record: Cohort) -> str:
         return f"{record.start:%Y-%m-%d}, {record.days} day{'s' if record.days > 1 else ''}"
 
     def render_roi(self, value: Any, record: Cohort) -> Any:

@@ -16,6 +16,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("candles/<int:pk>/bars.json", candles.candle_set_chart, name="candle-set-chart"),
     path("strategies/", strategies.strategy_list, name="strategies"),
     path("strategies/<str:key>/", strategies.strategy_page, name="strategy"),
+    path("strategies/<str:key>/example.json", strategies.strategy_chart, name="strategy-chart"),
     path("cohorts/", cohorts.CohortListPage.as_view(), name="cohorts"),
     path("cohorts/new/", cohorts.cohort_new, name="cohort-new"),
     path("cohorts/check/", cohorts.cohort_check, name="cohort-check"),

@@ -21,6 +21,7 @@
  * Every payload:
  *   { "title": str, "unit": UNIT, "as_of": "2026-01-03T00:00:00Z"|null, "synthetic": bool, "empty": str, ...kind }
  *   UNIT   "usd" (any currency code), "frac" (0.012 shows as +1.20%), "share" (0.4 shows as 40.0%, no sign), "bps", "count", ""
+ *   retry_ms  ask again after that time: the figures are still being made
  *   null   in any data position is a gap with a reason, never a zero. "empty": what to say when there is nothing to draw.
  *   time   x values are epoch milliseconds UTC. Money may be a number or a decimal string ("1000.12").
  *   tone   "good" | "bad" | "warn" | "muted" | "accent"; colours are never given, they come from the theme.
@@ -324,11 +325,11 @@
       const clamp = (x) => Math.min(1, Math.max(0, (x - low) / (high - low || 1)));
       const stops = levels.flatMap((level) => [[Math.max(0, clamp(number(level.y)) - 0.004), colours.faint], [clamp(number(level.y)) + 0.004, toneColour(colours, level.tone || "warn")]]);
       option.series = [{
-        type: "gauge", min: low, max: high, startAngle: 205, endAngle: -25, radius: "96%", center: ["50%", "58%"],
+        type: "gauge", min: low, max: high, startAngle: 205, endAngle: -25, radius: "96%", center: ["50%", "54%"],
         axisLine: { lineStyle: { width: 14, color: stops.concat([[1, colours.faint]]) }, roundCap: false },
         progress: { show: value !== null, width: 14, itemStyle: { color: colour }, clip: true },
         pointer: { show: false }, axisTick: { show: false }, splitLine: { show: false }, axisLabel: { show: false }, anchor: { show: false },
-        title: { show: Boolean(payload.caption), offsetCenter: [0, "34%"], color: colours.muted, fontSize: 12 },
+        title: { show: Boolean(payload.caption), offsetCenter: [0, "72%"], color: colours.muted, fontSize: 12 },
         detail: { offsetCenter: [0, "0%"], color: colours.text, fontSize: 26, fontWeight: 600, formatter: () => (value === null ? DASH : figure(value, payload.unit)) },
         data: [{ value: value === null ? low : Math.min(high, Math.max(low, value)), name: payload.caption || "" }],
       }];
@@ -514,7 +515,9 @@
       state(element, "error", error instanceof TypeError ? "The figures could not be read: no connection." : error.message);
       return;
     }
-    if (mounted.get(element) === entry) draw(element);
+    if (mounted.get(element) !== entry) return;
+    draw(element);
+    if (entry.payload.retry_ms) setTimeout(() => { if (mounted.get(element) === entry) load(element); }, entry.payload.retry_ms);
   }
 
   function mountOne(element) {
