@@ -5,7 +5,8 @@ Run: ``python -m benchmarks.bench_engine`` (``--quick`` leaves out the slow peer
 run in
 their own environment, which ``python -m benchmarks.peers.setup`` makes; a peer that cannot run is named, not
 hidden.
-Times are those of the fastest of several passes on one core, after a first pass that compiles.
+Times are CPU seconds of the fastest of several passes, the peers' too, after a first pass that compiles; sweeps
+are wall time.
 """
 
 from __future__ import annotations

@@ -17,13 +17,13 @@ def load():
 
 
 def best_of(function, passes=3):
-    """(seconds of the fastest pass, its result); the first pass warms up and does not count."""
+    """(CPU seconds of the fastest pass, its result), as the engine is timed; the first pass does not count."""
     function()
     best, result = float("inf"), None
     for _ in range(passes):
-        start = time.perf_counter()
+        start = time.process_time()
         result = function()
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     return best, result
 
 
