@@ -324,6 +324,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Errors are problem+json. Lists are paged, and CSV with ?format=csv or Accept: text/csv.",
     "VERSION": "0.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "ENUM_NAME_OVERRIDES": {"HardActionEnum": "risk.models.limits.HardAction"},
     "SERVE_PERMISSIONS": ["fundops.core.permissions.DeclaredPermission"],
     "COMPONENT_SPLIT_REQUEST": True,
     "POSTPROCESSING_HOOKS": [

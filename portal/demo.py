@@ -46,7 +46,7 @@ SAMPLE_SETS = (
     ("funding/binance_perp_funding_2025-03_2025-06.csv.gz", "binance_perp"),
 )
 #: Venues whose endpoint gives only the latest few hundred candles: an interval that makes days of them.
-SHORT_HISTORY = {"kraken": ("15m", 7), "coinbase": ("5m", 9)}
+SHORT_HISTORY = {"kraken": ("15m", 6), "coinbase": ("5m", 9)}
 DOLLAR_SYMBOLS = ("BTCUSD", "ETHUSD", "SOLUSD", "XRPUSD")
 
 CAST: tuple[tuple[str, str, Role], ...] = (

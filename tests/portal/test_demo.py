@@ -1,0 +1,68 @@
+"""The demo on an empty installation: everything it promises, from invented candles, and nothing twice."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from pytest_django import Settings
+
+from fundops.core.models import User
+from fundops.core.roles import Role
+from portal import demo
+from tests.factories import PASSWORD
+from trading.actions.cohort_drive import drive_cohort
+from trading.models.cohort import Cohort, CohortMode, CohortStatus
+from treasury.selectors import trial_balance
+
+
+@pytest.fixture
+def empty_installation(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, db: None) -> None:
+    settings.MARKET_DATA_URL = str(tmp_path / "market-data")
+    monkeypatch.setattr(demo, "SAMPLE_DATA", tmp_path / "none")
+    monkeypatch.setattr(demo, "SYNTHETIC_SYMBOLS", ("BTCUSDT", "ETHUSDT"))
+    monkeypatch.setattr(demo, "SYNTHETIC_DAYS", 10)
+
+
+@pytest.mark.usefixtures("empty_installation")
+def test_demo_fills_an_empty_installation_once() -> None:
+    out = StringIO()
+    call_command("demo", stdout=out)
+    text = out.getvalue()
+    assert {role for user in User.objects.all() for role in user.roles} == set(Role)
+    for username, _name, role in demo.CAST:
+        assert username in text
+        assert role.value in text
+    cohorts = {cohort.name: cohort for cohort in Cohort.objects.all()}
+    assert len(cohorts) == 4
+    finished = [c for c in cohorts.values() if c.mode == CohortMode.REPLAY]
+    assert {c.status for c in finished} == {CohortStatus.COMPLETED}
+    assert all(c.cohort_days.count() == 3 and c.synthetic for c in finished)
+    forward = cohorts["Forward, accelerated"]
+    assert forward.status == CohortStatus.QUEUED
+    assert drive_cohort(cohort_id=forward.pk).status == CohortStatus.RUNNING
+    assert trial_balance(fund=forward.fund).is_balanced
+
+    again = StringIO()
+    call_command("demo", stdout=again)
+    assert "exist already" in again.getvalue()
+    assert Cohort.objects.count() == 4
+    assert User.objects.count() == len(demo.CAST)
+
+
+@pytest.mark.usefixtures("empty_installation")
+def test_demo_passwords_are_shown_even_when_the_rest_fails(tmp_path: Path) -> None:
+    out = StringIO()
+    with pytest.raises(CommandError):
+        call_command("demo", candles=tmp_path / "nowhere", stdout=out)
+    assert "paula" in out.getvalue()
+    assert PASSWORD not in out.getvalue()
+
+
+def test_demo_refuses_production(settings: Settings, db: None) -> None:
+    settings.PRODUCTION = True
+    with pytest.raises(CommandError, match="production"):
+        call_command("demo")
+    assert not User.objects.exists()
