@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
 
 from compliance.approvals.errors import (
+    DelegateError,
     QuorumLostError,
     RequestExpiredError,
     RoleNotAskedError,
@@ -24,10 +25,10 @@ from compliance.approvals.refusals import refusals
 from compliance.approvals.registry import Action, Warrant, action_for
 from compliance.approvals.statement import check_fresh, check_statement
 from compliance.approvals.steps import hold, locked, step
-from compliance.approvals.votes import check_people, check_quorum, check_signature
+from compliance.approvals.votes import check_people, check_quorum, check_releaser, check_signature
 from compliance.models import ApprovalExecution, ApprovalRequest, ApprovalStatement, RequestState
 from compliance.models.audit import CurrentTransaction
-from compliance.selectors_approvals import decisions_of, person_of, policy_in_force, statement_of
+from compliance.selectors_approvals import decisions_of, is_delegate, person_of, policy_in_force, statement_of
 from fundops.core import clock
 from fundops.core.errors import FundopsError
 from fundops.core.models import User
@@ -56,6 +57,8 @@ def release_request(*, request_id: UUID, actor: User) -> ApprovalRequest:
             raise RoleNotAskedError(f"Releasing takes one of: {', '.join(statement.releaser_roles)}.")
         if person.pk == request.maker_person_id or statement.decisions.filter(person=person).exists():
             raise SamePersonError("You had a part in this request already. Let somebody else release it.")
+        if is_delegate(person, of=request.maker_person, since=request.created_at, until=clock.now()):
+            raise DelegateError("You act for the maker of this request. Let somebody else release it.")
         request.released_by, request.released_person, request.released_at = actor, person, clock.now()
         step(
             request,
@@ -162,6 +165,7 @@ def _check_all(request: ApprovalRequest) -> ApprovalStatement:
         check_signature(decision, content)
     check_people(request, decisions)
     check_quorum(statement, decisions)
+    check_releaser(request, statement)
     in_force, _ = policy_in_force(request.kind)
     if in_force.pk != statement.policy_id:
         raise StaleRequestError("The policy has changed since this was signed. Submit the request again.")

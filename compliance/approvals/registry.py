@@ -107,7 +107,6 @@ class Action(Generic[P]):
     def __call__(self, payload: object, warrant: Warrant | None = None) -> dict[str, Any]:
         """Executes. Raises NotApprovedError unless this transaction executes the warrant's request, and the
         payload is the one it was approved for."""
-        typed = self.read(payload)
         if not isinstance(warrant, Warrant) or not connection.in_atomic_block:
             raise NotApprovedError(f"'{self.kind}' is done through an approved request, and no other way.")
         request = ApprovalRequest.objects.filter(
@@ -116,8 +115,11 @@ class Action(Generic[P]):
             state=RequestState.EXECUTING,
             executing_xid=CurrentTransaction(),
         ).first()
-        if request is None or digest(self.write(typed)) != digest(request.payload):
+        if request is None:
             raise NotApprovedError(f"No approved request for this '{self.kind}' is being executed here.")
+        typed = self.read(payload)
+        if digest(self.write(typed)) != digest(request.payload):
+            raise NotApprovedError("This is not the payload that was approved.")
         if request.released_by_id != warrant.actor.pk:
             raise NotApprovedError("The warrant names somebody who did not release the request.")
         result: dict[str, Any] = plain(self._executor(typed, warrant))

@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from compliance.approvals.errors import QuorumLostError, SamePersonError, TamperedError
+from compliance.approvals.errors import QuorumLostError, RoleNotAskedError, SamePersonError, TamperedError
 from compliance.approvals.proofs import proof_holds
 from compliance.approvals.signing import decision_digest, decision_document, seal_holds
-from compliance.models import ApprovalDecision, ApprovalRequest, ApprovalStatement, Decision, PersonAccount
+from compliance.models import (
+    ApprovalDecision,
+    ApprovalRequest,
+    ApprovalStatement,
+    Decision,
+    PersonAccount,
+    RequestState,
+)
 
 
 def check_signature(decision: ApprovalDecision, content: Mapping[str, Any]) -> None:
@@ -76,6 +83,15 @@ def check_quorum(statement: ApprovalStatement, decisions: list[ApprovalDecision]
         raise QuorumLostError(
             f"Votes are missing: {wanted}. A vote counts while its voter holds the role.", missing=missing
         )
+
+
+def check_releaser(request: ApprovalRequest, statement: ApprovalStatement) -> None:
+    """Raises RoleNotAskedError when who released it may not release any more; before a release, nothing."""
+    if request.state != RequestState.EXECUTING:
+        return
+    releaser = request.released_by
+    if not releaser.is_active or not releaser.groups.filter(name__in=statement.releaser_roles).exists():
+        raise RoleNotAskedError("Who released this request holds none of the roles that may, any more.")
 
 
 def _still_holds(decision: ApprovalDecision) -> bool:

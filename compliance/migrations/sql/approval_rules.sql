@@ -165,6 +165,11 @@ BEGIN
                        WHERE d.statement_id = said.id AND d.person_id = NEW.released_person_id) THEN
             RAISE EXCEPTION 'Maker, checker and releaser are different people.' USING ERRCODE = '23A02';
         END IF;
+        IF EXISTS (SELECT FROM compliance_delegation d
+                    WHERE d.principal_id = NEW.maker_person_id AND d.delegate_id = NEW.released_person_id
+                      AND d.starts_at <= NEW.released_at AND (d.ends_at IS NULL OR d.ends_at > NEW.created_at)) THEN
+            RAISE EXCEPTION 'The maker''s delegate is no other pair of hands.' USING ERRCODE = '23A02';
+        END IF;
         IF NOT EXISTS (SELECT FROM jsonb_array_elements_text(said.releaser_roles) r
                         WHERE compliance_holds_role(NEW.released_by_id, r)) THEN
             RAISE EXCEPTION 'The releaser holds none of the roles that may release.' USING ERRCODE = '23A06';

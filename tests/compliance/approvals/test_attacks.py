@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth.models import Group
@@ -19,7 +20,6 @@ from compliance.approvals.registry import Warrant, registered_actions
 from compliance.models import (
     ApprovalDecision,
     ApprovalExecution,
-    ApprovalPolicy,
     ApprovalRequest,
     AuditEvent,
     Decision,
@@ -34,6 +34,7 @@ from fundops.core.roles import Role
 from tests.compliance.approvals.support import (
     EFFECT,
     KIND,
+    WORLD,
     People,
     approved,
     ask,
@@ -347,24 +348,76 @@ def test_a_changed_policy_makes_what_was_signed_stale(people: People) -> None:
 
 
 def test_no_executor_runs_without_its_approved_request(people: People) -> None:
-    payloads: dict[str, dict[str, Any]] = {
-        KIND: {"to": "thief", "amount": "1000000"},
-        "compliance.set_policy": {"document": policy_document(expires_h=1)},
-    }
+    """Walks the registry: without a warrant, with a made-up one, with another request's, with a changed
+    payload."""
     other = approved(people)
-    actions = [action for action in registered_actions() if action.kind in payloads]
-    assert len(actions) == len(payloads)
-    before = (ApprovalPolicy.objects.count(), effects())
-    forged = [None, Warrant(request_id=other.pk, actor=people.releaser), object()]
-    for action in actions:
+    release_request(request_id=other.pk, actor=people.releaser)
+    kinds = {action.kind for action in registered_actions()}
+    assert kinds >= {KIND, "compliance.set_policy", "risk.set_limit"}
+    before = AuditEvent.objects.count()
+    forged = [
+        None,
+        object(),
+        Warrant(request_id=uuid4(), actor=people.releaser),
+        Warrant(request_id=other.pk, actor=people.releaser),
+    ]
+    for action in registered_actions():
+        payload = other.payload if action.kind == KIND else {}
         for warrant in forged:
             with pytest.raises(errors.NotApprovedError), transaction.atomic():
-                action(payloads[action.kind], warrant)  # type: ignore[arg-type]
-    release_request(request_id=other.pk, actor=people.releaser)
-    with pytest.raises(errors.NotApprovedError), transaction.atomic():
-        registered = next(action for action in actions if action.kind == KIND)
-        registered(payloads[KIND], Warrant(request_id=other.pk, actor=people.releaser))
-    assert (ApprovalPolicy.objects.count(), effects()) == before
+                action(payload, warrant)  # type: ignore[arg-type]
+    assert AuditEvent.objects.count() == before
+
+
+def test_inside_an_execution_another_payload_kind_or_actor_is_refused(people: People) -> None:
+    request = approved(people)
+    release_request(request_id=request.pk, actor=people.releaser)
+    actions = {action.kind: action for action in registered_actions()}
+    tried: list[str] = []
+
+    def trick() -> None:
+        mine = Warrant(request_id=request.pk, actor=people.releaser)
+        for kind, payload, warrant in (
+            (KIND, {"to": "thief", "amount": "25"}, mine),
+            ("compliance.set_policy", {"document": policy_document(expires_h=1)}, mine),
+            (KIND, request.payload, Warrant(request_id=request.pk, actor=people.maker)),
+        ):
+            with pytest.raises(errors.NotApprovedError):
+                actions[kind](payload, warrant)
+            tried.append(kind)
+
+    WORLD["on_execute"] = trick
+    execute_request(request_id=request.pk)
+    assert len(tried) == 3
+    assert effects() == 1
+
+
+def test_the_maker_s_delegate_does_not_release(people: People) -> None:
+    request = approved(people)
+    delegate_duties(
+        principal=person_of(people.maker),
+        delegate=person_of(people.releaser),
+        starts_at=clock.now() - timedelta(days=1),
+        ends_at=None,
+        actor=None,
+    )
+    with pytest.raises(errors.DelegateError):
+        release_request(request_id=request.pk, actor=people.releaser)
+    said = refused_by_database(
+        "UPDATE compliance_approvalrequest SET state = 'executing', released_by_id = %s,"
+        " released_person_id = %s, released_at = %s WHERE id = %s",
+        [people.releaser.pk, person_of(people.releaser).pk, clock.now(), request.pk],
+    )
+    assert "delegate" in said
+
+
+def test_a_releaser_who_lost_the_role_meanwhile_does_not_count(people: People) -> None:
+    request = approved(people)
+    release_request(request_id=request.pk, actor=people.releaser)
+    people.releaser.groups.clear()
+    record = execute_request(request_id=request.pk)
+    assert record is not None and record.error_code == "role_not_asked"
+    assert effects() == 0
 
 
 def test_an_executed_request_is_not_executed_again_by_hand(people: People) -> None:

@@ -15,6 +15,7 @@ import pytest
 from django.db import connection
 
 from compliance.actions.approval_execution import execute_request, release_request, resume_executions
+from compliance.actions.approvals import edit_request
 from compliance.approvals.errors import TamperedError, TransitionRefusedError
 from compliance.models import ApprovalDecision, ApprovalExecution, ApprovalRequest, AuditEvent, RequestState
 from compliance.tasks import execute_approval, tick_approvals
@@ -220,3 +221,32 @@ def test_a_state_set_by_a_superuser_still_executes_nothing(crew: People, superus
     record = execute_request(request_id=request.pk)
     assert record is not None and (record.outcome, record.error_code) == ("failed", "quorum_lost")
     assert effects() == 0
+
+
+def test_one_that_cannot_be_ended_does_not_keep_the_others_waiting(
+    crew: People, superuser: psycopg.Connection[Any]
+) -> None:
+    stuck, fine = released(crew), released(crew)
+    superuser.execute("SET session_replication_role = replica")
+    superuser.execute("DELETE FROM compliance_approvalstatement WHERE request_id = %s", [stuck.pk])
+    assert resume_executions() == 1
+    fine.refresh_from_db()
+    stuck.refresh_from_db()
+    assert (fine.state, stuck.state) == (RequestState.EXECUTED, RequestState.EXECUTING)
+
+
+def test_a_vote_and_an_edit_at_once_leave_no_vote_on_what_was_not_seen(crew: People) -> None:
+    for amount in range(1, 6):
+        request = ask(crew)
+        vote(request, crew.risk, Role.RISK_OFFICER)
+        payload = {"to": "broker", "amount": str(amount)}
+        made = at_once(
+            [
+                lambda pk=request.pk: vote(ApprovalRequest.objects.get(pk=pk), crew.operations, Role.OPERATIONS),  # type: ignore[misc]
+                lambda pk=request.pk, to=payload: edit_request(request_id=pk, payload=to, actor=crew.maker),  # type: ignore[misc]
+            ]
+        )
+        assert not isinstance(made[1], Exception), made
+        request.refresh_from_db()
+        assert (request.state, request.version) == (RequestState.DRAFT, 2)
+        assert not ApprovalDecision.objects.filter(request=request, statement__version=2).exists()
