@@ -5,12 +5,14 @@ from __future__ import annotations
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from compliance.api import approvals, views
+from compliance.api import approvals, people, views
 
 router = SimpleRouter()
 router.register("audit/events", views.AuditEventViewSet, basename="api-audit-event")
 router.register("approvals/requests", approvals.ApprovalRequestViewSet, basename="api-approval-request")
 router.register("approvals/policies", approvals.ApprovalPolicyViewSet, basename="api-approval-policy")
+router.register("approvals/people", people.PersonViewSet, basename="api-person")
+router.register("approvals/delegations", people.DelegationViewSet, basename="api-delegation")
 
 urlpatterns = [
     *router.urls,
