@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db.models import F, Max, Q, QuerySet
+from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
 
 from compliance.approvals.errors import PersonUnknownError, PolicyMissingError, TamperedError
 from compliance.approvals.policy import FOUNDING, PolicyDocument, read_policy
@@ -91,12 +91,17 @@ def approval_queue(*, user: User) -> QuerySet[ApprovalRequest]:
     if not asked:
         return ApprovalRequest.objects.none()
     waiting = ApprovalStatement.objects.filter(asked, expires_at__gte=now).exclude(decisions__person=person)
-    principals = Delegation.objects.in_force(now, now).filter(delegate=person).values("principal")
+    acted_for_the_maker = Delegation.objects.filter(
+        Q(ends_at=None) | Q(ends_at__gt=OuterRef("created_at")),
+        principal=OuterRef("maker_person"),
+        delegate=person,
+        starts_at__lte=now,
+    )
     return (
         approval_request_list(user=user)
         .filter(state__in=VOTING, statements__in=waiting, statements__version=F("version"))
         .exclude(maker_person=person)
-        .exclude(maker_person__in=principals)
+        .exclude(Exists(acted_for_the_maker))
         .distinct()
     )
 

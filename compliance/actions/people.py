@@ -72,3 +72,28 @@ def delegate_duties(
             topics=["approvals"],
         )
     return delegation
+
+
+def end_delegation(*, delegation: Delegation, actor: User | None) -> Delegation:
+    """Ends it now; what was asked for while it ran still knows of it."""
+    if actor is not None:
+        require(actor, "compliance.link_account")
+    with refusals(), transaction.atomic():
+        held = Delegation.objects.select_for_update().get(pk=delegation.pk)
+        now = clock.now()
+        if held.ends_at is not None and held.ends_at <= now:
+            raise AccountLinkError(f"This delegation ended on {held.ends_at:%Y-%m-%d %H:%M} UTC.")
+        held.ends_at = max(now, held.starts_at)
+        held.save(update_fields=["ends_at"])
+        publish(
+            "compliance.delegation.ended",
+            actor=actor,
+            obj=held,
+            payload={
+                "principal": held.principal.reference,
+                "delegate": held.delegate.reference,
+                "ends_at": held.ends_at,
+            },
+            topics=["approvals"],
+        )
+    return held

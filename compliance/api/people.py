@@ -12,7 +12,7 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from compliance.actions.people import delegate_duties, link_account
+from compliance.actions.people import delegate_duties, end_delegation, link_account
 from compliance.models import Delegation, Person
 from fundops.core.models import User
 
@@ -89,6 +89,7 @@ class DelegationViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Delegatio
     permission = {
         "list": "compliance.view_delegation",
         "create": LINK,
+        "end": LINK,
         "OPTIONS": "compliance.view_delegation",
     }
     queryset = Delegation.objects.select_related("principal", "delegate").order_by("-starts_at", "-pk")
@@ -101,3 +102,10 @@ class DelegationViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Delegatio
         fields: dict[str, Any] = {"ends_at": None, **asked.validated_data}
         made = delegate_duties(**fields, actor=_officer(request))
         return Response(DelegationSerializer(made).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(request=None, responses=DelegationSerializer)
+    @action(detail=True, methods=["post"])
+    def end(self, request: Request, pk: str | None = None) -> Response:
+        """Ends a delegation now."""
+        ended = end_delegation(delegation=self.get_object(), actor=_officer(request))
+        return Response(DelegationSerializer(ended).data)

@@ -70,4 +70,7 @@ def test_a_delegation_is_recorded_and_checked(officer: User) -> None:
     ):
         answer = api.post("/api/approvals/delegations/", sent | wrong, format="json")
         assert (answer.status_code, answer.json()["code"]) == (409, "account_link"), answer.json()
-    assert api.get("/api/approvals/delegations/").json()["count"] == 1
+    listed = api.get("/api/approvals/delegations/").json()
+    assert listed["count"] == 1
+    ended = api.post(f"/api/approvals/delegations/{listed['results'][0]['id']}/end/")
+    assert ended.json()["ends_at"] is not None
