@@ -76,18 +76,26 @@ class QuarantineTable(PortalTable):
     caption = "Refused rows"
     empty_hint = "Every row of every source was a possible bar."
 
-    found_at = TimeColumn(verbose_name="Found")
-    series = tables.Column(accessor="candle_set", order_by=("candle_set__symbol",))
-    reason = tables.Column()
+    series = tables.Column(
+        accessor="candle_set",
+        verbose_name="Series",
+        order_by=("candle_set__symbol",),
+        linkify=lambda record: (
+            reverse("portal:candle-set", args=[record.candle_set_id]) if record.candle_set_id else None
+        ),
+    )
+    reason = tables.Column(attrs={"td": {"class": "words"}})
+    raw = tables.Column(verbose_name="As it stood", orderable=False, attrs={"td": {"class": "words"}})
     detail = tables.Column()
     bar_at = TimeColumn(verbose_name="Time of the bar")
     source = tables.Column()
     line = NumberColumn(reason="The source has no lines.")
-    raw = tables.Column(verbose_name="As it stood", orderable=False)
+    found_at = TimeColumn(verbose_name="Found")
 
     class Meta(PortalTable.Meta):
         model = DataQuarantine
-        fields = ("found_at", "series", "reason", "detail", "bar_at", "source", "line", "raw")
+        fields = ("series", "reason", "detail", "raw", "bar_at", "source", "line", "found_at")
+        sequence = fields
 
     def render_reason(self, record: DataQuarantine) -> str:
         return record.reason_text

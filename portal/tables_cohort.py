@@ -40,7 +40,9 @@ class CohortListFilter(CohortFilter):
 
     name = django_filters.CharFilter(lookup_expr="icontains", label="Name")
     status = django_filters.ChoiceFilter(choices=CohortStatus.choices, label="Status", empty_label="Any")  # type: ignore[assignment]
-    mode = django_filters.ChoiceFilter(choices=CohortMode.choices, label="Mode", empty_label="Any")
+    mode = django_filters.ChoiceFilter(
+        choices=[(CohortMode.REPLAY, "Replay"), (CohortMode.FORWARD, "Forward")], label="Mode", empty_label="Any"
+    )
     date = django_filters.DateFilter(
         method="on_day", label="Trades on (UTC)", widget=forms.DateInput(attrs={"type": "date"})
     )
@@ -69,22 +71,23 @@ class CohortTable(PortalTable):
         accessor="latest_equity", verbose_name="Return", orderable=False, reason="No bar has been traded yet."
     )
     latest_drawdown = ShareColumn(verbose_name="Drawdown", places=2, reason="No bar has been traded yet.")
-    launched_at = TimeColumn(verbose_name="Launched")
+    launched_at = TimeColumn(verbose_name="Launched", form="day")
 
     class Meta(PortalTable.Meta):
         model = Cohort
         fields = (
             "name",
             "status",
+            "roi",
+            "latest_equity",
+            "latest_drawdown",
+            "bankroll",
+            "agent_count",
             "mode",
             "market",
             "window",
-            "agent_count",
-            "bankroll",
-            "latest_equity",
-            "roi",
         )
-        sequence = (*fields, "latest_drawdown", "launched_at")
+        sequence = (*fields, "launched_at")
         order_by = "-launched_at"
 
     def render_name(self, value: str, record: Cohort) -> SafeString:

@@ -49,9 +49,7 @@ def equity(cohort: Cohort) -> dict[str, Any]:
         unit="frac",
         x="time",
         series=series,
-        marks=[
-            {"x": cohort.start_ms + d * DAY_MS, "label": f"Day {d + 1}", "tone": "muted"} for d in range(cohort.days)
-        ]
+        marks=[{"x": cohort.start_ms + d * DAY_MS, "label": f"Day {d + 1}", "tone": "muted"} for d in range(len(days))]
         if cohort.days <= 31
         else [],
         levels=[{"y": 0, "label": "Drawn", "tone": "muted"}],
@@ -124,7 +122,10 @@ def agent_candles(agent: CohortAgent, *, symbol: str, day: int) -> dict[str, Any
     cohort = agent.cohort
     start = cohort.start_ms + (day - 1) * DAY_MS
     interval = cohort.interval_ms
-    bars = open_catalog().read_bars(SeriesKey(cohort.venue, symbol, interval), start, start + DAY_MS)
+    end = start + DAY_MS
+    if cohort.is_live:  # the catalog may hold what has not happened yet on the cohort's own clock
+        end = min(end, max(start, cohort.run.next_bar_ms)) if hasattr(cohort, "run") else start
+    bars = open_catalog().read_bars(SeriesKey(cohort.venue, symbol, interval), start, end)
     fills = agent.fills.filter(symbol=symbol, at__gte=from_ms(start), at__lt=from_ms(start + DAY_MS)).order_by("number")
     return _payload(
         cohort,
@@ -139,7 +140,9 @@ def agent_candles(agent: CohortAgent, *, symbol: str, day: int) -> dict[str, Any
             )
         ],
         markers=[_marker(fill) for fill in fills],
-        empty=f"The catalog holds no candles of {symbol} for this day.",
+        empty="No bar of this day has been traded yet."
+        if cohort.is_live
+        else f"The catalog holds no candles of {symbol} for this day.",
     )
 
 
@@ -171,8 +174,8 @@ def _shown_agents(cohort: Cohort) -> list[tuple[CohortAgent, list[AgentDay]]]:
 
 
 def _curve(cohort: Cohort, days: Sequence[AgentDay | CohortDay], capital: float) -> list[list[float | None]]:
-    points: list[list[float | None]] = [[ms, value / capital - 1.0] for ms, value in _hours(cohort, days)]
-    return [[cohort.start_ms, 0.0], *points]
+    hours: list[list[float | None]] = [[ms, value / capital - 1.0] for ms, value in _hours(cohort, days)]
+    return [[cohort.start_ms, 0.0], *hours] if hours else []
 
 
 def _hours(cohort: Cohort, days: Sequence[AgentDay | CohortDay]) -> Iterable[tuple[int, float]]:

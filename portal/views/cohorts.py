@@ -22,11 +22,18 @@ from fundops.core.permissions import may, permission_required
 from portal.charts import cohort as charts
 from portal.forms.cohort import CohortForm
 from portal.tables import PortalTable, TablePage
-from portal.tables_cohort import CohortListFilter, CohortTable, FillTable, LeaderboardTable, RejectionTable
+from portal.tables_cohort import CohortListFilter, CohortTable, FillTable, LeaderboardTable, RejectionTable, words
 from trading.actions.cohort import cancel_cohort, check_cohort, launch_cohort
 from trading.cohorts.postings import MOVEMENT_SOURCE
 from trading.errors import CohortSpecError
-from trading.models.cohort import Cohort, CohortAgent, CohortDay, CohortFill, CohortRejection
+from trading.models.cohort import (
+    Cohort,
+    CohortAgent,
+    CohortDay,
+    CohortFill,
+    CohortRejection,
+    fill_source_id,
+)
 from trading.selectors.cohort import cohort_list, leaderboard
 from treasury.models import JournalEntry, JournalLine
 from treasury.selectors import By, balances
@@ -191,6 +198,7 @@ def agent_page(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         .order_by("-entry__posting_seq", "pk"),
         LINES_SHOWN,
     ).get_page(request.GET.get("lines"))
+    booked = {fill_source_id(pk, fill): fill for fill in agent.fills.values_list("number", flat=True)}
     traded = _fills_by_symbol(agent, day)
     symbols = [agent.symbol] if agent.symbol else sorted(cohort.symbols, key=lambda name: -traded.get(name, 0))
     days = list(agent.agent_days.order_by("day"))
@@ -206,7 +214,8 @@ def agent_page(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         "live_topic": cohort.topic if cohort.is_live else "",
         "fills": fills,
         "rejections": refused,
-        "lines": lines,
+        "lines": [(line, booked.get(line.entry.source_id)) for line in lines],
+        "lines_page": lines,
         "balances": balances(books=agent.book, by=(By.KIND,)),
         "reasons": _exit_reasons(agent),
         "numbers": _neighbours(cohort, number),
@@ -245,6 +254,8 @@ def fill_page(request: HttpRequest, pk: int, number: int) -> HttpResponse:
         "fill": fill,
         "entry": entry,
         "lines": entry.lines.select_related("account__book", "asset") if entry else [],
+        "reason": words(fill.reason),
+        "day": (fill.at - from_ms(cohort.start_ms)).days + 1,
         "slippage": (fill.price - fill.reference_price) * (1 if fill.side == "buy" else -1),
         "crumbs": [
             ("Cohorts", reverse("portal:cohorts")),
