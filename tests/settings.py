@@ -32,6 +32,10 @@ def _provide_services() -> None:
 if not os.environ.get("DATABASE_URL"):
     _provide_services()
 
+# Redis is shared by the run's workers: each has a database of it for itself, so that none empties another's.
+if (_worker := os.environ.get("PYTEST_XDIST_WORKER")) and "?db=" not in os.environ["REDIS_URL"]:
+    os.environ["REDIS_URL"] += f"?db={int(_worker.removeprefix('gw')) + 1}"
+
 from fundops.settings import *  # noqa: E402, F403
 
 # A slow hash protects real passwords; here it would only slow the suite down.

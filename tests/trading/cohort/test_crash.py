@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,9 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from django.conf import settings
-from django.db import connection
 
+from tests.compliance.support import ROOT, process_env
 from trading.actions.cohort_drive import drive_cohort, sole_driver
 from trading.models.cohort import Cohort, CohortFill, CohortRun, CohortStatus
 from treasury.models import JournalEntry
@@ -37,16 +35,10 @@ drive_cohort(cohort_id=int(sys.argv[1]), report=report)
 
 
 def _start_driver(cohort: Cohort, candles: Path) -> subprocess.Popen[str]:
-    database = connection.settings_dict
-    url = (
-        f"postgres://{database['USER']}:{database['PASSWORD']}@{database['HOST'] or '127.0.0.1'}:{database['PORT']}"
-        f"/{database['NAME']}"
-    )
-    environment = os.environ | {"DJANGO_SETTINGS_MODULE": "fundops.settings", "DATABASE_URL": url}
     return subprocess.Popen(
         [sys.executable, "-c", DRIVER, str(cohort.pk), str(candles)],
-        env=environment,
-        cwd=settings.BASE_DIR,
+        env=process_env(),
+        cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
