@@ -90,7 +90,7 @@ class QuarantineTable(PortalTable):
     bar_at = TimeColumn(verbose_name="Time of the bar")
     source = tables.Column()
     line = NumberColumn(reason="The source has no lines.")
-    found_at = TimeColumn(verbose_name="Found")
+    found_at = TimeColumn(verbose_name="Found", form="day")
 
     class Meta(PortalTable.Meta):
         model = DataQuarantine

@@ -118,9 +118,12 @@ def cohort_page(request: HttpRequest, pk: int) -> HttpResponse:
         # Without a day asked for, the page follows the day that trades, and so does its heatmap.
         "heat_query": f"?day={day}" if "day" in request.GET else "",
         "heat_height": charts.heatmap_height(cohort.agent_count if day in days else 0),
+        "curves_shown": charts.MOST_CURVES,
+        "rows_shown": charts.MOST_ROWS,
         "table": table,
         "alerts": cohort.alerts.select_related("agent")[:20],
         "alert_count": cohort.alerts.count(),
+        "may_launch": may(request.user, LAUNCH),
         "may_cancel": cohort.is_live and may(request.user, "trading.cancel_cohort", cohort),
         "crumbs": [("Cohorts", reverse("portal:cohorts")), (str(cohort), "")],
         "live_after": live_seq(),
