@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 
 from benchmarks.bench_live import _own_database
+from fundops.core.boot import boot
 
 PAYLOAD = {"equity": "1003.25", "agents": 30, "note": "a cohort's hourly score " * 4}
 
@@ -116,6 +117,7 @@ def main() -> None:
     parser.add_argument("--writers", type=int, default=8)
     parser.add_argument("--seconds", type=float, default=3.0)
     options = parser.parse_args()
+    boot()
     with _own_database():
         os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fundops.settings")
         import django

@@ -3,7 +3,7 @@ process.
 
     python -m benchmarks.bench_live [--sockets 200 1000] [--events 60] [--ws websockets-sansio]
 
-What runs: a database of its own on the PostgreSQL of DATABASE_OWNER_URL, `manage.py run_relay`, `uvicorn
+What runs: a database of its own on the PostgreSQL of DATABASE_OWNER_URL (else the embedded one), `manage.py run_relay`, `uvicorn
 fundops.asgi:application`, and a client process that holds the sockets. One publisher commits a real
 transaction with one event at a time; a latency is the time from the return of COMMIT to the arrival of the
 message's bytes in one socket (CLOCK_MONOTONIC, which the processes share). In the same run, over the same
@@ -28,6 +28,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+from fundops.core.boot import boot
 
 ROOT = Path(__file__).resolve().parents[1]
 TOPIC = "system"
@@ -269,8 +272,8 @@ def _own_database() -> Iterator[None]:
     owner, app = os.environ["DATABASE_OWNER_URL"], os.environ["DATABASE_URL"]
     with psycopg.connect(owner, autocommit=True) as session:
         session.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    os.environ["DATABASE_URL"] = f"{app.rsplit('/', 1)[0]}/{name}"
-    os.environ["DATABASE_OWNER_URL"] = f"{owner.rsplit('/', 1)[0]}/{name}"
+    os.environ["DATABASE_URL"] = urlsplit(app)._replace(path=f"/{name}").geturl()
+    os.environ["DATABASE_OWNER_URL"] = urlsplit(owner)._replace(path=f"/{name}").geturl()
     try:
         subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=ROOT, check=True)
         yield
@@ -333,6 +336,7 @@ def main() -> None:
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fundops.settings")
     os.environ["SECRET_KEY"] = secrets.token_urlsafe(50)
+    boot()
     with _own_database():
         import django
 

@@ -305,7 +305,10 @@ def bench_action(limits: int, books: int) -> list[Row]:
 def with_database() -> list[Row]:
     import django
 
+    from fundops.core.boot import boot
+
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fundops.settings")
+    boot()
     django.setup()
     from benchmarks.bench_ledger import scratch_database
 

@@ -46,9 +46,7 @@ def main(count: int) -> None:
     admin = get_user_model().objects.create_user("admin")
     entity = EntityModel.create_entity(name="Fund", use_accrual_method=True, admin=admin, fy_start_month=1)
     entity.create_chart_of_accounts(assign_as_default=True, commit=True)
-    cash = entity.create_account(
-        code="1010", role=roles.ASSET_CA_CASH, name="Cash", balance_type="debit", active=True
-    )
+    cash = entity.create_account(code="1010", role=roles.ASSET_CA_CASH, name="Cash", balance_type="debit", active=True)
     income = entity.create_account(
         code="4010", role=roles.INCOME_OPERATIONAL, name="Income", balance_type="credit", active=True
     )
