@@ -3,12 +3,11 @@ process.
 
     python -m benchmarks.bench_live [--sockets 200 1000] [--events 60] [--ws websockets-sansio]
 
-What runs: a database of its own on the PostgreSQL of DATABASE_OWNER_URL (else the embedded one), `manage.py run_relay`, `uvicorn
-fundops.asgi:application`, and a client process that holds the sockets. One publisher commits a real
-transaction with one event at a time; a latency is the time from the return of COMMIT to the arrival of the
-message's bytes in one socket (CLOCK_MONOTONIC, which the processes share). In the same run, over the same
-server settings and the same client, channels' own way: one consumer a socket and `group_send`, from the
-call to the arrival.
+What runs: a database of its own on the PostgreSQL of DATABASE_OWNER_URL (else the embedded one), `manage.py
+run_relay`, `uvicorn fundops.asgi:application`, and a client process that holds the sockets. One publisher commits a
+real transaction with one event at a time; a latency is the time from the return of COMMIT to the arrival of the
+message's bytes in one socket (CLOCK_MONOTONIC, which the processes share). In the same run, over the same server
+settings and the same client, channels' own way: one consumer a socket and `group_send`, from the call to the arrival.
 """
 
 from __future__ import annotations
