@@ -92,11 +92,15 @@ class _OfCohort(mixins.ListModelMixin, viewsets.GenericViewSet[Any]):
 
 
 class CohortDayViewSet(_OfCohort):
+    """What each day measured of the parent wallet, and what the proof of the books found."""
+
     serializer_class = CohortDaySerializer
     of_cohort = CohortDay
 
 
 class AgentViewSet(mixins.RetrieveModelMixin, _OfCohort):
+    """The agents: genome, market, draw and Book of each."""
+
     serializer_class = AgentSerializer
     of_cohort = CohortAgent
     lookup_field = "number"
@@ -124,6 +128,8 @@ class AgentDayViewSet(_OfCohort):
 
 
 class FillViewSet(_OfCohort):
+    """Every fill, with what it cost and the source that its journal entry names."""
+
     serializer_class = FillSerializer
     filterset_class = FillFilter
     ordering_fields = ["number", "at", "realised", "fee"]
@@ -134,6 +140,8 @@ class FillViewSet(_OfCohort):
 
 
 class RejectionViewSet(_OfCohort):
+    """Orders that were refused or cut, and why."""
+
     serializer_class = RejectionSerializer
     of_cohort = CohortRejection
 
@@ -142,6 +150,8 @@ class RejectionViewSet(_OfCohort):
 
 
 class AlertViewSet(_OfCohort):
+    """What the run raised for a person to look at, newest first."""
+
     serializer_class = AlertSerializer
     of_cohort = CohortAlert
 
