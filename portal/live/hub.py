@@ -230,8 +230,8 @@ class Hub:
             await self._catch_up(upto=batch.first - 1)
             if batch.first > self.seq + 1:
                 raise ValueError(f"places {self.seq + 1} to {batch.first - 1} are nowhere to be found")
-        elif batch.first > batch.last and batch.last < self.seq:
-            await self._notice_restore()
+        elif batch.last < self.seq:
+            await self._notice_restore(batch)
         self._tell([frame for frame in batch.frames if frame.seq > self.seq])
 
     async def _catch_up(self, *, upto: int | None = None) -> None:
@@ -242,19 +242,23 @@ class Hub:
             if len(missed) < CATCH_UP:
                 return
 
-    async def _notice_restore(self) -> None:
-        """The relay stands behind this hub: believable only if the database itself went back in time."""
+    async def _notice_restore(self, batch: Batch) -> None:
+        """The relay stands behind this hub: believable only if the database itself went back in time.
+
+        Then the hub goes back to the place before the batch, whose frames are news again.
+        """
         head, _ = await _sealed_head()
         if head >= self.seq:
             return
         logger.warning("The stream went back from place %d to %d: the database was restored.", self.seq, head)
-        self.seq = self._ring_floor = head
+        place = min(head, batch.first - 1)
+        self.seq = self._ring_floor = place
         self._ring.clear()
         self._ring_chars = 0
         for topic, listeners in self._topics.items():
             for socket in listeners:
-                listeners[socket] = head
-                socket.tell("reset", topic=topic, seq=head)
+                listeners[socket] = place
+                socket.tell("reset", topic=topic, seq=place)
 
     def _tell(self, frames: list[Frame]) -> None:
         """Passes on frames in their order: the only place where the hub's own place moves forward."""

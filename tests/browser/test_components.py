@@ -103,6 +103,8 @@ def test_chart_redraws_in_the_other_theme_and_at_another_width(open_page: OpenPa
 def test_live_points_reach_the_chart_and_a_candle_is_replaced(open_page: OpenPage, watch: Watch) -> None:
     page = open_gallery(open_page, watch)
     last = f"(id) => {{ const o = {OPTION};"
+    for drawn in ("fetched", "prices"):
+        expect(page.locator(f"#{drawn} canvas").first).to_be_visible()
     page.evaluate(
         "document.dispatchEvent(new CustomEvent('live:message', {detail: {topic: 't', data:"
         " {chart: 'fetched', append: {series: {x: [[1800000000000, 2000]]}}}}}))"

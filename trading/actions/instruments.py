@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import numpy as np
-from django.db import transaction
+from django.db import connection, transaction
 
 from fundops.core.events import publish
 from fundops.core.models import User
@@ -30,11 +30,18 @@ def ensure_instruments(*, frame: CandleFrame, actor: User | None) -> list[Instru
 
     Raises CohortSpecError for a symbol whose base and quote cannot be told apart.
     """
+    _take_turns(frame.venue)
     known = {i.symbol: i for i in Instrument.objects.filter(venue=frame.venue, symbol__in=frame.symbols)}
     for column, symbol in enumerate(frame.symbols):
         if symbol not in known:
             known[symbol] = _infer(frame, column, actor)
     return [known[symbol] for symbol in frame.symbols]
+
+
+def _take_turns(venue: str) -> None:
+    """Two cohorts may meet a new market at the same moment: the second waits and finds it made."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"trading.instrument:{venue}"])
 
 
 def _infer(frame: CandleFrame, column: int, actor: User | None) -> Instrument:
