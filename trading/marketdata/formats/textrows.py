@@ -106,7 +106,7 @@ def _split_regular(body: str, first_line: str, *, header: bool | None, widths: S
     """
     delimiter = find_delimiter(first_line)
     cells = first_line.split(delimiter)
-    if '"' in body or "\r" in body.replace("\r\n", "") or not body.startswith(first_line) or not cells[-1].strip():
+    if '"' in body or not body.startswith(first_line) or not cells[-1].strip():
         return None
     if widths is not None and len(cells) not in widths:
         return None
