@@ -8,7 +8,6 @@ the console fails its test, unless the test said beforehand that it expects one 
 
 from __future__ import annotations
 
-import gc
 import os
 import re
 import shutil
@@ -31,7 +30,6 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 from fundops.asgi import application
 from fundops.core.models import User
 from fundops.core.roles import Role
-from portal.live.hub import Hub
 from tests.conftest import _superuser_connection as superuser_connection
 from tests.factories import user_with
 
@@ -84,9 +82,12 @@ def browser() -> Iterator[Browser]:
     del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(django_db_setup: None) -> Iterator[str]:
-    """The ASGI application on a free port; its address, on localhost, where passkeys need no TLS."""
+    """The ASGI application on a free port; its address, on localhost, where passkeys need no TLS.
+
+    One a module: its hub must not remember the places of a stream that other tests have emptied since.
+    """
     connection.settings_dict["CONN_MAX_AGE"] = 0  # no thread keeps the test database open
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -124,14 +125,6 @@ def watch() -> Iterator[Watch]:
     assert not watch.problems, "\n".join(watch.problems)
 
 
-def _begin_the_stream_anew() -> None:
-    """The server outlives the tables, which every test empties: its hub forgets the places it has seen in them."""
-    for hub in [thing for thing in gc.get_objects() if isinstance(thing, Hub)]:
-        hub.seq = hub._ring_floor = 0
-        hub._ring.clear()
-        hub._ring_chars = 0
-
-
 NewContext = Callable[..., BrowserContext]
 
 
@@ -140,7 +133,6 @@ def new_context(browser: Browser, server: str, watch: Watch, transactional_db: N
     """Fresh browser contexts (a person's browser each), watched and closed at the end."""
     cache.clear()  # rate limits of earlier tests
     reset()
-    _begin_the_stream_anew()
     made: list[BrowserContext] = []
 
     def make(user: User | None = None, **options: Any) -> BrowserContext:

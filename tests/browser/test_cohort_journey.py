@@ -76,34 +76,3 @@ def test_cohort_pages_fit_a_phone(open_page: OpenPage, launched: Callable[..., C
     for path in ("", f"{cohort.pk}/", f"{cohort.pk}/agents/1/", f"{cohort.pk}/fills/1/"):
         page.goto(f"/cohorts/{path}", wait_until="networkidle")
         assert page.evaluate(WIDER) <= 0, path
-
-
-def test_board_keeps_the_readers_place_while_it_moves(
-    open_page: OpenPage, launched: Callable[..., Cohort], tmp_path: Path
-) -> None:
-    cohort = launched(days=1)
-    prepare_cohort(cohort_id=cohort.pk)
-    loaded = load_cohort(cohort.pk)
-    first = market_for(loaded, cohort.start_ms, cohort.start_ms + 5 * HOUR_MS)
-    advance_cohort(loaded=loaded, market=first)
-    page = open_page(Role.PORTFOLIO_MANAGER, viewport={"width": 700, "height": 700})
-    with relay_process(tmp_path / "anchors"):
-        wait_until(lambda: relay_lag().alive, seconds=60, what="a leading relay")
-        page.goto(f"/cohorts/{cohort.pk}/")
-        expect(page.locator("body[data-live-state=live]")).to_be_attached()
-        page.get_by_text("How this came about").click()
-        page.locator("#leaderboard-card .table-wrap").evaluate("e => { e.scrollLeft = 90; }")
-        agent = page.locator("#leaderboard tbody").get_by_role("link", name="Agent 2", exact=True)
-        agent.focus()
-        leaderboard, figures, tab = (
-            page.locator(place).inner_text() for place in ("#leaderboard tbody", "#day-figures", "#days")
-        )
-        drive_cohort(cohort_id=cohort.pk)
-        expect(page.locator("#board")).to_contain_text("Completed", timeout=30_000)
-        expect(page.get_by_text("Cancel", exact=True)).to_have_count(0)
-    assert page.locator("#leaderboard tbody").inner_text() != leaderboard
-    assert page.locator("#day-figures").inner_text() != figures
-    assert page.locator("#days").inner_text() != tab
-    expect(agent).to_be_focused()
-    assert page.locator("#leaderboard-card .table-wrap").evaluate("e => e.scrollLeft") == 90
-    expect(page.locator("details[open] > summary", has_text="How this came about")).to_be_visible()
