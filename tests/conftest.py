@@ -48,6 +48,12 @@ def django_db_setup(
         _become(app)
     yield
     with django_db_blocker.unblock():
+        connections.close_all()
+        with _superuser_connection() as session:  # a request that was cut off may have left its thread connected
+            session.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND pid <> pg_backend_pid()"
+            )
         _become(settings.DATABASE_OWNER)
         teardown_databases(made, verbosity=0)
 

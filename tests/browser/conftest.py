@@ -30,7 +30,6 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 from fundops.asgi import application
 from fundops.core.models import User
 from fundops.core.roles import Role
-from tests.conftest import _superuser_connection as superuser_connection
 from tests.factories import user_with
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -110,12 +109,6 @@ def server(django_db_setup: None) -> Iterator[str]:
     yield f"http://localhost:{port}"
     instance.should_exit = True
     thread.join(10)
-    # A request that was cut off may have left its thread with an open connection.
-    with superuser_connection() as session:
-        session.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
-            " AND pid <> pg_backend_pid()"
-        )
 
 
 @pytest.fixture
