@@ -1,0 +1,10 @@
+"""Reserved place in the chain of migrations."""
+
+from __future__ import annotations
+
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("risk", "0007_gate_guards")]
+    operations = []
