@@ -26,7 +26,7 @@ from compliance.approvals.registry import Action, Warrant, action_for
 from compliance.approvals.statement import check_fresh, check_statement
 from compliance.approvals.steps import hold, locked, step
 from compliance.approvals.votes import check_people, check_quorum, check_releaser, check_signature
-from compliance.models import ApprovalExecution, ApprovalRequest, ApprovalStatement, RequestState
+from compliance.models import ApprovalExecution, ApprovalRequest, ApprovalStatement, Person, RequestState
 from compliance.models.audit import CurrentTransaction
 from compliance.selectors_approvals import decisions_of, is_delegate, person_of, policy_in_force, statement_of
 from fundops.core import clock
@@ -41,24 +41,32 @@ RELEASE = "compliance.release_request"
 EXECUTE_TASK = "compliance.tasks.execute_approval"
 
 
+def check_release(*, request: ApprovalRequest, actor: User) -> Person:
+    """Who would release it: the actor's person; raises the reason why they may not, or not now."""
+    require(actor, RELEASE)
+    person = person_of(actor)
+    if request.state != RequestState.APPROVED:
+        raise TransitionRefusedError(
+            f"This request is {RequestState(request.state).label.lower()}; only an approved one is released.",
+            state=str(request.state),
+        )
+    statement = _check_all(request)
+    if not {role.value for role in actor.roles} & set(statement.releaser_roles):
+        raise RoleNotAskedError(f"Releasing takes one of: {', '.join(statement.releaser_roles)}.")
+    if person.pk == request.maker_person_id or statement.decisions.filter(person=person).exists():
+        raise SamePersonError("You had a part in this request already. Let somebody else release it.")
+    if is_delegate(person, of=request.maker_person, since=request.created_at, until=clock.now()):
+        raise DelegateError("You act for the maker of this request. Let somebody else release it.")
+    return person
+
+
 def release_request(*, request_id: UUID, actor: User) -> ApprovalRequest:
     """A third person lets an approved request go; everything is checked, and a worker executes it."""
     require(actor, RELEASE)
-    person = person_of(actor)
+    person_of(actor)
     with refusals(), transaction.atomic():
         request = hold(request_id)
-        if request.state != RequestState.APPROVED:
-            raise TransitionRefusedError(
-                f"This request is {RequestState(request.state).label.lower()}; only an approved one is released.",
-                state=str(request.state),
-            )
-        statement = _check_all(request)
-        if not {role.value for role in actor.roles} & set(statement.releaser_roles):
-            raise RoleNotAskedError(f"Releasing takes one of: {', '.join(statement.releaser_roles)}.")
-        if person.pk == request.maker_person_id or statement.decisions.filter(person=person).exists():
-            raise SamePersonError("You had a part in this request already. Let somebody else release it.")
-        if is_delegate(person, of=request.maker_person, since=request.created_at, until=clock.now()):
-            raise DelegateError("You act for the maker of this request. Let somebody else release it.")
+        person = check_release(request=request, actor=actor)
         request.released_by, request.released_person, request.released_at = actor, person, clock.now()
         step(
             request,

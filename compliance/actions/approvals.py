@@ -376,16 +376,29 @@ def _proofs_allowed(document: Mapping[str, Any], role: str) -> tuple[ProofKind, 
 
 
 # --- Afterwards -------------------------------------------------------------------------------------------
+def check_review(*, request: ApprovalRequest, actor: User) -> Person:
+    """Who would review it: the actor's person; raises the reason why they may not, or not now."""
+    require(actor, REVIEW)
+    person = person_of(actor)
+    if not request.break_glass or hasattr(request, "review"):
+        raise TransitionRefusedError("There is nothing (more) to review on this request.")
+    if request.state not in (RequestState.EXECUTED, RequestState.FAILED):
+        raise TransitionRefusedError("What was done behind broken glass is reviewed once it is done.")
+    part = person.pk in (request.maker_person_id, request.released_person_id)
+    if part or request.decisions.filter(person=person).exists():
+        raise SamePersonError("You had a part in this request. Let somebody else review it.")
+    return person
+
+
 def review_request(*, request_id: UUID, justified: bool, comment: str, actor: User) -> ApprovalReview:
     """The mandatory look at what was done behind broken glass, by someone who had no part in it."""
     require(actor, REVIEW)
-    person = person_of(actor)
+    person_of(actor)
     if not comment.strip():
         raise PayloadError("Say what you found.")
     with refusals(), transaction.atomic():
         request = hold(request_id)
-        if not request.break_glass or hasattr(request, "review"):
-            raise TransitionRefusedError("There is nothing (more) to review on this request.")
+        person = check_review(request=request, actor=actor)
         review = ApprovalReview.objects.create(
             request=request,
             reviewer=actor,
