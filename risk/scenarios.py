@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -28,7 +28,7 @@ from risk.quant.stress import (
     volatility_spike,
 )
 from risk.quant.tail import TailRisk
-from risk.sources import RiskSource
+from risk.sources import AdvisesOnPrices, RiskSource
 
 STANDARD = Path(__file__).resolve().parent / "standard_scenarios.yaml"
 Shock = Annotated[float, Field(ge=-1, allow_inf_nan=False)]
@@ -130,7 +130,9 @@ def price_scenario(
             return _from_outcome(holdings, parametric_shock(holdings, shocks, default=default))
         case HistoricalParameters(start=start, end=end):
             held = sorted({a for a, x in zip(holdings.asset, holdings.exposure, strict=True) if x != 0})
-            return _from_outcome(holdings, replay(holdings, source.prices(held, start, end)))
+            outcome = replay(holdings, source.prices(held, start, end) if held else {})
+            priced = _from_outcome(holdings, outcome)
+            return replace(priced, missing=_absent(outcome.missing, start, end, source)) if outcome.missing else priced
         case VenueLossParameters(venue=venue, recovery=recovery):
             named = venue or _largest_venue(holdings)
             return _from_outcome(holdings, venue_loss(holdings, named, recovery=recovery))
@@ -144,6 +146,15 @@ def price_scenario(
         case _:
             x, returns, symbols = _exposure(holdings, source, at)
             return _from_tail(correlation_to_one(x, returns, ALPHA), symbols)
+
+
+def _absent(symbols: tuple[str, ...], start: datetime, end: datetime, source: RiskSource) -> tuple[str, ...]:
+    """Which prices of a window are not there, and the command that brings them."""
+    window = f"between {start:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC"
+    text = f"prices for {', '.join(symbols)} {window} are not in the catalog: import them"
+    if isinstance(source, AdvisesOnPrices):
+        text += f" with '{source.price_advice(symbols, start, end)}'"
+    return (text,)
 
 
 def _from_outcome(holdings: Holdings, outcome: StressOutcome) -> Priced:

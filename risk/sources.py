@@ -10,7 +10,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from risk.errors import SourceMissingError
 from risk.quant.tail import FloatArray
@@ -63,6 +63,24 @@ class RiskSource(Protocol):
 
     def prices(self, symbols: Sequence[str], start: datetime, end: datetime) -> Mapping[str, FloatArray]:
         """Prices of a window on one time grid, oldest first; a symbol without them is left out."""
+        ...
+
+
+@runtime_checkable
+class MeasuresVolume(Protocol):
+    """What a source may answer besides: how much trades in a day, for the time it takes to leave."""
+
+    def daily_volumes(self, symbols: Sequence[str], at: datetime) -> Mapping[str, float]:
+        """Money traded in a day, of the latest days known; a symbol without is left out."""
+        ...
+
+
+@runtime_checkable
+class AdvisesOnPrices(Protocol):
+    """What a source may answer besides: how a person gets the prices of a window that it lacks."""
+
+    def price_advice(self, symbols: Sequence[str], start: datetime, end: datetime) -> str:
+        """The command that brings them, to be run as it stands."""
         ...
 
 

@@ -91,7 +91,8 @@ def test_what_cannot_be_priced_is_null_and_named(tree: Tree, trading: WrittenSou
     window = {"start": "2021-04-17T00:00:00Z", "end": "2021-04-18T00:00:00Z"}
     del trading.windows["ETH"]
     result = run(tree, ScenarioKind.HISTORICAL, window, 0.1)
-    assert (result.loss, result.breached, result.missing) == (None, None, ["ETH"])
+    said = "prices for ETH between 2021-04-17 00:00 and 2021-04-18 00:00 UTC are not in the catalog: import them"
+    assert (result.loss, result.breached, result.missing) == (None, None, [said])
     trading.returns = {"BTC": np.zeros(1), "ETH": np.zeros(1)}
     assert run(tree, ScenarioKind.CORRELATION, {}).loss is None
     del trading.books[tree.carry.pk]
