@@ -28,7 +28,7 @@
  *
  * line     { "x": "time"|"value"|"category", "categories": [str] (category only), "x_name": str, "y_name": str,
  *            "series": [ { "id": str, "name": str, "data": [[x, y|null], ...] (category: [y|null, ...]),
- *                          "style": "primary"|"normal"|"muted"|"dashed", "area": bool, "step": bool,
+ *                          "style": "primary"|"normal"|"muted"|"dashed"|"points" (marks without a line, "tone"), "area": bool, "step": bool,
  *                          "axis": "left"|"right", "unit": UNIT (right axis), "href": url } ],
  *            "marks":  [ { "x": ms, "label": "Day 2", "tone": tone } ]      vertical lines
  *            "levels": [ { "y": number, "label": "Ceiling", "tone": tone } ] horizontal lines
@@ -249,12 +249,13 @@
       let colourIndex = 0;
       option.series = series.map((s, i) => {
         const muted = s.style === "muted";
-        const colour = s.style === "primary" ? colours.accent : muted ? colours.neutral : colours.series[(colourIndex++ + 1) % colours.series.length];
+        const dots = s.style === "points";
+        const colour = s.tone ? toneColour(colours, s.tone) : s.style === "primary" ? colours.accent : muted ? colours.neutral : colours.series[(colourIndex++ + 1) % colours.series.length];
         return {
-          id: s.id || s.name, name: s.name, type: "line", showSymbol: false, symbolSize: 5, yAxisIndex: s.axis === "right" ? 1 : 0,
+          id: s.id || s.name, name: s.name, type: "line", showSymbol: dots, symbol: dots ? "diamond" : "emptyCircle", symbolSize: dots ? 9 : 5, yAxisIndex: s.axis === "right" ? 1 : 0,
           data: s.data.map((p) => (category ? number(p) : [p[0], number(p[1])])), step: s.step ? "end" : false, connectNulls: false,
-          lineStyle: { color: colour, width: s.style === "primary" ? 2.25 : muted ? 1 : 1.5, opacity: muted ? 0.75 : 1, type: s.style === "dashed" ? "dashed" : "solid" },
-          itemStyle: { color: colour }, z: s.style === "primary" ? 5 : muted ? 1 : 3, sampling: "lttb",
+          lineStyle: { color: colour, width: dots ? 0 : s.style === "primary" ? 2.25 : muted ? 1 : 1.5, opacity: muted ? 0.75 : 1, type: s.style === "dashed" ? "dashed" : "solid" },
+          itemStyle: { color: colour }, z: dots ? 6 : s.style === "primary" ? 5 : muted ? 1 : 3, sampling: dots ? undefined : "lttb",
           areaStyle: s.area ? { color: colour, opacity: 0.1 } : undefined,
           emphasis: { focus: series.length > 3 ? "series" : "none", lineStyle: { width: 2.5 } },
           markLine: i === 0 ? guides(colours, payload, "", width) : undefined,
