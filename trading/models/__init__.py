@@ -14,8 +14,21 @@ from trading.models.cohort import (
     CohortStatus,
     GenomeSource,
 )
+from trading.models.deployments import (
+    CouncilVoice,
+    Deployment,
+    DeploymentStatus,
+    DeskRun,
+    Fill,
+    FundingPayment,
+    Order,
+    OrderStatus,
+    Position,
+    TradingCycle,
+)
 from trading.models.instruments import Instrument, InstrumentKind
 from trading.models.marketdata import CandleSet, DataQuarantine
+from trading.models.paper import PaperAccount, PaperOrder, PaperReport
 
 __all__ = [
     "AgentDay",
@@ -30,8 +43,21 @@ __all__ = [
     "CohortRejection",
     "CohortRun",
     "CohortStatus",
+    "CouncilVoice",
     "DataQuarantine",
+    "Deployment",
+    "DeploymentStatus",
+    "DeskRun",
+    "Fill",
+    "FundingPayment",
     "GenomeSource",
     "Instrument",
     "InstrumentKind",
+    "Order",
+    "OrderStatus",
+    "PaperAccount",
+    "PaperOrder",
+    "PaperReport",
+    "Position",
+    "TradingCycle",
 ]

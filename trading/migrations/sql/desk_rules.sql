@@ -1,0 +1,45 @@
+-- What the database itself holds about deployments and their desks.
+
+-- A deployment comes from an executed request of the gate; what it is does not change afterwards.
+CREATE FUNCTION trading_check_deployment() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        RAISE EXCEPTION 'Deployments are not deleted. Stop it.' USING ERRCODE = '23B01';
+    END IF;
+    IF TG_OP = 'INSERT' THEN
+        IF NEW.request_id IS NULL OR NOT EXISTS (
+            SELECT FROM unnest(ARRAY['trading.deploy', 'trading.promote']) AS kinds (kind)
+             WHERE compliance_executing(kinds.kind) = NEW.request_id) THEN
+            RAISE EXCEPTION 'A deployment comes from its approved request alone.' USING ERRCODE = '23B01';
+        END IF;
+        RETURN NEW;
+    END IF;
+    IF (NEW.book_id, NEW.source_book_id, NEW.agent_id, NEW.request_id, NEW.family, NEW.genome, NEW.gateway, NEW.venue,
+        NEW.symbols, NEW.interval, NEW.cost_profile, NEW.start_ms)
+       IS DISTINCT FROM
+       (OLD.book_id, OLD.source_book_id, OLD.agent_id, OLD.request_id, OLD.family, OLD.genome, OLD.gateway, OLD.venue,
+        OLD.symbols, OLD.interval, OLD.cost_profile, OLD.start_ms) THEN
+        RAISE EXCEPTION 'What was approved does not change: ask for another deployment.' USING ERRCODE = '23B01';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER check_change BEFORE INSERT OR UPDATE OR DELETE ON trading_deployment
+    FOR EACH ROW EXECUTE FUNCTION trading_check_deployment();
+
+-- The fence: whoever lost the lease of a desk writes no cycle any more, whatever its code believes.
+CREATE FUNCTION trading_check_fence() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM trading_deskrun r WHERE r.deployment_id = NEW.deployment_id AND r.token = NEW.token) THEN
+        RAISE EXCEPTION 'The lease of this desk went to somebody else.' USING ERRCODE = '23B02';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER check_fence BEFORE INSERT OR UPDATE ON trading_tradingcycle
+    FOR EACH ROW EXECUTE FUNCTION trading_check_fence();
+
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON trading_fill
+    FOR EACH STATEMENT EXECUTE FUNCTION compliance_refuse_change();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON trading_fundingpayment
+    FOR EACH STATEMENT EXECUTE FUNCTION compliance_refuse_change();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON trading_paperreport
+    FOR EACH STATEMENT EXECUTE FUNCTION compliance_refuse_change();
