@@ -13,6 +13,7 @@ from compliance.models.approvals import (
 from compliance.models.audit import AuditAnchor, AuditEvent, AuditSeal
 from compliance.models.people import Delegation, Person, PersonAccount
 from compliance.models.relay import EventCursor, RelayState
+from compliance.models.screening import RestrictedInstrument, ScreeningFlag, ScreeningPolicy
 
 __all__ = [
     "ApprovalDecision",
@@ -31,4 +32,7 @@ __all__ = [
     "PersonAccount",
     "RelayState",
     "RequestState",
+    "RestrictedInstrument",
+    "ScreeningFlag",
+    "ScreeningPolicy",
 ]
