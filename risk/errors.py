@@ -66,3 +66,61 @@ class SourceMissingError(RiskError):
 
 class AllocationRefusedError(RiskError):
     title = "No allocation can be proposed"
+
+
+class SwitchLoosensError(RiskError):
+    status = 409
+    title = "A stop only ever tightens"
+
+
+class SwitchScopeError(RiskError):
+    title = "The switch's scope makes no sense"
+
+
+class SwitchReasonError(RiskError):
+    title = "A stop needs a reason"
+
+
+class SwitchRestoreError(RiskError):
+    status = 409
+    title = "Trading cannot be restored so"
+
+
+class TriggerPolicyError(RiskError):
+    title = "The trigger's policy makes no sense"
+
+
+class SignalError(RiskError):
+    title = "The signal makes no sense"
+
+
+class LeveragePolicyError(RiskError):
+    title = "The leverage policy makes no sense"
+
+
+class LeveragePolicyMissingError(RiskError):
+    status = 409
+    title = "There is no leverage policy"
+
+
+class LeverageError(RiskError):
+    status = 409
+    title = "The leverage cannot be changed so"
+
+
+class OverridePolicyError(RiskError):
+    title = "The policy for overrides makes no sense"
+
+
+class OverridePolicyMissingError(RiskError):
+    status = 409
+    title = "There is no policy for overrides"
+
+
+class OverrideRefusedError(RiskError):
+    title = "The guardrail cannot be overridden so"
+
+
+class OverrideOverError(RiskError):
+    status = 409
+    title = "The override is over"

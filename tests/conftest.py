@@ -17,6 +17,8 @@ from django.db import connection, connections
 from django.test import TransactionTestCase
 from django.test.utils import setup_databases, teardown_databases
 
+from risk.switches import forget_everything
+
 # Found examples are the same in every run; how many there are is each test's own matter.
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("steady")
@@ -90,6 +92,7 @@ def _empty_all_tables(self: TransactionTestCase) -> None:
         session.execute("SET session_replication_role = replica")
         if tables and tables[0]:
             session.execute(f"TRUNCATE {tables[0]} RESTART IDENTITY")
+    forget_everything()  # numbers begin anew: what Redis knows of these books is of others now
 
 
 TransactionTestCase._fixture_teardown = _empty_all_tables  # type: ignore[attr-defined]

@@ -37,6 +37,10 @@ ABOUT: dict[Role, str] = {
 #: What everyone who works for the fund may see.
 _STAFF = ("core.view_roles", "core.view_api_docs")
 _TRADING_READ = ("trading.view_*", "treasury.view_*")
+#: Those on duty stop trading with one word, and ask for it back.
+_ON_DUTY = ("risk.stop_trading", "risk.propose_restore")
+#: Asking for limits, budgets and scenarios: each change passes the gate, whoever asks.
+_RISK_MAKER = ("risk.set_limit", "risk.set_budget", "risk.save_scenario")
 #: The gate: who may ask, and who may check and release what others asked.
 _GATE_MAKER = ("compliance.propose_request", "compliance.view_approval*")
 _GATE_CHECKER = (*_GATE_MAKER, "compliance.decide_request", "compliance.release_request")
@@ -48,14 +52,18 @@ MATRIX: dict[Role, tuple[str, ...]] = {
         "trading.launch_cohort",
         "trading.cancel_cohort",
         "risk.view_*",
+        *_RISK_MAKER,
+        *_ON_DUTY,
+        "compliance.view_restrictedinstrument",
         *_GATE_MAKER,
     ),
     Role.RISK_OFFICER: (
         *_STAFF,
         *_TRADING_READ,
         "risk.view_*",
-        "risk.set_limit",
-        "risk.set_budget",
+        *_ON_DUTY,
+        *_RISK_MAKER,
+        "risk.set_trigger_policy",
         "risk.acknowledge_breach",
         "risk.run_stress",
         "risk.snapshot_risk",
@@ -67,17 +75,27 @@ MATRIX: dict[Role, tuple[str, ...]] = {
         *_TRADING_READ,
         "trading.import_candles",
         "risk.view_*",
+        *_ON_DUTY,
         "risk.acknowledge_breach",
+        "compliance.view_restrictedinstrument",
         *_GATE_CHECKER,
     ),
     Role.COMPLIANCE_OFFICER: (
         *_STAFF,
         *_TRADING_READ,
+        "risk.view_killswitch",
+        "risk.view_switchchange",
+        "risk.view_triggerpolicy",
+        *_ON_DUTY,
         "compliance.view_*",
         "core.view_*",
         *_GATE_CHECKER,
         "compliance.review_request",
         "compliance.link_account",
+        "compliance.restrict_instrument",
+        "compliance.lift_restriction",
+        "compliance.propose_screening_policy",
+        "compliance.decide_flag",
     ),
     Role.CLIENT_RELATIONS: (*_STAFF, "treasury.view_fund", "treasury.view_book"),
     Role.INVESTOR: (),

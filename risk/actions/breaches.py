@@ -23,6 +23,7 @@ from risk.models import BreachStatus, LimitBreach
 from risk.models.limits import BreachLevel
 from risk.quant.bulk import evaluate
 from risk.quant.metrics import CODES, HIGHER_IS_TIGHTER, STATE_METRICS, Level, Metric
+from risk.switches import changed as modes_changed
 
 #: One evaluation at a time, so that two of them do not open the same breach.
 _LOCK = 0x7269736B
@@ -82,6 +83,8 @@ def evaluate_limits(
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         _keep(measured, findings, unknown, summary, actor=actor)
+        if summary.changed:
+            modes_changed()  # hard breaches halt and reduce
         if summary.changed or actor is not None:
             publish(
                 "risk.limits.evaluated",
