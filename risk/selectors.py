@@ -14,8 +14,7 @@ from fundops.core import clock
 from fundops.core.permissions import AnyUser
 from risk.limits_in_force import LimitRow, limits_in_force
 from risk.measuring import ALPHA, HISTORY_DAYS, MeasuredBooks, measure_books, rows_below
-from risk.models import BreachStatus, HardAction, LimitBreach, RiskLimit, RiskSnapshot, StressResult
-from risk.models.limits import BreachLevel
+from risk.models import HardAction, LimitBreach, RiskLimit, RiskSnapshot, StressResult
 from risk.quant.backtests import VarBacktest, backtest_var
 from risk.quant.bulk import evaluate
 from risk.quant.measures import Exposure, exposures
@@ -24,6 +23,7 @@ from risk.quant.pretrade import BookState, Limit, LimitSet, PositionState, Tradi
 from risk.quant.rolling import VarMethod, rolling_var
 from risk.quant.tail import FloatArray
 from risk.sources import BookFigures, HeldPosition, risk_source
+from risk.switches import mode_in_database, modes_in_database
 from treasury.models import Book
 from treasury.models.books import PATH_SEPARATOR
 
@@ -123,21 +123,11 @@ def limit_set(book: Book, *, at: datetime | None = None) -> LimitSet:
 
 
 def trading_mode(book: Book) -> TradingMode:
-    """What open hard breaches of the Book, or of one above it, leave it to do, by the action of the limit
-    passed.
+    """What the kill switches and the open hard breaches of the Book, or of one above it, leave it to do.
+
+    From the database; orders ask `risk.switches.trading_mode_for`.
     """
-    line = [b.pk for b in _line(book)]
-    return _mode(line)
-
-
-def _mode(line: Sequence[int]) -> TradingMode:
-    running = LimitBreach.objects.filter(book__in=line, level=BreachLevel.HARD).exclude(status=BreachStatus.CLOSED)
-    actions = {action for asked in running.values_list("actions", flat=True) for action in asked}
-    if HardAction.HALT in actions:
-        return TradingMode.HALTED
-    if actions & {HardAction.REDUCE, HardAction.FLATTEN}:
-        return TradingMode.REDUCING
-    return TradingMode.ACTIVE
+    return mode_in_database(b.pk for b in _line(book))
 
 
 def order_path(book: Book, *, at: datetime | None = None) -> list[tuple[BookState, LimitSet]]:
@@ -149,8 +139,9 @@ def order_path(book: Book, *, at: datetime | None = None) -> list[tuple[BookStat
     measured = measure_books(at=moment, book_ids=[book.pk])
     limits = _effective(line, moment)
     own = measured.figures[measured.row(book.pk)].positions
+    modes = modes_in_database()
     return [
-        (_state(measured, pk, book.pk, own, _mode(line[: i + 1])), _limit_set(limits[i]))
+        (_state(measured, pk, book.pk, own, modes.of(line[: i + 1], "")), _limit_set(limits[i]))
         for i, pk in reversed(list(enumerate(line)))
     ]
 
