@@ -6,6 +6,7 @@ from risk.models.limits import BreachStatus, HardAction, LimitBreach, RiskLimit
 from risk.models.overrides import EndCause, GuardrailOverride, OverrideEnd, OverridePolicy
 from risk.models.snapshots import RiskSnapshot
 from risk.models.stress import ScenarioKind, StressResult, StressScenario
+from risk.models.stress_runs import StressRun, StressRunState
 from risk.models.switches import (
     ErrorReport,
     KillSwitch,
@@ -37,6 +38,8 @@ __all__ = [
     "SignalKind",
     "StopCause",
     "StressResult",
+    "StressRun",
+    "StressRunState",
     "StressScenario",
     "SwitchBoard",
     "SwitchChange",
