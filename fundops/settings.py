@@ -161,6 +161,7 @@ CELERY_BEAT_SCHEDULE |= {
     # On the hour, so that the first of a day follows midnight: it is that day's opening equity.
     "risk snapshots": {"task": "risk.tasks.snapshot_risk", "schedule": crontab(minute="0")},
     "stress scenarios": {"task": "risk.tasks.run_stress", "schedule": crontab(minute="10")},
+    "stress runs asked for": {"task": "risk.tasks.tick_stress_runs", "schedule": 30.0, "options": {"expires": 30.0}},
 }
 CELERY_BEAT_SCHEDULE |= {
     "approvals": {"task": "compliance.tasks.tick_approvals", "schedule": 15.0, "options": {"expires": 15.0}},

@@ -124,3 +124,17 @@ class OverrideRefusedError(RiskError):
 class OverrideOverError(RiskError):
     status = 409
     title = "The override is over"
+
+
+class NothingToStressError(RiskError):
+    title = "There is nothing to stress"
+
+
+class StressRunningError(RiskError):
+    status = 409
+    title = "A stress run is under way"
+
+
+class StressRunOverError(RiskError):
+    status = 409
+    title = "The stress run has ended"

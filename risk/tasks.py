@@ -10,6 +10,8 @@ from django.db import OperationalError
 from risk.actions.breaches import evaluate_limits as evaluate
 from risk.actions.snapshots import snapshot_risk as snapshot
 from risk.actions.stress import run_stress as stress
+from risk.actions.stress_runs import drive_stress_run as drive
+from risk.actions.stress_runs import live_run_ids
 from risk.models import StressScenario
 from risk.sources import has_source
 
@@ -35,3 +37,16 @@ def run_stress(scenario_id: int | None = None) -> None:
             actor=None,
             scenarios=None if scenario_id is None else StressScenario.objects.filter(pk=scenario_id),
         )
+
+
+@shared_task(name="risk.tasks.drive_stress_run", autoretry_for=(OperationalError,), max_retries=3)
+def drive_stress_run(run_id: int) -> None:
+    """A run that a person asked for; one that is over, or that another worker drives, is left alone."""
+    drive(run_id=run_id)
+
+
+@shared_task(name="risk.tasks.tick_stress_runs", expires=30, autoretry_for=(OperationalError,), max_retries=3)
+def tick_stress_runs() -> None:
+    """Takes up runs that no worker heard of, or that a worker left behind."""
+    for run_id in live_run_ids():
+        drive(run_id=run_id)
