@@ -46,7 +46,7 @@ def rules_found(new: OwnOrder, flow: list[OwnOrder], market: MarketWindow | None
     ("price", "resting", "crosses"),
     [(101.0, 100.0, True), (100.0, 100.0, True), (99.9, 100.0, False), (None, 100.0, True), (99.0, None, True)],
 )
-def test_buy_meets_own_sell_when_prices_cross(price: float | None, resting: float | None, crosses: bool) -> None:  # noqa: FBT001
+def test_buy_meets_own_sell_when_prices_cross(price: float | None, resting: float | None, crosses: bool) -> None:
     theirs = replace(order("s", SELL, price=resting), owner="alpha/two")
     assert ("self_crossing" in rules_found(order("b", BUY, price=price), [theirs])) is crosses
 
