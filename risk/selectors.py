@@ -10,11 +10,14 @@ from datetime import datetime
 import numpy as np
 from django.db.models import QuerySet
 
+from compliance.models.screening import RestrictionLevel
+from compliance.selectors_screening import restrictions_in_force
 from fundops.core import clock
 from fundops.core.permissions import AnyUser
 from risk.limits_in_force import LimitRow, limits_in_force
 from risk.measuring import ALPHA, HISTORY_DAYS, MeasuredBooks, measure_books, rows_below
 from risk.models import HardAction, LimitBreach, RiskLimit, RiskSnapshot, StressResult
+from risk.overrides import overrides_in_force as overrides_in_force
 from risk.quant.backtests import VarBacktest, backtest_var
 from risk.quant.bulk import evaluate
 from risk.quant.measures import Exposure, exposures
@@ -42,9 +45,13 @@ class EffectiveLimit:
     action: HardAction
     soft_book_id: int | None
     hard_book_id: int | None
+    #: What it comes from when that is no limit of a Book: the restricted list, for example.
+    origin: str = ""
+    override_id: int | None = None
+    decision_id: int | None = None
 
     def as_limit(self) -> Limit:
-        name = f"limit {self.hard_limit_id or self.soft_limit_id}"
+        name = self.origin or f"limit {self.hard_limit_id or self.soft_limit_id}"
         return Limit(self.metric, self.hard, self.soft, self.symbol, self.venue, name)
 
 
@@ -77,7 +84,8 @@ def _line(book: Book) -> list[Book]:
 def _effective(line: Sequence[int], at: datetime) -> list[list[EffectiveLimit]]:
     """Effective limits of every Book of a line, root first."""
     parent = np.arange(-1, len(line) - 1, dtype=np.int64)
-    found = limits_in_force(line, parent, at)
+    found = limits_in_force(line, parent, at, decided=True)
+    everywhere = _restrictions(at)
     out: list[list[EffectiveLimit]] = []
     for row in range(len(line)):
         mine = []
@@ -94,14 +102,47 @@ def _effective(line: Sequence[int], at: datetime) -> list[list[EffectiveLimit]]:
                     soft.soft if soft else None,
                     hard.hard if hard else None,
                     soft.pk if soft else None,
-                    hard.pk if hard else None,
+                    (hard.pk or None) if hard else None,
                     HardAction(hard.action if hard else HardAction.ALERT),
                     soft.book_id if soft else None,
                     hard.book_id if hard else None,
+                    hard.origin if hard else "",
+                    hard.override_id if hard else None,
+                    hard.decision_id if hard else None,
                 )
             )
-        out.append(mine)
+        out.append(mine + everywhere)
     return out
+
+
+def _restrictions(at: datetime) -> list[EffectiveLimit]:
+    """The restricted list as limits of zero, which bind every Book: nothing of it is ordered, or nothing is added."""
+    limits = []
+    for entry in restrictions_in_force(at=at):
+        metric, hard = _RESTRICTED[entry.level]
+        limits.append(
+            EffectiveLimit(
+                metric=metric,
+                symbol=entry.symbol,
+                venue=entry.venue,
+                soft=0.0,
+                hard=hard,
+                soft_limit_id=None,
+                hard_limit_id=None,
+                action=HardAction.ALERT,
+                soft_book_id=None,
+                hard_book_id=None,
+                origin=f"restricted list, entry {entry.pk}",
+            )
+        )
+    return limits
+
+
+_RESTRICTED: dict[str, tuple[Metric, float | None]] = {
+    RestrictionLevel.NO_TRADING: (Metric.ORDER_NOTIONAL, 0.0),
+    RestrictionLevel.CLOSE_ONLY: (Metric.POSITION_NOTIONAL, 0.0),
+    RestrictionLevel.WATCH: (Metric.ORDER_NOTIONAL, None),
+}
 
 
 def _limit_set(limits: Sequence[EffectiveLimit]) -> LimitSet:
@@ -110,7 +151,7 @@ def _limit_set(limits: Sequence[EffectiveLimit]) -> LimitSet:
     for x in limits:
         limit = x.as_limit()
         if limit.soft is not None and limit.hard is not None and x.soft_limit_id != x.hard_limit_id:
-            out.append(Limit(x.metric, x.hard, None, x.symbol, x.venue, f"limit {x.hard_limit_id}"))
+            out.append(Limit(x.metric, x.hard, None, x.symbol, x.venue, x.origin or f"limit {x.hard_limit_id}"))
             out.append(Limit(x.metric, None, x.soft, x.symbol, x.venue, f"limit {x.soft_limit_id}"))
         else:
             out.append(limit)
@@ -242,7 +283,8 @@ def limit_status(user: AnyUser, *, book: Book | None = None, at: datetime | None
 def _alone(r: LimitRow) -> EffectiveLimit:
     """A limit by itself, without what is inherited."""
     soft, hard = _known(r.soft), _known(r.hard)
-    return EffectiveLimit(*r.column, soft, hard, r.pk, r.pk, HardAction(r.action), r.book_id, r.book_id)
+    book, action = r.book_id, HardAction(r.action)
+    return EffectiveLimit(*r.column, soft, hard, r.pk, r.pk, action, book, book, r.origin, r.override_id)
 
 
 def _known(x: float) -> float | None:

@@ -8,6 +8,8 @@ from celery import shared_task
 from django.db import OperationalError
 
 from risk.actions.breaches import evaluate_limits as evaluate
+from risk.actions.leverage import evaluate_leverage as evaluate_all_leverage
+from risk.actions.overrides import revert_overrides as revert
 from risk.actions.snapshots import snapshot_risk as snapshot
 from risk.actions.stress import run_stress as stress
 from risk.actions.stress_runs import drive_stress_run as drive
@@ -50,3 +52,15 @@ def tick_stress_runs() -> None:
     """Takes up runs that no worker heard of, or that a worker left behind."""
     for run_id in live_run_ids():
         drive(run_id=run_id)
+
+
+@shared_task(name="risk.tasks.evaluate_leverage", expires=60, autoretry_for=(OperationalError,), max_retries=3)
+def evaluate_leverage() -> None:
+    """Every Book that the leverage policy holds, by how it did."""
+    evaluate_all_leverage()
+
+
+@shared_task(name="risk.tasks.revert_overrides", expires=15, autoretry_for=(OperationalError,), max_retries=3)
+def revert_overrides() -> None:
+    """Records overrides whose time is over; they loosen nothing since then, with this or without."""
+    revert()

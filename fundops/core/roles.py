@@ -37,10 +37,16 @@ ABOUT: dict[Role, str] = {
 #: What everyone who works for the fund may see.
 _STAFF = ("core.view_roles", "core.view_api_docs")
 _TRADING_READ = ("trading.view_*", "treasury.view_*")
-#: Those on duty stop trading with one word, and ask for it back.
-_ON_DUTY = ("risk.stop_trading", "risk.propose_restore")
+#: Those on duty stop trading with one word, and ask for it back; they lower leverage and end overrides at once.
+_ON_DUTY = ("risk.stop_trading", "risk.propose_restore", "risk.lower_leverage", "risk.end_override")
 #: Asking for limits, budgets and scenarios: each change passes the gate, whoever asks.
-_RISK_MAKER = ("risk.set_limit", "risk.set_budget", "risk.save_scenario")
+_RISK_MAKER = (
+    "risk.set_limit",
+    "risk.set_budget",
+    "risk.save_scenario",
+    "risk.set_leverage_policy",
+    "risk.override_guardrail",
+)
 #: The gate: who may ask, and who may check and release what others asked.
 _GATE_MAKER = ("compliance.propose_request", "compliance.view_approval*")
 _GATE_CHECKER = (*_GATE_MAKER, "compliance.decide_request", "compliance.release_request")
@@ -64,6 +70,7 @@ MATRIX: dict[Role, tuple[str, ...]] = {
         *_ON_DUTY,
         *_RISK_MAKER,
         "risk.set_trigger_policy",
+        "risk.set_override_policy",
         "risk.acknowledge_breach",
         "risk.run_stress",
         "risk.snapshot_risk",
@@ -76,6 +83,7 @@ MATRIX: dict[Role, tuple[str, ...]] = {
         "trading.import_candles",
         "risk.view_*",
         *_ON_DUTY,
+        "risk.override_guardrail",
         "risk.acknowledge_breach",
         "compliance.view_restrictedinstrument",
         *_GATE_CHECKER,
@@ -86,6 +94,9 @@ MATRIX: dict[Role, tuple[str, ...]] = {
         "risk.view_killswitch",
         "risk.view_switchchange",
         "risk.view_triggerpolicy",
+        "risk.view_leverage*",
+        "risk.view_guardrailoverride",
+        "risk.view_overridepolicy",
         *_ON_DUTY,
         "compliance.view_*",
         "core.view_*",
