@@ -255,6 +255,7 @@ def bench_action(limits: int, books: int) -> list[Row]:
     from risk.actions.breaches import evaluate_limits
     from risk.models import LimitBreach, RiskLimit
     from risk.sources import BookFigures, HeldPosition, install_source
+    from tests.gate import executing
     from treasury.actions.books import NewBook, ensure_asset, open_books, open_fund
     from treasury.models import AssetKind, Book, BookKind
 
@@ -269,10 +270,12 @@ def bench_action(limits: int, books: int) -> list[Row]:
     scopes = [f"S{i}" for i in range(-(-limits // (books * len(metrics))) * 20)]
     rows = [(b, m, "") for b in ids for m in metrics]
     rows += [(b, Metric.POSITION_NOTIONAL, s) for s in scopes for b in ids]
-    RiskLimit.objects.bulk_create(
-        RiskLimit(book_id=b, metric=m, symbol=s, hard=Decimal(10**6), effective_from=now) for b, m, s in rows[:limits]
-    )
-    RiskLimit.objects.filter(metric=Metric.LEVERAGE).update(hard=Decimal("0.5"))
+    with executing("risk.set_limit", {"book": root.path, "metric": "order_rate", "hard": "1"}):
+        RiskLimit.objects.bulk_create(
+            RiskLimit(book_id=b, metric=m, symbol=s, hard=Decimal(10**6), effective_from=now)
+            for b, m, s in rows[:limits]
+        )
+        RiskLimit.objects.filter(metric=Metric.LEVERAGE).update(hard=Decimal("0.5"))
     returns = rng.normal(0, 0.03, (365, 50))
 
     class Source:

@@ -90,6 +90,7 @@ def execute_request(*, request_id: UUID) -> ApprovalExecution | None:
         request = locked(request_id, skip_locked=True)
         if request is None or request.state != RequestState.EXECUTING:
             return ApprovalExecution.objects.filter(request_id=request_id).first()
+        _wait_for_others_on_its_object(request)
         ApprovalRequest.objects.filter(pk=request.pk).update(executing_xid=CurrentTransaction())
         statement = statement_of(request)
         if statement is None or request.released_by is None:
@@ -109,6 +110,17 @@ def execute_request(*, request_id: UUID) -> ApprovalExecution | None:
             error_code=record.error_code,
         )
     return record
+
+
+def _wait_for_others_on_its_object(request: ApprovalRequest) -> None:
+    """Two requests about one object are executed one after the other: the later one sees what the first did, and
+    is stale when its approvers did not."""
+    if request.object_id:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))",
+                [f"approval of {request.object_type} {request.object_id}"],
+            )
 
 
 def resume_executions() -> int:

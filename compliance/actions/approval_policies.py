@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
+from pydantic import Field, model_validator
 
 from compliance.approvals.canonical import digest
 from compliance.approvals.errors import PolicyError, PolicyMissingError
@@ -25,9 +26,21 @@ from fundops.core.events import publish
 
 
 class SetPolicy(ActionPayload):
-    """The next version of the rules for one kind of action."""
+    """The next version of the rules for one kind of action, or for several at once (a founding, a reform)."""
 
     document: PolicyDocument
+    also: tuple[PolicyDocument, ...] = Field(default=(), max_length=200)
+
+    @property
+    def documents(self) -> tuple[PolicyDocument, ...]:
+        return (self.document, *self.also)
+
+    @model_validator(mode="after")
+    def _each_once(self) -> SetPolicy:
+        kinds = [document.kind for document in self.documents]
+        if doubled := {kind for kind in kinds if kinds.count(kind) > 1}:
+            raise ValueError(f"two sets of rules for {', '.join(sorted(doubled))}: keep one")
+        return self
 
 
 def found_policy() -> ApprovalPolicy | None:
@@ -50,9 +63,13 @@ def found_policy() -> ApprovalPolicy | None:
 
 
 def _render(payload: SetPolicy) -> Sequence[DisplayedField]:
-    version, now = _present(payload.document.kind)
+    return [field for document in payload.documents for field in _render_one(document)]
+
+
+def _render_one(document: PolicyDocument) -> Sequence[DisplayedField]:
+    version, now = _present(document.kind)
     fields = [
-        DisplayedField("Rules for", action_for(payload.document.kind).title, payload.document.kind),
+        DisplayedField("Rules for", action_for(document.kind).title, document.kind),
         DisplayedField("Version", str(version) if version else "none", str(version + 1)),
     ]
     before = now.bands if now else ()
@@ -60,9 +77,9 @@ def _render(payload: SetPolicy) -> Sequence[DisplayedField]:
         DisplayedField(
             f"Band {place + 1}",
             _said(before[place]) if place < len(before) else "",
-            _said(payload.document.bands[place]) if place < len(payload.document.bands) else "",
+            _said(document.bands[place]) if place < len(document.bands) else "",
         )
-        for place in range(max(len(before), len(payload.document.bands)))
+        for place in range(max(len(before), len(document.bands)))
     ]
     return fields
 
@@ -84,12 +101,13 @@ def _said(band: Band) -> str:
 
 
 def _recheck(payload: SetPolicy) -> None:
-    action_for(payload.document.kind)
-    _, now = _present(payload.document.kind)
-    if now == payload.document:
-        raise PolicyError("These are the rules in force already. Change something.")
-    if payload.document.kind == SET_POLICY and any(sum(band.quorum.values()) < 2 for band in payload.document.bands):
-        raise PolicyError("Changing policies takes two votes at least: raise the quorum.")
+    for document in payload.documents:
+        action_for(document.kind)
+        _, now = _present(document.kind)
+        if now == document:
+            raise PolicyError(f"These rules for {document.kind} are in force already. Change something.")
+        if document.kind == SET_POLICY and any(sum(band.quorum.values()) < 2 for band in document.bands):
+            raise PolicyError("Changing policies takes two votes at least: raise the quorum.")
 
 
 def _present(kind: str) -> tuple[int, PolicyDocument | None]:
@@ -101,7 +119,8 @@ def _present(kind: str) -> tuple[int, PolicyDocument | None]:
 
 
 def _target(payload: SetPolicy) -> Target:
-    return Target("compliance.approvalpolicy", payload.document.kind, f"Policy for {payload.document.kind}")
+    more = f" and {len(payload.also)} more" if payload.also else ""
+    return Target("compliance.approvalpolicy", payload.document.kind, f"Policy for {payload.document.kind}{more}")
 
 
 @register_action(
@@ -114,17 +133,20 @@ def _target(payload: SetPolicy) -> Target:
     target=_target,
 )
 def set_policy(payload: SetPolicy, warrant: Warrant) -> Mapping[str, Any]:
-    """Puts the next version in force."""
-    version, _ = _present(payload.document.kind)
-    policy = _save(payload.document, version=version + 1, request_id=warrant.request_id)
-    publish(
-        "compliance.policy.set",
-        actor=warrant.actor,
-        obj=policy,
-        payload={"kind": policy.kind, "version": policy.version, "sha256": policy.sha256},
-        topics=["approvals"],
-    )
-    return {"policy": policy.pk, "version": policy.version}
+    """Puts the next version in force, of each set of rules."""
+    made = []
+    for document in payload.documents:
+        version, _ = _present(document.kind)
+        policy = _save(document, version=version + 1, request_id=warrant.request_id)
+        publish(
+            "compliance.policy.set",
+            actor=warrant.actor,
+            obj=policy,
+            payload={"kind": policy.kind, "version": policy.version, "sha256": policy.sha256},
+            topics=["approvals"],
+        )
+        made.append({"policy": policy.pk, "kind": policy.kind, "version": policy.version})
+    return {"policies": made}
 
 
 def _save(document: PolicyDocument, *, version: int, request_id: Any) -> ApprovalPolicy:

@@ -126,6 +126,22 @@ class Action(Generic[P]):
         return result
 
 
+def require_execution(warrant: Warrant | None, *kinds: str) -> None:
+    """For the actions that do what executors are for: raises NotApprovedError unless this very transaction
+    executes the warrant's request, and it is of one of ``kinds``."""
+    if not isinstance(warrant, Warrant) or not connection.in_atomic_block:
+        raise NotApprovedError(f"This is done through an approved request ({' or '.join(kinds)}), and no other way.")
+    running = ApprovalRequest.objects.filter(
+        pk=warrant.request_id,
+        kind__in=kinds,
+        state=RequestState.EXECUTING,
+        executing_xid=CurrentTransaction(),
+        released_by_id=warrant.actor.pk,
+    )
+    if not running.exists():
+        raise NotApprovedError(f"No approved request ({' or '.join(kinds)}) is being executed here.")
+
+
 _actions: dict[str, Action[Any]] = {}
 
 

@@ -62,7 +62,7 @@ def _policies() -> Iterator[Finding]:
         if policy.request is None:
             if read_policy(policy.document) != FOUNDING:
                 yield Finding(subject, "it came from no request and is not the founding policy")
-        elif policy.request.payload != {"document": policy.document}:
+        elif policy.document not in [policy.request.payload.get("document"), *policy.request.payload.get("also", [])]:
             yield Finding(subject, f"it is not what request {policy.request_id} asked for")
         elif policy.request.state != RequestState.EXECUTED:
             yield Finding(subject, f"request {policy.request_id} was not executed")

@@ -61,11 +61,11 @@ class ApprovalPolicy(models.Model):
     version = models.PositiveIntegerField()
     document = models.JSONField(help_text="The bands, as compliance.approvals.policy reads them.")
     sha256 = models.CharField(max_length=64)
-    request = models.OneToOneField(
+    request = models.ForeignKey(
         "compliance.ApprovalRequest",
         null=True,
         on_delete=models.PROTECT,
-        related_name="policy_made",
+        related_name="policies_made",
         help_text="The approved request that made it; empty only for the founding policy.",
     )
     created_at = models.DateTimeField()

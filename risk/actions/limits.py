@@ -1,4 +1,8 @@
-"""Setting and retiring limits, one by one or as a template set."""
+"""Setting and retiring limits, one by one or as a template set.
+
+Every write here is the execution of an approved request (risk/approvals.py): it takes the request's warrant, and
+the database refuses a row that comes without one.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,11 @@ from datetime import datetime
 from decimal import Decimal
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import F, Q
 
+from compliance.approvals.registry import Warrant, require_execution
 from fundops.core import clock
 from fundops.core.events import publish
-from fundops.core.models import User
 from risk.errors import (
     ClosedBookLimitError,
     LimitLevelsError,
@@ -29,12 +33,16 @@ from treasury.models import Book
 
 TOPIC = "risk"
 
+SET_LIMIT = "risk.set_limit"
+RETIRE_LIMIT = "risk.retire_limit"
+APPLY_TEMPLATE = "risk.apply_template"
+
 
 def set_limit(
     *,
     book: Book,
     metric: Metric,
-    actor: User | None,
+    warrant: Warrant,
     soft: Decimal | None = None,
     hard: Decimal | None = None,
     symbol: str = "",
@@ -48,9 +56,10 @@ def set_limit(
     """Puts a limit in force from `effective_from` (now by default), in place of the one that ran then.
 
     The one before it ends at that instant. What would overlap a limit that begins later is refused, so that
-    nothing planned disappears unseen. Raises LimitLevelsError, LimitScopeError, LimitPeriodError,
-    LimitOverlapError or ClosedBookLimitError.
+    nothing planned disappears unseen. Raises NotApprovedError, LimitLevelsError, LimitScopeError,
+    LimitPeriodError, LimitOverlapError or ClosedBookLimitError.
     """
+    require_execution(warrant, SET_LIMIT, APPLY_TEMPLATE)
     same = {"book": book, "metric": metric, "symbol": symbol, "venue": venue}
     try:
         with transaction.atomic():
@@ -90,7 +99,7 @@ def set_limit(
             )
             publish(
                 "risk.limit.set",
-                actor=actor,
+                actor=warrant.actor,
                 obj=limit,
                 payload={
                     "book": book.path,
@@ -103,19 +112,63 @@ def set_limit(
                     "effective_to": effective_to,
                     "template": template,
                     "reason": reason,
+                    "request": warrant.request_id,
                 },
                 topics=[TOPIC, f"book:{book.pk}"],
             )
     except IntegrityError as error:
         if "risk_limit_no_overlap" not in str(error):
             raise
-        raise LimitOverlapError(
-            f"A limit on {metric.value} of {book.path} begins within these dates. "
-            "Retire it first, or end this one before it begins.",
-            book=book.path,
-            metric=metric.value,
-        ) from error
+        raise _overlap(book, metric) from error
     return limit
+
+
+def _overlap(book: Book, metric: Metric) -> LimitOverlapError:
+    return LimitOverlapError(
+        f"A limit on {metric.value} of {book.path} begins within these dates. "
+        "Retire it first, or end this one before it begins.",
+        book=book.path,
+        metric=metric.value,
+    )
+
+
+def check_limit(
+    *,
+    book: Book,
+    metric: Metric,
+    soft: Decimal | None = None,
+    hard: Decimal | None = None,
+    symbol: str = "",
+    venue: str = "",
+    effective_from: datetime | None = None,
+    effective_to: datetime | None = None,
+) -> None:
+    """Raises what `set_limit` would raise now, and writes nothing: for requests that are only being made."""
+    now = clock.now()
+    starts = effective_from or now
+    _check(
+        book=book,
+        metric=metric,
+        soft=soft,
+        hard=hard,
+        symbol=symbol,
+        venue=venue,
+        starts=starts,
+        ends=effective_to,
+        now=now,
+    )
+    later = RiskLimit.objects.filter(
+        Q(effective_to=None) | Q(effective_to__gt=F("effective_from")),
+        book=book,
+        metric=metric,
+        symbol=symbol,
+        venue=venue,
+        effective_from__gt=starts,
+    )
+    if effective_to is not None:
+        later = later.filter(effective_from__lt=effective_to)
+    if later.exists():
+        raise _overlap(book, metric)
 
 
 def _levels(limit: RiskLimit) -> dict[str, object]:
@@ -157,21 +210,26 @@ def _check(
         raise LimitPeriodError("A limit must end after it begins.")
 
 
-def retire_limit(*, limit: RiskLimit, actor: User | None, reason: str = "") -> RiskLimit:
-    """Ends a limit now (one that has not begun never does). Raises LimitRetiredError when it has ended
-    already.
+def check_retirement(limit: RiskLimit) -> None:
+    """Raises LimitRetiredError when the limit has ended already."""
+    if limit.effective_to is not None and limit.effective_to <= clock.now():
+        raise LimitRetiredError(f"This limit ended on {limit.effective_to:%Y-%m-%d %H:%M} UTC.", limit=limit.pk)
+
+
+def retire_limit(*, limit: RiskLimit, warrant: Warrant, reason: str = "") -> RiskLimit:
+    """Ends a limit now (one that has not begun never does). Raises NotApprovedError, and LimitRetiredError when
+    it has ended already.
     """
+    require_execution(warrant, RETIRE_LIMIT)
     with transaction.atomic():
         held = RiskLimit.objects.select_for_update().get(pk=limit.pk)
-        now = clock.now()
-        if held.effective_to is not None and held.effective_to <= now:
-            raise LimitRetiredError(f"This limit ended on {held.effective_to:%Y-%m-%d %H:%M} UTC.", limit=held.pk)
-        held.effective_to = max(now, held.effective_from)
+        check_retirement(held)
+        held.effective_to = max(clock.now(), held.effective_from)
         held.reason = reason or held.reason
         held.save(update_fields=["effective_to", "reason"])
         publish(
             "risk.limit.retired",
-            actor=actor,
+            actor=warrant.actor,
             obj=held,
             payload={
                 "book": held.book.path,
@@ -179,16 +237,24 @@ def retire_limit(*, limit: RiskLimit, actor: User | None, reason: str = "") -> R
                 "old": _levels(held),
                 "effective_to": held.effective_to,
                 "reason": reason,
+                "request": warrant.request_id,
             },
             topics=[TOPIC, f"book:{held.book_id}"],
         )
     return held
 
 
-def apply_template(*, book: Book, template: str, actor: User | None, reason: str = "") -> list[RiskLimit]:
-    """Sets every limit of a template set on a Book, all or none. Raises TemplateError for an unknown or
-    broken set.
+def check_template(*, book: Book, template: str) -> None:
+    """Raises what `apply_template` would raise now, and writes nothing."""
+    for x in load_template(template).limits:
+        check_limit(book=book, metric=x.metric, soft=x.soft, hard=x.hard)
+
+
+def apply_template(*, book: Book, template: str, warrant: Warrant, reason: str = "") -> list[RiskLimit]:
+    """Sets every limit of a template set on a Book, all or none. Raises NotApprovedError, and TemplateError for
+    an unknown or broken set.
     """
+    require_execution(warrant, APPLY_TEMPLATE)
     chosen: Sequence[TemplateLimit] = load_template(template).limits
     with transaction.atomic():
         return [
@@ -200,7 +266,7 @@ def apply_template(*, book: Book, template: str, actor: User | None, reason: str
                 action=x.action,
                 template=template,
                 reason=reason,
-                actor=actor,
+                warrant=warrant,
             )
             for x in chosen
         ]

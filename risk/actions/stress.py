@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from django.db import transaction
 
+from compliance.approvals.registry import Warrant, require_execution
 from fundops.core import clock
 from fundops.core.events import publish
 from fundops.core.models import User
@@ -21,6 +22,15 @@ from risk.scenarios import Priced, parse_parameters, price_scenario, standard_sc
 from risk.sources import risk_source
 from treasury.models import Book
 
+SAVE_SCENARIO = "risk.save_scenario"
+
+
+def check_scenario(*, kind: ScenarioKind, parameters: Mapping[str, Any], max_loss_frac: float | None) -> None:
+    """Raises ScenarioError for what `save_scenario` would refuse."""
+    parse_parameters(kind, parameters)
+    if max_loss_frac is not None and not 0.0 < max_loss_frac <= 1.0:
+        raise ScenarioError("max_loss_frac: a share of equity above 0, up to 1.", field="max_loss_frac")
+
 
 def save_scenario(
     *,
@@ -28,14 +38,13 @@ def save_scenario(
     name: str,
     kind: ScenarioKind,
     parameters: Mapping[str, Any],
-    actor: User | None,
+    warrant: Warrant,
     max_loss_frac: float | None = None,
     is_active: bool = True,
 ) -> StressScenario:
-    """Creates the scenario of this code, or changes it. Raises ScenarioError."""
-    parse_parameters(kind, parameters)
-    if max_loss_frac is not None and not 0.0 < max_loss_frac <= 1.0:
-        raise ScenarioError("max_loss_frac: a share of equity above 0, up to 1.", field="max_loss_frac")
+    """Creates the scenario of this code, or changes it. Raises NotApprovedError and ScenarioError."""
+    require_execution(warrant, SAVE_SCENARIO)
+    check_scenario(kind=kind, parameters=parameters, max_loss_frac=max_loss_frac)
     with transaction.atomic():
         scenario, created = StressScenario.objects.update_or_create(
             code=code,
@@ -47,38 +56,49 @@ def save_scenario(
                 "is_active": is_active,
             },
         )
-        publish(
-            "risk.scenario.created" if created else "risk.scenario.changed",
-            actor=actor,
-            obj=scenario,
-            payload={
-                "code": code,
-                "kind": kind,
-                "parameters": dict(parameters),
-                "max_loss_frac": max_loss_frac,
-                "is_active": is_active,
-            },
-            topics=["risk"],
-        )
+        _tell_saved(scenario, created=created, actor=warrant.actor)
     return scenario
 
 
+def _tell_saved(scenario: StressScenario, *, created: bool, actor: User | None) -> None:
+    publish(
+        "risk.scenario.created" if created else "risk.scenario.changed",
+        actor=actor,
+        obj=scenario,
+        payload={
+            "code": scenario.code,
+            "kind": scenario.kind,
+            "parameters": scenario.parameters,
+            "max_loss_frac": scenario.max_loss_frac,
+            "is_active": scenario.is_active,
+        },
+        topics=["risk"],
+    )
+
+
 def ensure_standard_scenarios(*, actor: User | None) -> list[StressScenario]:
-    """Creates those of the standard set that do not exist; leaves the others as they are."""
+    """Creates those of the standard set that do not exist; leaves the others as they are.
+
+    The set comes with the product, tolerances included, and is only ever added: what is there is changed
+    through the gate alone.
+    """
     with transaction.atomic():
-        known = set(StressScenario.objects.values_list("code", flat=True))
-        return [
-            save_scenario(
+        made = []
+        for s in standard_scenarios():
+            check_scenario(kind=s.kind, parameters=s.parameters, max_loss_frac=s.max_loss_frac)
+            scenario, created = StressScenario.objects.get_or_create(
                 code=s.code,
-                name=s.name,
-                kind=s.kind,
-                parameters=s.parameters,
-                max_loss_frac=s.max_loss_frac,
-                actor=actor,
+                defaults={
+                    "name": s.name,
+                    "kind": s.kind,
+                    "parameters": dict(s.parameters),
+                    "max_loss_frac": s.max_loss_frac,
+                },
             )
-            for s in standard_scenarios()
-            if s.code not in known
-        ]
+            if created:
+                _tell_saved(scenario, created=True, actor=actor)
+                made.append(scenario)
+        return made
 
 
 def run_stress(

@@ -8,12 +8,14 @@ from typing import Any
 
 from rest_framework import serializers
 
+from compliance.api.proposing import ReasonField
 from risk.models import (
     CapitalBudget,
     HardAction,
     LimitBreach,
     RiskLimit,
     RiskSnapshot,
+    ScenarioKind,
     StressResult,
     StressScenario,
 )
@@ -63,7 +65,7 @@ class LimitSerializer(serializers.ModelSerializer[RiskLimit]):
 
 
 class SetLimitSerializer(serializers.Serializer[Any]):
-    """A limit to put in force."""
+    """A limit to ask for."""
 
     book = BookField()
     metric = serializers.ChoiceField(choices=METRICS)
@@ -74,17 +76,38 @@ class SetLimitSerializer(serializers.Serializer[Any]):
     action = serializers.ChoiceField(choices=HardAction.choices, default=HardAction.ALERT.value)
     effective_from = serializers.DateTimeField(required=False)
     effective_to = serializers.DateTimeField(required=False, allow_null=True)
-    reason = serializers.CharField(max_length=240, required=False, allow_blank=True, default="")
+    reason = ReasonField()
 
 
 class RetireLimitSerializer(serializers.Serializer[Any]):
-    reason = serializers.CharField(max_length=240, required=False, allow_blank=True, default="")
+    reason = ReasonField()
 
 
 class ApplyTemplateSerializer(serializers.Serializer[Any]):
     book = BookField()
     template = serializers.ChoiceField(choices=[(n, n) for n in template_names()])
-    reason = serializers.CharField(max_length=240, required=False, allow_blank=True, default="")
+    reason = ReasonField()
+
+
+class SetBudgetSerializer(serializers.Serializer[Any]):
+    """A budget to ask for."""
+
+    book = BookField()
+    capital = serializers.DecimalField(max_digits=38, decimal_places=18)
+    risk_share_frac = serializers.DecimalField(max_digits=19, decimal_places=18, required=False, allow_null=True)
+    reason = ReasonField()
+
+
+class SaveScenarioSerializer(serializers.Serializer[Any]):
+    """A stress scenario to ask for."""
+
+    code = serializers.SlugField(max_length=60)
+    name = serializers.CharField(max_length=120)
+    kind = serializers.ChoiceField(choices=ScenarioKind.choices)
+    parameters = serializers.DictField(default=dict)
+    max_loss_frac = serializers.DecimalField(max_digits=19, decimal_places=18, required=False, allow_null=True)
+    is_active = serializers.BooleanField(default=True)
+    reason = ReasonField()
 
 
 class EffectiveLimitSerializer(serializers.Serializer[Any]):

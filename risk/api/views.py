@@ -1,5 +1,5 @@
 """`/api/risk/`: limits, breaches, stress and snapshots. Writes go through the actions and need their own
-right.
+right; what changes risk answers `202 Accepted` with the approval request that it opened.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
+from compliance.api.proposing import ProposedSerializer, propose_answer
 from fundops.core.models import User
 from risk.actions.breaches import acknowledge_breach
-from risk.actions.limits import apply_template, retire_limit, set_limit
-from risk.actions.stress import run_stress
+from risk.actions.budgets import SET_BUDGET
+from risk.actions.limits import APPLY_TEMPLATE, RETIRE_LIMIT, SET_LIMIT
+from risk.actions.stress import SAVE_SCENARIO, run_stress
 from risk.api.serializers import (
     AcknowledgeSerializer,
     ApplyTemplateSerializer,
@@ -31,22 +33,23 @@ from risk.api.serializers import (
     LimitStatusSerializer,
     RetireLimitSerializer,
     RunStressSerializer,
+    SaveScenarioSerializer,
     ScenarioSerializer,
+    SetBudgetSerializer,
     SetLimitSerializer,
     SnapshotSerializer,
     StressResultSerializer,
 )
+from risk.approvals import MAY_SAVE_SCENARIOS, MAY_SET_BUDGETS
 from risk.models import (
     BreachStatus,
     CapitalBudget,
-    HardAction,
     LimitBreach,
     RiskLimit,
     RiskSnapshot,
     StressResult,
     StressScenario,
 )
-from risk.quant.metrics import Metric
 from risk.selectors import breach_list, effective_limits, limit_list, limit_status
 from treasury.models import Book
 
@@ -62,6 +65,12 @@ def _checked(serializer: type[Serializer[Any]], request: Request) -> dict[str, A
 def _person(request: Request) -> User:
     assert isinstance(request.user, User)  # noqa: S101 - the permission class has seen to it
     return request.user
+
+
+def _proposed(request: Request, kind: str, asked: dict[str, Any]) -> Response:
+    """Opens the request: Books by their paths, and the reason apart."""
+    payload = {key: value.path if isinstance(value, Book) else value for key, value in asked.items()}
+    return propose_answer(request, kind=kind, reason=payload.pop("reason"), payload=payload)
 
 
 class LimitFilter(django_filters.FilterSet):
@@ -80,7 +89,7 @@ class LimitFilter(django_filters.FilterSet):
 
 
 class LimitViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[RiskLimit]):
-    """Limits, past and present; set and retired by who holds the right."""
+    """Limits, past and present. Setting and retiring opens an approval request."""
 
     serializer_class = LimitSerializer
     filterset_class = LimitFilter
@@ -97,30 +106,23 @@ class LimitViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
     def get_queryset(self) -> QuerySet[RiskLimit]:
         return limit_list(self.request.user)
 
-    @extend_schema(request=SetLimitSerializer, responses={201: LimitSerializer})
+    @extend_schema(request=SetLimitSerializer, responses={202: ProposedSerializer})
     def create(self, request: Request) -> Response:
-        """Puts a limit in force in place of the one that runs."""
-        asked = _checked(SetLimitSerializer, request)
-        limit = set_limit(
-            **asked
-            | {"metric": Metric(asked["metric"]), "action": HardAction(asked["action"])}
-            | {"actor": _person(request)}
-        )
-        return Response(LimitSerializer(limit).data, status=status.HTTP_201_CREATED)
+        """Asks for a limit in place of the one that runs."""
+        return _proposed(request, SET_LIMIT, _checked(SetLimitSerializer, request))
 
-    @extend_schema(request=RetireLimitSerializer, responses=LimitSerializer)
+    @extend_schema(request=RetireLimitSerializer, responses={202: ProposedSerializer})
     @action(detail=True, methods=["post"])
     def retire(self, request: Request, pk: str | None = None) -> Response:
-        """Ends a limit now."""
-        asked = _checked(RetireLimitSerializer, request)
-        return Response(LimitSerializer(retire_limit(limit=self.get_object(), actor=_person(request), **asked)).data)
+        """Asks for a limit to end."""
+        limit = self.get_object()
+        return _proposed(request, RETIRE_LIMIT, {"limit": limit.pk} | _checked(RetireLimitSerializer, request))
 
-    @extend_schema(request=ApplyTemplateSerializer, responses={201: LimitSerializer(many=True)}, filters=False)
+    @extend_schema(request=ApplyTemplateSerializer, responses={202: ProposedSerializer}, filters=False)
     @action(detail=False, methods=["post"], url_path="apply-template", pagination_class=None)
     def apply_template(self, request: Request) -> Response:
-        """Sets every limit of a template on a Book, all or none."""
-        made = apply_template(**_checked(ApplyTemplateSerializer, request), actor=_person(request))
-        return Response(LimitSerializer(made, many=True).data, status=status.HTTP_201_CREATED)
+        """Asks for every limit of a template on a Book, all or none."""
+        return _proposed(request, APPLY_TEMPLATE, _checked(ApplyTemplateSerializer, request))
 
 
 class LimitStatusView(APIView):
@@ -185,12 +187,23 @@ class BreachViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
 
 
 class ScenarioViewSet(viewsets.ReadOnlyModelViewSet[StressScenario]):
-    """Stress scenarios."""
+    """Stress scenarios. Adding or changing one opens an approval request: its tolerance acts."""
 
     serializer_class = ScenarioSerializer
     queryset = StressScenario.objects.order_by("code")
     filterset_fields = ("kind", "is_active")
-    permission = "risk.view_stressscenario"
+    permission = {
+        "list": "risk.view_stressscenario",
+        "retrieve": "risk.view_stressscenario",
+        "create": MAY_SAVE_SCENARIOS,
+        "OPTIONS": "risk.view_stressscenario",
+    }
+
+    @extend_schema(request=SaveScenarioSerializer, responses={202: ProposedSerializer})
+    def create(self, request: Request) -> Response:
+        """Asks for the scenario of that code to be added or changed."""
+        asked = _checked(SaveScenarioSerializer, request)
+        return _proposed(request, SAVE_SCENARIO, asked | {"scenario": asked.pop("kind")})
 
 
 class StressResultViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[StressResult]):
@@ -236,11 +249,21 @@ class SnapshotViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
 
 
 class BudgetViewSet(viewsets.ReadOnlyModelViewSet[CapitalBudget]):
-    """Capital budgets."""
+    """Capital budgets. Setting one opens an approval request."""
 
     serializer_class = BudgetSerializer
     filterset_fields = ("book__path",)
-    permission = "risk.view_capitalbudget"
+    permission = {
+        "list": "risk.view_capitalbudget",
+        "retrieve": "risk.view_capitalbudget",
+        "create": MAY_SET_BUDGETS,
+        "OPTIONS": "risk.view_capitalbudget",
+    }
+
+    @extend_schema(request=SetBudgetSerializer, responses={202: ProposedSerializer})
+    def create(self, request: Request) -> Response:
+        """Asks for a budget in place of the one that runs."""
+        return _proposed(request, SET_BUDGET, _checked(SetBudgetSerializer, request))
 
     def get_queryset(self) -> QuerySet[CapitalBudget]:
         rows: QuerySet[CapitalBudget] = CapitalBudget.objects.for_user(self.request.user)

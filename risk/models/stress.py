@@ -35,7 +35,10 @@ class StressScenario(models.Model):
 
     class Meta:
         ordering = ("code",)
-        permissions = [("run_stress", "Can run stress scenarios")]
+        permissions = [
+            ("run_stress", "Can run stress scenarios"),
+            ("save_scenario", "Can ask for stress scenarios to be added or changed"),
+        ]
         constraints = [
             models.CheckConstraint(
                 name="risk_scenario_kind_known", condition=Q(kind__in=[k.value for k in ScenarioKind])

@@ -14,7 +14,6 @@ from compliance.models import AuditEvent
 from fundops.core import clock
 from fundops.core.roles import Role
 from risk.actions.breaches import acknowledge_breach, evaluate_limits
-from risk.actions.limits import retire_limit, set_limit
 from risk.actions.snapshots import snapshot_risk
 from risk.errors import BookNotMeasuredError, BreachClosedError
 from risk.models import BreachStatus, HardAction, LimitBreach, RiskSnapshot
@@ -42,6 +41,7 @@ from risk.sources import BookFigures, install_source
 from risk.tasks import evaluate_limits as evaluate_task
 from tests.factories import user_with
 from tests.risk.conftest import NOW, Tree, WrittenSource, figures, position
+from tests.risk.gated import end_limit, put_limit
 from treasury.actions.books import close_book
 from treasury.models import Book
 
@@ -60,12 +60,11 @@ def write(source: WrittenSource, tree: Tree, agent: BookFigures, at_root: float 
 
 
 def limit(book: Book, metric: Metric, hard: float | None, soft: float | None = None, **changes: object) -> None:
-    set_limit(
+    put_limit(
         book=book,
         metric=metric,
         hard=None if hard is None else D(str(hard)),
         soft=None if soft is None else D(str(soft)),
-        actor=None,
         **changes,  # type: ignore[arg-type]
     )
 
@@ -180,7 +179,7 @@ def test_retiring_the_limit_closes_its_breach(tree: Tree, source: WrittenSource)
     write(source, tree, figures(1000.0, position("BTC", 20.0)))
     evaluate_limits(actor=None)
     breach = LimitBreach.objects.get()
-    retire_limit(limit=breach.limit, actor=None)
+    end_limit(breach.limit)
     assert evaluate_limits(actor=None).closed == [breach.pk]
 
 

@@ -6,21 +6,20 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from decimal import Decimal
-from itertools import pairwise
 from threading import Barrier
 from typing import Any
 
 import pytest
 from django.db import connection
 
-from compliance.models import AuditEvent
-from fundops.core import clock
+from compliance.actions.approval_execution import execute_request
+from compliance.models import ApprovalRequest, AuditEvent
 from risk.actions.breaches import evaluate_limits
-from risk.actions.limits import retire_limit, set_limit
-from risk.errors import LimitRetiredError
 from risk.models import LimitBreach, RiskLimit
 from risk.quant.metrics import Metric
+from tests.gate import released
 from tests.risk.conftest import WrittenSource, figures, position
+from tests.risk.gated import put_limit
 from treasury.actions.books import ensure_asset, open_fund
 from treasury.models import AssetKind, Book
 
@@ -51,25 +50,32 @@ def at_once(work: Callable[[int], Any]) -> list[Any]:
         return list(pool.map(one, range(WORKERS)))
 
 
-def test_limits_set_at_once_follow_one_another(book: Book) -> None:
-    made = at_once(lambda i: set_limit(book=book, metric=Metric.LEVERAGE, hard=Decimal(i + 1), actor=None))
-    assert all(isinstance(x, RiskLimit) for x in made), made
-    rows = list(RiskLimit.objects.order_by("effective_from", "pk"))
-    assert len(rows) == WORKERS
-    for before, after in pairwise(rows):
-        assert before.effective_to == after.effective_from
-    assert RiskLimit.objects.in_force(clock.now()).get() == rows[-1]
+def ended(requests: list[ApprovalRequest]) -> list[tuple[str, str]]:
+    """Executes them all at the same moment; how each ended."""
+    at_once(lambda i: execute_request(request_id=requests[i].pk))
+    found = ApprovalRequest.objects.select_related("execution").filter(pk__in=[r.pk for r in requests])
+    return sorted((r.execution.outcome, r.execution.error_code) for r in found)
+
+
+def test_of_limits_approved_side_by_side_one_is_set(book: Book) -> None:
+    """The others were signed on a picture that is not so any more."""
+    waiting = [
+        released("risk.set_limit", {"book": book.path, "metric": "leverage", "hard": Decimal(i + 1)})
+        for i in range(WORKERS)
+    ]
+    assert ended(waiting) == [("executed", ""), *[("failed", "stale_request")] * (WORKERS - 1)]
+    assert RiskLimit.objects.count() == 1
 
 
 def test_a_limit_is_retired_once(book: Book) -> None:
-    limit = set_limit(book=book, metric=Metric.LEVERAGE, hard=Decimal(1), actor=None)
-    results = at_once(lambda _: retire_limit(limit=limit, actor=None))
-    assert sum(isinstance(x, RiskLimit) for x in results) == 1
-    assert sum(isinstance(x, LimitRetiredError) for x in results) == WORKERS - 1
+    limit = put_limit(book=book, metric=Metric.LEVERAGE, hard=Decimal(1))
+    waiting = [released("risk.retire_limit", {"limit": limit.pk}) for _ in range(WORKERS)]
+    assert ended(waiting) == [("executed", ""), *[("failed", "stale_request")] * (WORKERS - 1)]
+    assert AuditEvent.objects.filter(kind="risk.limit.retired").count() == 1
 
 
 def test_evaluations_at_once_open_one_breach(book: Book, source: WrittenSource) -> None:
-    set_limit(book=book, metric=Metric.LEVERAGE, hard=Decimal(1), actor=None)
+    put_limit(book=book, metric=Metric.LEVERAGE, hard=Decimal(1))
     source.books = {book.pk: figures(100.0, position("BTC", 5.0))}
     results = at_once(lambda _: evaluate_limits(actor=None))
     assert sorted(len(r.opened) for r in results) == [0] * (WORKERS - 1) + [1]

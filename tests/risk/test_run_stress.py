@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from django.db import IntegrityError, transaction
 
+from compliance.approvals.errors import PayloadError
 from compliance.models import AuditEvent
-from risk.actions.stress import ensure_standard_scenarios, run_stress, save_scenario
+from risk.actions.stress import check_scenario, ensure_standard_scenarios, run_stress
 from risk.errors import ScenarioError, SourceMissingError
 from risk.models import ScenarioKind, StressResult, StressScenario
 from risk.scenarios import standard_scenarios
@@ -17,6 +18,7 @@ from risk.selectors import latest_stress
 from risk.sources import install_source
 from risk.tasks import run_stress as stress_task
 from tests.risk.conftest import NOW, Tree, WrittenSource, figures, position
+from tests.risk.gated import put_scenario
 
 RNG = np.random.default_rng(3)
 
@@ -39,7 +41,7 @@ def trading(tree: Tree, source: WrittenSource) -> WrittenSource:
 def run(
     tree: Tree, kind: ScenarioKind, parameters: Mapping[str, object], tolerance: float | None = None
 ) -> StressResult:
-    scenario = save_scenario(code="s", name="S", kind=kind, parameters=parameters, max_loss_frac=tolerance, actor=None)
+    scenario = put_scenario(code="s", name="S", kind=kind, parameters=dict(parameters), max_loss_frac=tolerance)
     (result,) = run_stress(actor=None, books=[tree.root], scenarios=[scenario])
     return result
 
@@ -148,13 +150,15 @@ def test_parameters_that_make_no_sense_are_refused(
     db: None, kind: ScenarioKind, parameters: Mapping[str, object], says: str
 ) -> None:
     with pytest.raises(ScenarioError, match=says):
-        save_scenario(code="x", name="X", kind=kind, parameters=parameters, actor=None)
+        put_scenario(code="x", name="X", kind=kind, parameters=dict(parameters))
     assert not StressScenario.objects.exists()
 
 
 def test_a_tolerance_is_a_share(db: None) -> None:
+    with pytest.raises(PayloadError, match="max_loss_frac"):
+        put_scenario(code="x", name="X", kind=ScenarioKind.CORRELATION, parameters={}, max_loss_frac=1.5)
     with pytest.raises(ScenarioError, match="max_loss_frac"):
-        save_scenario(code="x", name="X", kind=ScenarioKind.CORRELATION, parameters={}, max_loss_frac=1.5, actor=None)
+        check_scenario(kind=ScenarioKind.CORRELATION, parameters={}, max_loss_frac=1.5)
     with pytest.raises(IntegrityError, match="max_loss_share"), transaction.atomic():
         StressScenario.objects.create(code="x", name="X", kind="correlation", max_loss_frac=1.5)
 

@@ -8,10 +8,9 @@ from decimal import Decimal
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
 
-from compliance.models import AuditEvent
+from compliance.models import ApprovalRequest, AuditEvent
 from fundops.core import clock
-from fundops.core.roles import Role
-from risk.actions.limits import apply_template, retire_limit, set_limit
+from risk.actions.limits import apply_template, set_limit
 from risk.errors import (
     ClosedBookLimitError,
     LimitLevelsError,
@@ -25,8 +24,9 @@ from risk.errors import (
 from risk.models import HardAction, RiskLimit
 from risk.quant.metrics import Metric
 from risk.templates_of_limits import load_template, parse_template, template_names
-from tests.factories import user_with
+from tests.gate import gate_people
 from tests.risk.conftest import NOW, Tree
+from tests.risk.gated import end_limit, put_limit, put_template, setting_limits
 from treasury.actions.books import close_book
 
 D = Decimal
@@ -34,16 +34,18 @@ DAY = timedelta(days=1)
 
 
 def put(tree: Tree, metric: Metric = Metric.LEVERAGE, **changes: object) -> RiskLimit:
-    fields = {"book": tree.trend, "soft": D("1.5"), "hard": D(2), "actor": None} | changes
-    return set_limit(metric=metric, **fields)  # type: ignore[arg-type]
+    """What the action does, in the execution of a signed request."""
+    fields = {"book": tree.trend, "soft": D("1.5"), "hard": D(2)} | changes
+    with setting_limits(tree.root) as warrant:
+        return set_limit(metric=metric, warrant=warrant, **fields)  # type: ignore[arg-type]
 
 
 def test_a_limit_is_set_with_its_event_and_its_history(tree: Tree) -> None:
-    officer = user_with(Role.RISK_OFFICER)
-    limit = put(tree, actor=officer, action=HardAction.HALT, reason="first")
+    limit = put(tree, action=HardAction.HALT, reason="first")
     assert (limit.effective_from, limit.effective_to) == (NOW, None)
     event = AuditEvent.objects.get(kind="risk.limit.set")
-    assert event.actor_id == officer.pk
+    assert event.actor_id == gate_people().releaser.pk
+    assert ApprovalRequest.objects.get(pk=event.payload["request"]).kind == "risk.set_limit"
     assert event.payload["new"] == {"soft": "1.5", "hard": "2", "action": "halt"}
     assert f"book:{tree.trend.pk}" in event.topics
     assert limit.history.count() == 1
@@ -76,7 +78,7 @@ def test_a_planned_limit_begins_later_and_is_not_overwritten(tree: Tree) -> None
     assert RiskLimit.objects.count() == 1, "nothing was written"
     until_then = put(tree, effective_to=NOW + DAY)
     assert until_then.effective_to == planned.effective_from
-    retire_limit(limit=planned, actor=None)
+    end_limit(planned)
     planned.refresh_from_db()
     assert planned.effective_to == planned.effective_from
 
@@ -84,10 +86,10 @@ def test_a_planned_limit_begins_later_and_is_not_overwritten(tree: Tree) -> None
 def test_retiring_ends_it_once(tree: Tree) -> None:
     limit = put(tree)
     with clock.frozen(NOW + DAY):
-        retire_limit(limit=limit, actor=None, reason="strategy closed")
+        end_limit(limit)
         assert not RiskLimit.objects.in_force(clock.now()).exists()
         with pytest.raises(LimitRetiredError, match="ended on"):
-            retire_limit(limit=limit, actor=None)
+            end_limit(limit)
     assert AuditEvent.objects.filter(kind="risk.limit.retired").count() == 1
 
 
@@ -170,11 +172,13 @@ def test_the_database_refuses_levels_that_are_no_numbers(tree: Tree, level: str,
 )
 def test_overlapping_dates_are_excluded_in_the_database(tree: Tree, start: int, end: int | None, free: bool) -> None:
     """One limit is in force for ten days; another may touch them, not overlap."""
-    RiskLimit.objects.bulk_create([RiskLimit(book=tree.trend, **(BASE | {"effective_to": NOW + 10 * DAY}))])
+    with setting_limits(tree.root):
+        RiskLimit.objects.bulk_create([RiskLimit(book=tree.trend, **(BASE | {"effective_to": NOW + 10 * DAY}))])
     dates = {"effective_from": NOW + start * DAY, "effective_to": None if end is None else NOW + end * DAY}
     other = RiskLimit(book=tree.trend, **(BASE | dates))
     if free:
-        RiskLimit.objects.bulk_create([other])
+        with setting_limits(tree.root):
+            RiskLimit.objects.bulk_create([other])
     else:
         with pytest.raises(IntegrityError, match="risk_limit_no_overlap"), transaction.atomic():
             RiskLimit.objects.bulk_create([other])
@@ -184,7 +188,7 @@ def test_overlapping_dates_are_excluded_in_the_database(tree: Tree, start: int, 
 def test_the_three_sets_load_and_apply(tree: Tree) -> None:
     assert template_names() == ["conservative", "micro-live", "standard"]
     for name in template_names():
-        made = apply_template(book=tree.carry, template=name, actor=None)
+        made = put_template(book=tree.carry, template=name)
         assert {x.metric for x in made} == {x.metric.value for x in load_template(name).limits}
         assert all(x.template == name for x in made)
     hard = {x.metric: x.hard for x in RiskLimit.objects.in_force(NOW).filter(template="standard")}
@@ -200,9 +204,11 @@ def test_the_sets_get_stricter_from_standard_to_micro_live() -> None:
 
 
 def test_a_set_is_applied_whole_or_not_at_all(tree: Tree) -> None:
-    set_limit(book=tree.carry, metric=Metric.ES_FRAC, hard=D("0.1"), effective_from=NOW + DAY, actor=None)
+    put_limit(book=tree.carry, metric=Metric.ES_FRAC, hard=D("0.1"), effective_from=NOW + DAY)
+    with pytest.raises(LimitOverlapError), setting_limits(tree.root, "risk.apply_template") as warrant:
+        apply_template(book=tree.carry, template="standard", warrant=warrant)
     with pytest.raises(LimitOverlapError):
-        apply_template(book=tree.carry, template="standard", actor=None)
+        put_template(book=tree.carry, template="standard")
     assert RiskLimit.objects.count() == 1
 
 
@@ -228,7 +234,7 @@ def test_a_broken_set_is_refused_with_its_place(text: str, says: str) -> None:
 
 def test_an_unknown_set_names_the_known_ones(tree: Tree) -> None:
     with pytest.raises(TemplateError, match="conservative, micro-live, standard"):
-        apply_template(book=tree.carry, template="yolo", actor=None)
+        put_template(book=tree.carry, template="yolo")
 
 
 def test_levels_of_a_set_are_exact() -> None:

@@ -15,7 +15,6 @@ from compliance.approvals.registry import Warrant, registered_actions
 from compliance.models import ApprovalRequest
 from fundops.core.errors import PermissionMissingError
 from fundops.core.roles import Role
-from risk.actions.limits import set_limit
 from risk.errors import LimitLevelsError, LimitScopeError
 from risk.models import RiskLimit
 from risk.quant.metrics import Metric
@@ -29,6 +28,7 @@ from tests.compliance.approvals.support import (
     vote,
 )
 from tests.risk.conftest import Tree
+from tests.risk.gated import put_limit
 
 KIND = "risk.set_limit"
 
@@ -56,7 +56,7 @@ def test_an_approved_limit_is_in_force_and_names_its_request(tree: Tree, people:
 
 
 def test_the_approver_sees_what_is_in_force_today(tree: Tree, people: People) -> None:
-    set_limit(book=tree.trend, metric=Metric.LEVERAGE, hard=Decimal(4), actor=None)
+    put_limit(book=tree.trend, metric=Metric.LEVERAGE, hard=Decimal(4))
     statement = ask(people, tree).statements.get()
     assert '{"label":"Hard level","now":"4","then":"2"}' in statement.canonical
 
@@ -66,7 +66,7 @@ def test_when_the_limit_changes_meanwhile_the_request_is_stale(tree: Tree, peopl
     vote(request, people.risk, Role.RISK_OFFICER)
     vote(request, people.operations, Role.OPERATIONS)
     release_request(request_id=request.pk, actor=people.releaser)
-    between = set_limit(book=tree.trend, metric=Metric.LEVERAGE, hard=Decimal(3), actor=None)
+    between = put_limit(book=tree.trend, metric=Metric.LEVERAGE, hard=Decimal(3))
     record = execute_request(request_id=request.pk)
     assert record is not None and (record.outcome, record.error_code) == ("failed", "stale_request")
     assert RiskLimit.objects.get() == between

@@ -13,8 +13,7 @@ from django.db import IntegrityError, transaction
 from compliance.models import AuditEvent
 from fundops.core import clock
 from risk.actions.breaches import evaluate_limits
-from risk.actions.budgets import set_budget
-from risk.actions.limits import set_limit
+from risk.actions.budgets import check_budget
 from risk.actions.snapshots import snapshot_risk
 from risk.errors import BudgetError
 from risk.ledger_source import LedgerSource
@@ -26,6 +25,7 @@ from risk.selectors import exposure_breakdown, latest_snapshot, var_backtest
 from risk.sources import install_source
 from risk.tasks import snapshot_risk as snapshot_task
 from tests.risk.conftest import NOW, Tree, WrittenSource, figures, position
+from tests.risk.gated import put_budget, put_limit
 from treasury.actions.books import ensure_asset
 from treasury.actions.ledger import post_entry
 from treasury.models import AccountKind, AssetKind, Book, EntryKind
@@ -132,14 +132,14 @@ def test_exposure_is_broken_down_by_every_label(tree: Tree, source: WrittenSourc
 
 
 def test_a_budget_replaces_the_one_before(tree: Tree) -> None:
-    set_budget(book=tree.trend, capital=Decimal(1000), risk_share_frac=0.6, actor=None)
+    put_budget(book=tree.trend, capital=Decimal(1000), risk_share_frac=Decimal("0.6"))
     with clock.frozen(NOW + DAY):
-        set_budget(book=tree.trend, capital=Decimal(2000), actor=None)
+        put_budget(book=tree.trend, capital=Decimal(2000))
     assert [b.capital for b in CapitalBudget.objects.order_by("effective_from")] == [1000, 2000]
     assert CapitalBudget.objects.filter(effective_to=None).count() == 1
     for bad in ({"capital": Decimal(-1)}, {"capital": Decimal("NaN")}, {"risk_share_frac": 1.5}):
         with pytest.raises(BudgetError):
-            set_budget(**({"book": tree.trend, "capital": Decimal(1), "actor": None} | bad))  # type: ignore[arg-type]
+            check_budget(**({"book": tree.trend, "capital": Decimal(1)} | bad))  # type: ignore[arg-type]
     with pytest.raises(IntegrityError, match="no_overlap"), transaction.atomic():
         CapitalBudget.objects.create(book=tree.trend, capital=1, effective_from=NOW + 2 * DAY)
 
@@ -181,8 +181,8 @@ def test_figures_come_from_the_ledger(tree: Tree) -> None:
             Line(trading, btc.pk, Decimal(-6)),
         ],
     )
-    set_limit(book=tree.root, metric=Metric.DAILY_LOSS_FRAC, hard=Decimal("0.05"), actor=None)
-    set_limit(book=tree.root, metric=Metric.LEVERAGE, hard=Decimal("0.65"), actor=None)
+    put_limit(book=tree.root, metric=Metric.DAILY_LOSS_FRAC, hard=Decimal("0.05"))
+    put_limit(book=tree.root, metric=Metric.LEVERAGE, hard=Decimal("0.65"))
     before = install_source(ledger_source(100.0))
     try:
         first = evaluate_limits(actor=None)
