@@ -19,7 +19,7 @@ from risk.measuring import ALPHA, HISTORY_DAYS, MeasuredBooks, measure_books, ro
 from risk.models import HardAction, LimitBreach, RiskLimit, RiskSnapshot, StressResult
 from risk.overrides import overrides_in_force as overrides_in_force
 from risk.quant.backtests import VarBacktest, backtest_var
-from risk.quant.bulk import evaluate
+from risk.quant.bulk import IntArray, evaluate
 from risk.quant.measures import Exposure, exposures
 from risk.quant.metrics import CODES, STATE_METRICS, Level, Metric
 from risk.quant.pretrade import BookState, Limit, LimitSet, PositionState, TradingMode
@@ -81,9 +81,9 @@ def _line(book: Book) -> list[Book]:
     return sorted(Book.objects.filter(path__in=paths), key=lambda b: len(b.path))
 
 
-def _effective(line: Sequence[int], at: datetime) -> list[list[EffectiveLimit]]:
-    """Effective limits of every Book of a line, root first."""
-    parent = np.arange(-1, len(line) - 1, dtype=np.int64)
+def _effective(line: Sequence[int], at: datetime, tree: IntArray | None = None) -> list[list[EffectiveLimit]]:
+    """Effective limits of every Book of a line, root first; or of a tree, whose parents are given by place."""
+    parent = np.arange(-1, len(line) - 1, dtype=np.int64) if tree is None else tree
     found = limits_in_force(line, parent, at, decided=True)
     everywhere = _restrictions(at)
     out: list[list[EffectiveLimit]] = []

@@ -266,6 +266,7 @@ class Migration(migrations.Migration):
                 ("last_closes", models.JSONField(default=dict)),
                 ("cycles", models.PositiveIntegerField(default=0)),
                 ("fills", models.PositiveIntegerField(default=0)),
+                ("cash", models.DecimalField(decimal_places=18, default=Decimal("0"), max_digits=38)),
                 ("equity", models.DecimalField(decimal_places=18, default=Decimal("0"), max_digits=38)),
                 ("day_open_equity", models.DecimalField(decimal_places=18, default=Decimal("0"), max_digits=38)),
                 ("peak_equity", models.DecimalField(decimal_places=18, default=Decimal("0"), max_digits=38)),

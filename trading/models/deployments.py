@@ -204,6 +204,7 @@ class DeskRun(models.Model):
 
     cycles = models.PositiveIntegerField(default=0)
     fills = models.PositiveIntegerField(default=0)
+    cash = models.DecimalField(**UNIT, default=Decimal(0))
     equity = models.DecimalField(**UNIT, default=Decimal(0))
     day_open_equity = models.DecimalField(**UNIT, default=Decimal(0))
     peak_equity = models.DecimalField(**UNIT, default=Decimal(0))
