@@ -86,7 +86,7 @@ class StepDown(BaseModel):
         return f"{self.measure.value}>{self.above_frac.normalize():f}{over}"
 
     def said(self, observation: Observation) -> str:
-        share = f"{self.above_frac * 100:.4g} %"
+        share = f"{float(self.above_frac) * 100:.4g} %"
         if self.measure is Measure.DRAWDOWN:
             return f"drawdown above {share}"
         span = observation.plural[:-1] if self.over == 1 else f"{self.over} {observation.plural}"
@@ -437,8 +437,8 @@ def _losses(triggers: Sequence[Trigger]) -> Condition:
 
 
 def _fresh(rules: LeverageRules, state: LeverageState, evidence: Performance) -> Condition:
-    """The last whole observation is the last one there can be; half of one more is patience."""
-    most = rules.observation.span * 3 / 2
+    """The last whole observation is the last one there can be; an eighth of one more is patience."""
+    most = rules.observation.span * 9 / 8
     if evidence.through is None:
         return Condition("fresh", False, None, most.total_seconds(), "nobody knows how old the returns are")  # noqa: FBT003
     age = state.at - evidence.through
