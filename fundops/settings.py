@@ -170,6 +170,9 @@ CELERY_BEAT_SCHEDULE |= {
     "leverage policy": {"task": "risk.tasks.evaluate_leverage", "schedule": 60.0, "options": {"expires": 60.0}},
     "overrides": {"task": "risk.tasks.revert_overrides", "schedule": 15.0, "options": {"expires": 15.0}},
 }
+CELERY_BEAT_SCHEDULE |= {
+    "screening": {"task": "trading.tasks.screen_closed_days", "schedule": 30.0, "options": {"expires": 30.0}},
+}
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = CELERY_WORKER_REDIRECT_STDOUTS = False

@@ -7,6 +7,7 @@ from django.db import OperationalError
 
 from trading.actions.cohort_drive import drive_cohort as drive
 from trading.actions.cohort_feed import feed_forward_cohorts as feed
+from trading.actions.screening import screen_closed_days as screen
 from trading.models.cohort import LIVE_STATUSES, Cohort
 
 
@@ -32,3 +33,9 @@ def drive_live_cohorts() -> None:
 def feed_forward_cohorts() -> None:
     """Beat's call for fresh candles; a venue that does not answer is asked again at the next one."""
     feed()
+
+
+@shared_task(name="trading.tasks.screen_closed_days", ignore_result=True, expires=30)
+def screen_closed_days() -> None:
+    """Looks for prohibited tactics in the days that have closed."""
+    screen()

@@ -29,6 +29,7 @@ from trading.models.deployments import (
 from trading.models.instruments import Instrument, InstrumentKind
 from trading.models.marketdata import CandleSet, DataQuarantine
 from trading.models.paper import PaperAccount, PaperOrder, PaperReport
+from trading.models.screening import DayScreening
 
 __all__ = [
     "AgentDay",
@@ -45,6 +46,7 @@ __all__ = [
     "CohortStatus",
     "CouncilVoice",
     "DataQuarantine",
+    "DayScreening",
     "Deployment",
     "DeploymentStatus",
     "DeskRun",

@@ -1,0 +1,136 @@
+"""Looking at closed cohort days for agents that trade against each other.
+
+Agents of one cohort are blind to each other, and a paper fill meets no counterparty, so opposite fills are noted, not
+denied: a manager who takes the cohort live learns how much of its turnover would have been the fund's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.db import connection, transaction
+
+from compliance.actions.screening import raise_flag
+from compliance.models.screening import FlagSeverity, ScreeningRule
+from compliance.screening.policy import ScreeningRules
+from compliance.selectors_screening import rules_in_force
+from fundops.core.events import publish
+from trading.models.cohort import CohortDay
+from trading.models.screening import DayScreening
+
+#: The largest crossings kept as evidence.
+MOST_EXAMPLES = 20
+#: Days looked at in one call.
+MOST_DAYS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """Agents on both sides of one market in one bar; `crossed` is twice the smaller side, in the quote asset."""
+
+    symbol: str
+    at: datetime
+    bought: Decimal
+    sold: Decimal
+    agents: tuple[int, ...]
+
+    @property
+    def crossed(self) -> Decimal:
+        return 2 * min(self.bought, self.sold)
+
+
+# Each agent counts with what it bought less what it sold in a bar: who turns a position over crosses nobody.
+_CROSSINGS = """
+WITH own AS (
+    SELECT f.symbol, f.at, a.number AS agent, SUM(CASE WHEN f.side = 'buy' THEN 1 ELSE -1 END * f.quantity * f.price) AS net
+      FROM trading_cohortfill f JOIN trading_cohortagent a ON a.id = f.agent_id
+     WHERE f.cohort_id = %(cohort)s AND (f.at AT TIME ZONE 'UTC')::date = %(date)s
+     GROUP BY f.symbol, f.at, a.number)
+SELECT symbol, at, COALESCE(SUM(net) FILTER (WHERE net > 0), 0), COALESCE(-SUM(net) FILTER (WHERE net < 0), 0),
+       array_agg(agent ORDER BY agent)
+  FROM own GROUP BY symbol, at
+"""
+
+
+def screen_closed_days() -> list[DayScreening]:
+    """Looks once at every complete day of every cohort that nobody has looked at; the oldest first."""
+    waiting = (
+        CohortDay.objects.filter(complete=True, screening=None)
+        .select_related("cohort__book")
+        .order_by("pk")[:MOST_DAYS]
+    )
+    version, rules = rules_in_force()
+    return [screen_day(day, rules=rules, version=version) for day in waiting]
+
+
+def screen_day(day: CohortDay, *, rules: ScreeningRules, version: int) -> DayScreening:
+    """Keeps what was seen, and a flag when agents met each other for more than the policy's share."""
+    seen = _bars(day)
+    met = sorted((c for c in seen if c.crossed > 0), key=lambda c: (-c.crossed, c.at, c.symbol))
+    notional = sum((c.bought + c.sold for c in seen), Decimal(0))
+    crossed = sum((c.crossed for c in met), Decimal(0))
+    share = crossed / notional if notional else Decimal(0)
+    flagged = rules.self_crossing.enabled and bool(met) and share >= rules.self_crossing.noted_from_frac
+    with transaction.atomic():
+        kept, made = DayScreening.objects.get_or_create(
+            cohort_day=day,
+            defaults={
+                "policy_version": version,
+                "notional": notional,
+                "crossed_notional": crossed,
+                "crossed_bars": len(met),
+                "flagged": flagged,
+            },
+        )
+        if made:
+            publish(
+                "trading.day.screened",
+                actor=None,
+                obj=kept,
+                payload={
+                    "cohort": day.cohort_id,
+                    "day": day.day,
+                    "notional": notional,
+                    "crossed_notional": crossed,
+                    "flagged": flagged,
+                    "policy_version": version,
+                },
+            )
+        if made and flagged:
+            _flag(day, met, share=share, version=version)
+    return kept
+
+
+def _bars(day: CohortDay) -> list[Crossing]:
+    with connection.cursor() as cursor:
+        cursor.execute(_CROSSINGS, {"cohort": day.cohort_id, "date": day.date})
+        return [Crossing(symbol, at, bought, sold, tuple(agents)) for symbol, at, bought, sold, agents in cursor]
+
+
+def _flag(day: CohortDay, met: Sequence[Crossing], *, share: Decimal, version: int) -> None:
+    raise_flag(
+        key=f"cohort:{day.cohort_id}:day:{day.day}:self_crossing",
+        rule=ScreeningRule.SELF_CROSSING,
+        severity=FlagSeverity.NOTE,
+        subject=f"{day.cohort}, day {day.day}",
+        book_path=day.cohort.book.path if day.cohort.book else "",
+        finding=f"Agents were on both sides of a market in {len(met):,} bars, {share:.1%} of the day's turnover.",
+        evidence={
+            "cohort": day.cohort_id,
+            "day": day.day,
+            "policy_version": version,
+            "largest": [
+                {
+                    "symbol": c.symbol,
+                    "at": c.at.isoformat(),
+                    "bought": c.bought,
+                    "sold": c.sold,
+                    "agents": list(c.agents),
+                }
+                for c in met[:MOST_EXAMPLES]
+            ],
+        },
+    )
