@@ -64,7 +64,14 @@ NAVIGATION: tuple[Section, ...] = (
             Entry("Market data", "portal:candles", "chart-candle", holding("trading.view_candleset")),
         ),
     ),
-    Section("Books", ()),
+    Section(
+        "Risk",
+        (
+            Entry("Overview", "portal:risk", "gauge", holding("risk.view_risklimit")),
+            Entry("Stress", "portal:risk-stress", "flame", holding("risk.view_stressresult")),
+        ),
+    ),
+    Section("Books", (Entry("Ledger", "portal:books", "books", holding("treasury.view_journalline")),)),
     Section("Control", (Entry("Roles", "portal:roles", "shield-lock", fund_staff),)),
     Section(
         "System",
@@ -93,19 +100,23 @@ class Group:
 
 
 def navigation_for(user: User, path: str) -> tuple[Group, ...]:
-    """The sections ``user`` sees, without empty ones; the entry of ``path`` is marked as current."""
+    """The sections ``user`` sees, without empty ones; the entry nearest to ``path`` is marked as current."""
+    shown = {section: [entry for entry in section.entries if entry.audience(user)] for section in NAVIGATION}
+    nearest = max((_fit(entry, path) for entries in shown.values() for entry in entries), default=0)
     groups = []
-    for section in NAVIGATION:
-        links = tuple(_link(entry, path) for entry in section.entries if entry.audience(user))
+    for section, entries in shown.items():
+        links = tuple(
+            Link(e.label, reverse(e.url_name), e.icon, current=0 < nearest == _fit(e, path)) for e in entries
+        )
         if links:
             groups.append(Group(section.title, links))
     return tuple(groups)
 
 
-def _link(entry: Entry, path: str) -> Link:
-    href = reverse(entry.url_name)
-    here = path == href or (href != "/" and path.startswith(href))
-    return Link(entry.label, href, entry.icon, here or any(path.startswith(start) for start in entry.starts))
+def _fit(entry: Entry, path: str) -> int:
+    """How much of ``path`` the entry's address covers; zero where it leads elsewhere. Home is itself alone."""
+    addresses = (reverse(entry.url_name), *entry.starts)
+    return max((len(a) for a in addresses if path == a or (a != "/" and path.startswith(a))), default=0)
 
 
 def shell(request: HttpRequest) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from portal.views import candles, cohorts, strategies
+from portal.views import books, candles, cohorts, risk, risk_stress, strategies
 from portal.views.home import home
 from portal.views.roles import roles
 
@@ -30,4 +30,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
         name="cohort-agent-chart",
     ),
     path("cohorts/<int:pk>/fills/<int:number>/", cohorts.fill_page, name="cohort-fill"),
+    path("books/", books.book_list, name="books"),
+    path("books/<path:path>/", books.book_page, name="book"),
+    path("risk/", risk.risk_page, name="risk"),
+    path("risk/var/", risk.var_fragment, name="risk-var"),
+    path("risk/breaches/<int:pk>/acknowledge/", risk.breach_acknowledge, name="risk-acknowledge"),
+    path("risk/stress/", risk_stress.stress_page, name="risk-stress"),
+    path("risk/stress/<slug:code>/", risk_stress.scenario_page, name="risk-scenario"),
+    path("risk/stress-runs/", risk_stress.stress_ask, name="risk-stress-ask"),
+    path("risk/stress-runs/<int:pk>/", risk_stress.stress_run, name="risk-stress-run"),
+    path("risk/stress-runs/<int:pk>/cancel/", risk_stress.stress_cancel, name="risk-stress-cancel"),
+    path("risk/reverse/", risk_stress.reverse_stress, name="risk-reverse"),
 ]

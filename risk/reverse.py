@@ -86,7 +86,9 @@ def reverse_stress_of(risk: BookRisk, loss_frac: float) -> ReverseStress:
     found, reason = None, f"Needs {LEAST_DAYS} days of returns; has {days}."
     if days >= LEAST_DAYS:
         found = most_plausible_loss(risk.exposure, np.atleast_2d(np.cov(returns, rowvar=False)), target)
-        reason = "" if found is not None else "The positions carry no risk in these days: they are hedged or stand still."
+        reason = (
+            "" if found is not None else "The positions carry no risk in these days: they are hedged or stand still."
+        )
     moves = (
         []
         if found is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from risk.errors import ScenarioError
 from risk.measuring import ALPHA, HISTORY_DAYS
 from risk.models import ScenarioKind
+from risk.quant.contributions import contributions, standalone
 from risk.quant.stress import (
     Holdings,
     StressOutcome,
@@ -142,10 +143,13 @@ def price_scenario(
             return _reverse(holdings, loss_frac, equity)
         case VolatilityParameters(multiplier=multiplier):
             x, returns, symbols = _exposure(holdings, source, at)
-            return _from_tail(volatility_spike(x, returns, ALPHA, multiplier=multiplier), symbols)
+            mean = returns.mean(axis=0) if returns.shape[0] else 0.0
+            parts = contributions(x, mean + multiplier * (returns - mean), ALPHA).es_by_asset if symbols else ()
+            return _from_tail(volatility_spike(x, returns, ALPHA, multiplier=multiplier), symbols, parts)
         case _:
             x, returns, symbols = _exposure(holdings, source, at)
-            return _from_tail(correlation_to_one(x, returns, ALPHA), symbols)
+            alone = standalone(np.diag(x), returns, ALPHA)[1] if symbols else ()
+            return _from_tail(correlation_to_one(x, returns, ALPHA), symbols, alone)
 
 
 def _absent(symbols: tuple[str, ...], start: datetime, end: datetime, source: RiskSource) -> tuple[str, ...]:
@@ -165,9 +169,10 @@ def _from_outcome(holdings: Holdings, outcome: StressOutcome) -> Priced:
     return Priced(outcome.loss + 0.0, by_symbol, outcome.missing)
 
 
-def _from_tail(risk: TailRisk, symbols: tuple[str, ...]) -> Priced:
+def _from_tail(risk: TailRisk, symbols: tuple[str, ...], parts: Iterable[float]) -> Priced:
+    """`parts` are what each symbol carries of the ES; they sum to it."""
     if math.isfinite(risk.es) or not symbols:
-        return Priced(risk.es, {})
+        return Priced(risk.es, {s: -float(part) for s, part in zip(symbols, parts, strict=True) if part != 0})
     return Priced(risk.es, {}, (f"enough returns of {', '.join(symbols)}: {risk.n} days",))
 
 

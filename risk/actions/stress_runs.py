@@ -15,7 +15,7 @@ from fundops.core.models import User
 from fundops.core.permissions import require
 from fundops.core.tasks import enqueue_on_commit
 from risk.actions.stress import run_stress
-from risk.errors import NothingToStressError, StressRunOverError, StressRunningError
+from risk.errors import NothingToStressError, StressRunningError, StressRunOverError
 from risk.models import StressRun, StressRunState, StressScenario
 from risk.models.stress_runs import LIVE_RUNS
 from treasury.models import Book
@@ -48,9 +48,7 @@ def ask_for_stress(*, book: Book, actor: User, scenario: StressScenario | None =
                 f"A run asked for by {running.asked_by} is at {running.done} of {running.total}; wait or cancel it.",
                 run=running.pk,
             )
-        run = StressRun.objects.create(
-            book=book, scenario=scenario, total=total, asked_by=actor, asked_at=clock.now()
-        )
+        run = StressRun.objects.create(book=book, scenario=scenario, total=total, asked_by=actor, asked_at=clock.now())
         publish(
             "risk.stress.asked",
             actor=actor,

@@ -75,6 +75,9 @@ def test_stressed_tails_are_worse_than_the_plain_one(tree: Tree, trading: Writte
     assert spike.loss is not None and calm.loss is not None and together.loss is not None
     assert spike.loss > 2.5 * calm.loss
     assert together.loss > calm.loss
+    for result in (spike, calm, together):
+        assert set(result.by_symbol) == {"BTC", "ETH"}
+        assert sum(result.by_symbol.values()) == pytest.approx(-(result.loss or 0.0)), "by position it is the whole"
 
 
 def test_reverse_stress_finds_the_fall(tree: Tree, trading: WrittenSource) -> None:
