@@ -283,23 +283,36 @@ def cases(draw: st.DrawFn) -> tuple[LeverageRules, LeverageState, Performance]:
     keys = [rule.key for rule in rules.step_down]
     ago = st.integers(0, 20 * 24).map(lambda h: AT - timedelta(hours=h))
     here = LeverageState(
-        leverage=draw(st.integers(1, 20).map(lambda x: Decimal(x) / 2)),
+        leverage=draw(st.one_of(st.just(rules.start), st.integers(1, 20).map(lambda x: Decimal(x) / 2))),
         at=AT,
         changed_at=draw(st.one_of(st.none(), ago)),
         stepped_down_at=draw(st.one_of(st.none(), ago)),
-        answered=draw(st.dictionaries(st.sampled_from(keys), ago, max_size=2)),
+        answered=draw(st.one_of(st.just({}), st.dictionaries(st.sampled_from(keys), ago, max_size=2))),
         blocked=draw(st.sampled_from([(), (), ("a breach is open",)])),
     )
-    # Mostly gains, so that raises are among the cases.
-    drift = draw(st.sampled_from([0.0, 0.01, 0.03]))
-    returns = draw(st.lists(moves, max_size=45))
+    # Half of them gain, so that raises are among the cases.
+    drift = draw(st.sampled_from([0.0, 0.03]))
+    clean = draw(st.booleans())
+    returns = draw(st.lists(st.floats(-0.2, 0.2) if clean else moves, min_size=12 if clean else 0, max_size=45))
     shown = Performance(
         returns=tuple(None if x is None else x / 10 + drift for x in returns),
-        through=draw(st.sampled_from([MIDNIGHT, MIDNIGHT, MIDNIGHT - timedelta(days=3), None])),
+        through=MIDNIGHT if clean else draw(st.sampled_from([MIDNIGHT, MIDNIGHT - timedelta(days=3), None])),
         drawdown_frac=draw(st.one_of(st.just(0.0), shares)),
-        running_return=draw(st.one_of(st.just(0.0), moves)),
+        running_return=0.0 if clean else draw(moves),
     )
     return rules, here, shown
+
+
+def test_the_cases_hold_every_kind_of_step() -> None:
+    seen: set[Rule] = set()
+
+    @settings(max_examples=400, deadline=None)
+    @given(cases())
+    def look(case: tuple[LeverageRules, LeverageState, Performance]) -> None:
+        seen.add(next_step(*case).rule)
+
+    look()
+    assert seen == {Rule.STEP_UP, Rule.STEP_DOWN, Rule.CAP, Rule.HOLD}
 
 
 ANY = settings(max_examples=400, deadline=None)
