@@ -105,9 +105,7 @@ def navigation_for(user: User, path: str) -> tuple[Group, ...]:
     nearest = max((_fit(entry, path) for entries in shown.values() for entry in entries), default=0)
     groups = []
     for section, entries in shown.items():
-        links = tuple(
-            Link(e.label, reverse(e.url_name), e.icon, current=0 < nearest == _fit(e, path)) for e in entries
-        )
+        links = tuple(Link(e.label, reverse(e.url_name), e.icon, current=0 < nearest == _fit(e, path)) for e in entries)
         if links:
             groups.append(Group(section.title, links))
     return tuple(groups)
