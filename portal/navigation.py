@@ -72,7 +72,13 @@ NAVIGATION: tuple[Section, ...] = (
         ),
     ),
     Section("Books", (Entry("Ledger", "portal:books", "books", holding("treasury.view_journalline")),)),
-    Section("Control", (Entry("Roles", "portal:roles", "shield-lock", fund_staff),)),
+    Section(
+        "Control",
+        (
+            Entry("Screening", "portal:screening", "ban", holding("compliance.view_restrictedinstrument")),
+            Entry("Roles", "portal:roles", "shield-lock", fund_staff),
+        ),
+    ),
     Section(
         "System",
         (

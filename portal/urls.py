@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from portal.views import books, candles, cohorts, risk, risk_stress, strategies
+from portal.views import books, candles, cohorts, risk, risk_stress, screening, strategies
 from portal.views.home import home
 from portal.views.roles import roles
 
@@ -41,4 +41,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("risk/stress-runs/<int:pk>/", risk_stress.stress_run, name="risk-stress-run"),
     path("risk/stress-runs/<int:pk>/cancel/", risk_stress.stress_cancel, name="risk-stress-cancel"),
     path("risk/reverse/", risk_stress.reverse_stress, name="risk-reverse"),
+    path("screening/", screening.RestrictionPage.as_view(), name="screening"),
+    path("screening/restrict/", screening.restrict_page, name="screening-restrict"),
+    path("screening/flags/", screening.FlagPage.as_view(), name="screening-flags"),
+    path("screening/flags/<int:pk>/", screening.flag_page, name="screening-flag"),
 ]

@@ -45,7 +45,8 @@ class Crossing:
 # Each agent counts with what it bought less what it sold in a bar: who turns a position over crosses nobody.
 _CROSSINGS = """
 WITH own AS (
-    SELECT f.symbol, f.at, a.number AS agent, SUM(CASE WHEN f.side = 'buy' THEN 1 ELSE -1 END * f.quantity * f.price) AS net
+    SELECT f.symbol, f.at, a.number AS agent,
+           SUM(CASE WHEN f.side = 'buy' THEN 1 ELSE -1 END * f.quantity * f.price) AS net
       FROM trading_cohortfill f JOIN trading_cohortagent a ON a.id = f.agent_id
      WHERE f.cohort_id = %(cohort)s AND (f.at AT TIME ZONE 'UTC')::date = %(date)s
      GROUP BY f.symbol, f.at, a.number)
