@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 from django.db import connection, transaction
 from pydantic import Field
 
-from compliance.approvals.canonical import plain
 from compliance.approvals.refusals import refusals
 from compliance.approvals.registry import ActionPayload, DisplayedField, Target, Warrant, register_action
 from compliance.models.screening import (
@@ -21,6 +21,7 @@ from compliance.models.screening import (
     ScreeningPolicy,
     ScreeningRule,
 )
+from compliance.payloads import encode_payload
 from compliance.screening.errors import FlagError, RestrictionError, ScreeningPolicyError
 from compliance.screening.policy import ScreeningRules
 from compliance.selectors_screening import rules_in_force
@@ -234,7 +235,7 @@ def raise_flag(
                 "symbol": symbol,
                 "venue": venue,
                 "finding": finding[:400],
-                "evidence": plain(evidence),
+                "evidence": json.loads(encode_payload(evidence)),
                 "opened_at": clock.now(),
             },
         )
