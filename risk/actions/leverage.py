@@ -110,7 +110,8 @@ def lower_leverage(
         if last is None:
             raise LeverageError("Nothing has been decided on this book yet, so it is not levered.", book=book.path)
         target = rules.floor if to is None else to
-        if not rules.floor <= target < last.to_leverage:
+        sound = target.is_finite() and target == round(target, 2)
+        if not (sound and rules.floor <= target < last.to_leverage):
             raise LeverageError(
                 f"Give a leverage from {rules.floor.normalize():f}x to below {last.to_leverage.normalize():f}x.",
                 book=book.path,
@@ -184,9 +185,17 @@ def _says_the_same(last: LeverageDecision, step: LeverageStep, policy: LeverageP
         and last.rule == Rule.HOLD
         and last.policy_id == policy.pk
         and (None if last.through is None else last.through.isoformat()) == through
-        and {c["code"] for c in last.conditions if not c["met"]} == {c.code for c in step.unmet}
+        and {_told(c) for c in last.conditions if not c["met"]} == {_told(asdict(c)) for c in step.unmet}
         and last.answered == _times(step.answered)
     )
+
+
+def _told(condition: dict[str, Any]) -> str:
+    """What is missing, without the figures that drift from minute to minute."""
+    return str(condition["text"] if condition["code"] in _IN_WORDS else condition["code"])
+
+
+_IN_WORDS = ("losses", "clear")
 
 
 def _times(answered: dict[str, datetime]) -> dict[str, str]:
