@@ -1,0 +1,18 @@
+"""What compiling evidence and judging it refuse."""
+
+from __future__ import annotations
+
+from fundops.core.errors import FundopsError
+
+
+class EvidenceUnavailableError(FundopsError):
+    """The cohort has nothing to judge yet, or what it traded cannot be read any more."""
+
+    status = 409
+    title = "No evidence can be compiled"
+
+
+class GatePolicyError(FundopsError):
+    """A gate policy that does not hold together; the message names each field."""
+
+    title = "This gate policy is not valid"

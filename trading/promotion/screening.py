@@ -1,0 +1,201 @@
+"""Ranking a cohort's agents, and who is out of the running before any statistics: each exclusion with its figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from django.db.models import Sum
+from scipy.stats import rankdata
+
+from trading.models.cohort import AgentDay
+from trading.promotion.evidence import Exclusion
+from trading.promotion.policy import Screens
+from trading.promotion.replaying import Cast, CohortRunAgain
+from trading.quant.engine import InstrumentKind
+from trading.quant.evidence.trading_costs import CostBridge, FillColumns, cost_bridge, depth_proxy, participation
+from trading.quant.metrics import DAYS_PER_YEAR
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+
+DAY_MS = 86_400_000
+#: The book must take the order within this move of the price.
+DEPTH_MOVE_FRAC = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the screens look at, of one agent. ``depth_frac`` is its largest order at deployment size over what moves
+    the market by a tenth of a per cent.
+    """
+
+    trades: int
+    fills: int
+    bridge: CostBridge
+    participation_frac: float | None
+    depth_frac: float | None
+    drawdown_frac: float
+    leverage_breaches: int
+    moved: bool
+
+
+def measure_agents(cast: Cast, again: CohortRunAgain, *, deployed: float) -> list[Measured]:
+    """Figures of every agent from the cohort's run.
+
+    ``deployed`` is the capital a promoted agent would get: shares of volume and depth are scaled from its draw to
+    that size, never down.
+    """
+    fills, market = again.run.fills, again.market
+    taker, half_spread, impact = cost_rates(cast, again)
+    depth = depth_proxy(market.close, market.volume, move_frac=DEPTH_MOVE_FRAC)
+    bar = np.searchsorted(market.ts_ms, fills["ts_ms"], side="right") - 1
+    volume = np.nan_to_num(market.volume[np.clip(bar, 0, None), fills["symbol"]])
+    final = again.run.final.agents[0]
+    breaches = {
+        row["agent_id"]: int(row["total"])
+        for row in AgentDay.objects.filter(agent__cohort=cast.cohort)
+        .values("agent_id")
+        .annotate(total=Sum("leverage_breaches"))
+    }
+    out = []
+    for j, (agent, seat) in enumerate(zip(cast.agents, cast.seats, strict=True)):
+        mine = fills["agent"] == j
+        own = fills[mine]
+        columns = FillColumns(
+            quantity=own["qty"],
+            price=own["price"],
+            fee=own["fee"],
+            spread=own["spread_cost"],
+            impact=own["impact_cost"],
+            symbol=own["symbol"].astype(np.int64),
+            bar_volume=volume[mine],
+        )
+        scale = max(1.0, deployed / float(seat.draw))
+        bridge = cost_bridge(
+            columns,
+            net=float(final["equity"][j]) - float(seat.draw),
+            funding=float(final["funding"][j]),
+            taker_frac=taker,
+            half_spread_frac=half_spread,
+            impact_frac=impact,
+        )
+        share = participation(columns.quantity * scale, columns.bar_volume)
+        out.append(
+            Measured(
+                trades=int(final["trades"][j]),
+                fills=bridge.n_fills,
+                bridge=bridge,
+                participation_frac=share,
+                depth_frac=_depth_share(columns, depth, scale),
+                drawdown_frac=float(final["max_drawdown"][j]),
+                leverage_breaches=breaches.get(agent.pk, 0),
+                moved=bool(np.ptp(again.results.net[:, j]) > 0),
+            )
+        )
+    return out
+
+
+def cost_rates(cast: Cast, again: CohortRunAgain) -> tuple[Float64, Float64, Float64]:
+    """The model's word by symbol, as fractions of notional: taker fee (lowest tier), half spread, impact of a whole
+    bar.
+    """
+    costs, rules = again.setup.costs, again.setup.instruments
+    root = np.sqrt(cast.cohort.interval_ms / DAY_MS)
+    spot = np.array([rule.kind is InstrumentKind.SPOT for rule in rules])
+    taker = np.where(spot, costs.fees.spot[0].taker_bps, costs.fees.perpetual[0].taker_bps) / 10_000
+    stated = np.array([rule.half_spread_bps for rule in rules])
+    usual = np.where(spot, costs.half_spread_bps.spot, costs.half_spread_bps.perpetual)
+    half_spread = np.where(np.isnan(stated), usual, stated) / 10_000
+    own = np.array([rule.impact_coefficient for rule in rules])
+    coefficient = np.where(np.isnan(own), costs.impact_coefficient, own)
+    impact = coefficient * np.array([rule.daily_volatility for rule in rules]) * root
+    return taker, half_spread, impact
+
+
+def _depth_share(fills: FillColumns, depth: Float64, scale: float) -> float | None:
+    if fills.quantity.size == 0:
+        return None
+    share = fills.quantity * fills.price * scale / depth[fills.symbol]
+    known = share[np.isfinite(share)]
+    return float(known.max()) if known.size else None
+
+
+def exclusions(measured: Measured, rules: Screens) -> tuple[Exclusion, ...]:
+    """Every screen the agent fails, with what it measured and what is allowed."""
+    out: list[Exclusion] = []
+
+    def fail(screen: str, value: float | None, allowed: float, words: str) -> None:
+        out.append(Exclusion(screen=screen, value=value, allowed=allowed, words=words))  # type: ignore[arg-type]
+
+    if not measured.moved:
+        fail("idle", 0.0, 0.0, "Its equity never moved: there is nothing to judge.")
+    if measured.trades < rules.min_trades:
+        fail(
+            "trades",
+            measured.trades,
+            rules.min_trades,
+            f"{measured.trades} closed trades; at least {rules.min_trades} are needed.",
+        )
+    slippage = measured.bridge.slippage_bps
+    if slippage is not None and slippage > rules.max_slippage_bps:
+        fail(
+            "slippage",
+            slippage,
+            rules.max_slippage_bps,
+            f"Spread and impact took {slippage:.1f} bp of its turnover; {rules.max_slippage_bps:g} bp are tolerated.",
+        )
+    share = measured.participation_frac
+    if share is not None and share > rules.max_participation_frac:
+        fail(
+            "participation",
+            share,
+            rules.max_participation_frac,
+            f"At deployment size one fill in twenty takes {share:.2%} or more of its bar's volume; "
+            f"{rules.max_participation_frac:.2%} is allowed.",
+        )
+    deep = measured.depth_frac
+    if deep is not None and deep > rules.max_depth_frac:
+        fail(
+            "depth",
+            deep,
+            rules.max_depth_frac,
+            f"Its largest order is {deep:.1%} of what moves the market by 0.1 %; "
+            f"{rules.max_depth_frac:.0%} is allowed.",
+        )
+    if measured.drawdown_frac > rules.max_drawdown_frac:
+        fail(
+            "drawdown",
+            measured.drawdown_frac,
+            rules.max_drawdown_frac,
+            f"It fell {measured.drawdown_frac:.1%} from its peak; {rules.max_drawdown_frac:.0%} is allowed.",
+        )
+    if measured.leverage_breaches > rules.max_leverage_breaches:
+        fail(
+            "leverage",
+            measured.leverage_breaches,
+            rules.max_leverage_breaches,
+            f"{measured.leverage_breaches} leverage breaches; {rules.max_leverage_breaches} are allowed.",
+        )
+    return tuple(out)
+
+
+def sharpe_annual(daily: Float64) -> Float64:
+    """Annual Sharpe ratio of each column of daily results, NaN below two days or without variation."""
+    if daily.shape[0] < 2:
+        return np.full(daily.shape[1], np.nan)
+    spread = daily.std(axis=0, ddof=1)
+    usable = spread > 1e-12 * np.maximum(np.abs(daily).max(axis=0), 1e-300)
+    ratio: Float64 = np.where(usable, daily.mean(axis=0) / np.where(usable, spread, 1.0), np.nan)
+    annual: Float64 = ratio * np.sqrt(DAYS_PER_YEAR)
+    return annual
+
+
+def ranks(values: Float64) -> list[int | None]:
+    """1 for the largest, ties alike; None for NaN."""
+    out: list[int | None] = [None] * len(values)
+    known = np.flatnonzero(np.isfinite(values))
+    for place, rank in zip(known, rankdata(-values[known], method="min"), strict=True):
+        out[int(place)] = int(rank)
+    return out

@@ -1,0 +1,81 @@
+"""The evidence in sentences: what it says, and as plainly what it does not."""
+
+from __future__ import annotations
+
+from trading.promotion.evidence import AgentLine, Combined, Power, ReplayFacts, Trials
+from trading.quant.evidence.power import days_to_see, t_of_days
+
+
+def known_words(
+    *, candidate: AgentLine | None, agents: int, excluded: int, trials: Trials, combined: Combined | None, power: Power
+) -> list[str]:
+    """What the evidence says, the most important first."""
+    out = []
+    if candidate is None:
+        return [f"All {agents} agents failed a screen; there is no candidate."]
+    where = candidate.symbol or "all markets"
+    out.append(
+        f"The candidate is agent {candidate.number} ({candidate.profile or candidate.family} on {where}): "
+        f"{candidate.roi_frac:+.2%} in the cohort, rank {candidate.roi_rank} of {agents} by return."
+    )
+    if candidate.roi_rank != 1:
+        out.append("It is not the agent with the best return: agents are ranked by all evidence about them.")
+    if excluded:
+        out.append(f"{excluded} of {agents} agents failed a screen and were not considered.")
+    if combined and combined.chance_of_best is not None and combined.score is not None:
+        out.append(
+            f"A best agent as good as this one comes up by chance in {combined.chance_of_best:.1%} of such cohorts "
+            f"without any skill (score {combined.score:.2f}, {combined.needed:.2f} needed at {combined.level:.0%}), "
+            f"counting {combined.trials:,} trials on this window."
+        )
+    if trials.effective_eigen is not None:
+        out.append(
+            f"The trials move together: {trials.counted:,} of them are worth about {trials.effective_eigen:.0f} "
+            "independent ones. The test counts them all."
+        )
+    seen = next((point for point in power.points if point.annual_sharpe == 3.0), power.points[0])
+    out.append(
+        f"An agent with a true annual Sharpe ratio of {seen.annual_sharpe:g} would pass with probability "
+        f"{seen.all:.0%} on {power.days} days of evidence, and {seen.cohort:.1%} "
+        f"on the cohort's {power.cohort_days} days alone."
+    )
+    return out
+
+
+def unknown_words(
+    *, power: Power, replay: ReplayFacts, trials: Trials, level: float, synthetic: bool, live: int
+) -> list[str]:
+    """What is not known, in plain words."""
+    days = power.cohort_days
+    out = [
+        f"The cohort's {days} days prove nothing by themselves: an annual Sharpe ratio of 5 shows a t statistic of "
+        f"{t_of_days(5, days):.2f} on average, and luck needs no explanation before about 3."
+    ]
+    if replay.days == 0:
+        out.append(f"There is no replay: {replay.why_none}. The evidence is the cohort's own days.")
+    elif power.detectable is not None:
+        out.append(
+            f"With {power.days} days in all, skill below an annual Sharpe ratio of about {power.detectable:.1f} will "
+            "usually be missed: that the gate stays closed does not say that there is none."
+        )
+    needed = days_to_see(2.0, trials=trials.counted, level=level, gain=power.gain)
+    if needed is not None and needed > power.days:
+        out.append(f"To see a Sharpe ratio of 2 four times out of five takes about {needed:,.0f} days of evidence.")
+    out.append(
+        "Cohort and replay are paper: both take the cost model's word for spread, impact and fees. What real fills "
+        "cost is what micro-live measures first."
+    )
+    if replay.days:
+        out.append(
+            "The replay never saw the cohort's days nor those its genomes were chosen on, but its strategy families "
+            "were written by people who know how markets moved; hindsight of that kind cannot be taken out."
+        )
+    out.append(
+        "Skill that all agents share counts as market movement, not as skill of one; and whether the next days "
+        "resemble the stored ones is not known."
+    )
+    if live == 0:
+        out.append("What trades live already was not given, so the correlation with it is not known.")
+    if synthetic:
+        out.append("These prices were invented: nothing here speaks of a real market.")
+    return out

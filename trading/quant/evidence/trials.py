@@ -1,0 +1,132 @@
+"""How many things were tried, raw and effective, and what their number does to the deflated Sharpe ratio.
+
+Sources: Bailey and Lopez de Prado, The Deflated Sharpe Ratio (2014); Lopez de Prado and Lewis, Detection of false
+investment strategies using unsupervised learning methods (2019), for clustering trials by the distance
+sqrt((1 - rho) / 2); Li and Ji, Adjusting multiple testing in multilocus analyses using the eigenvalues of a correlation
+matrix (2005).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import squareform
+
+from trading.quant.evidence.errors import EvidenceError
+from trading.quant.metrics import deflated_sharpe, expected_max_sharpe
+
+Float64 = npt.NDArray[np.float64]
+
+#: Above this many trials the clusters are those of an evenly spaced part of them, scaled up.
+_MOST_CLUSTERED = 600
+
+
+@dataclass(frozen=True, slots=True)
+class EffectiveTrials:
+    """``raw`` columns tried; ``eigen`` after Li and Ji, ``clusters`` by average linkage; None below two that moved."""
+
+    raw: int
+    eigen: float | None
+    clusters: int | None
+    mean_correlation: float | None
+    n_observations: int
+
+
+def correlation_of(returns: Float64) -> Float64:
+    """Correlations of the columns of (n, n_trials) that move at all, (m, m); an empty matrix for none."""
+    table = np.asarray(returns, dtype=np.float64)
+    if table.ndim != 2:
+        raise EvidenceError(f"Returns of trials form a table, not shape {table.shape}.")
+    moving = table[:, np.ptp(table, axis=0) > 0] if table.shape[0] > 2 else table[:, :0]
+    if moving.shape[1] < 2:
+        return np.eye(moving.shape[1])
+    matrix: Float64 = np.clip(np.asarray(np.corrcoef(moving, rowvar=False)), -1.0, 1.0)
+    return matrix
+
+
+def effective_trials(returns: Float64) -> EffectiveTrials:
+    """The effective number of trials in ``returns`` (n_observations, n_trials), no NaN.
+
+    Eigenvalues: sum over lambda of [lambda >= 1] + (lambda - floor(lambda)). With fewer observations than trials the
+    matrix is singular and this figure small: it is shown beside the raw count, never instead of it.
+    """
+    table = np.asarray(returns, dtype=np.float64)
+    matrix = correlation_of(table)
+    n = matrix.shape[0]
+    if n < 2:
+        return EffectiveTrials(int(table.shape[1]), None, None, None, int(table.shape[0]))
+    eigen = np.abs(np.linalg.eigvalsh(matrix))
+    li_ji = float(np.sum((eigen >= 1.0 - 1e-9) + (eigen - np.floor(eigen + 1e-9))))
+    mean = float((matrix.sum() - n) / (n * (n - 1)))
+    return EffectiveTrials(int(table.shape[1]), min(float(n), li_ji), _clusters(matrix), mean, int(table.shape[0]))
+
+
+def _clusters(matrix: Float64) -> int:
+    """The number of clusters with the best mean silhouette; every trial its own where no grouping separates."""
+    whole = int(matrix.shape[0])
+    step = max(1, math.ceil(whole / _MOST_CLUSTERED))
+    part = matrix[::step, ::step]
+    n = part.shape[0]
+    if n < 3:
+        return whole
+    distance = np.sqrt(np.clip((1.0 - part) / 2.0, 0.0, 1.0))
+    np.fill_diagonal(distance, 0.0)
+    tree = linkage(squareform(distance, checks=False), method="average")
+    best, score = n, 0.05  # a silhouette below this separates nothing
+    for k in range(2, min(n - 1, 40) + 1):
+        labels = fcluster(tree, k, criterion="maxclust")
+        found = _silhouette(distance, labels)
+        if found > score:
+            best, score = int(labels.max()), found
+    return min(whole, best * step)
+
+
+def _silhouette(distance: Float64, labels: npt.NDArray[np.int32]) -> float:
+    member = labels[:, None] == np.unique(labels)[None, :]
+    size = member.sum(axis=0)
+    if len(size) < 2:
+        return -1.0
+    to_cluster = distance @ member
+    own = np.argmax(member, axis=1)
+    rows = np.arange(len(labels))
+    inside = to_cluster[rows, own] / np.maximum(size[own] - 1, 1)
+    means = to_cluster / size
+    means[rows, own] = np.inf
+    outside = means.min(axis=1)
+    width = np.where(size[own] > 1, (outside - inside) / np.maximum(np.maximum(outside, inside), 1e-12), 0.0)
+    return float(width.mean())
+
+
+@dataclass(frozen=True, slots=True)
+class Deflation:
+    """The deflated Sharpe ratio at one number of trials: the benchmark it must beat, and the probability that it
+    does.
+    """
+
+    trials: int
+    benchmark: float
+    value: float | None
+
+
+def deflation(
+    sharpe: float, n: int, *, trials: int, variance: float, skew: float = 0.0, kurtosis: float = 3.0
+) -> Deflation:
+    """One point of the curve, with the benchmark SR0 it was held against."""
+    return Deflation(
+        trials,
+        expected_max_sharpe(trials, variance),
+        deflated_sharpe(sharpe, n, trials=trials, variance=variance, skew=skew, kurtosis=kurtosis),
+    )
+
+
+def deflation_curve(
+    sharpe: float, n: int, *, trials: int, variance: float, skew: float = 0.0, kurtosis: float = 3.0
+) -> tuple[Deflation, ...]:
+    """The deflated Sharpe ratio against the number of trials, from one to ten times as many as there were."""
+    top = max(10, 10 * trials)
+    counts = sorted({*np.unique(np.geomspace(1, top, 40).round().astype(int)).tolist(), trials})
+    return tuple(deflation(sharpe, n, trials=int(k), variance=variance, skew=skew, kurtosis=kurtosis) for k in counts)
