@@ -8,8 +8,9 @@ from datetime import datetime
 from django.db import connection
 from django.db.models import F, QuerySet
 
+from compliance.chain import EVENT_COLUMNS, EventRow, link
 from compliance.consumers import LIVE, consumers
-from compliance.models import AuditAnchor, AuditEvent, EventCursor, RelayState
+from compliance.models import AuditAnchor, AuditEvent, AuditSeal, EventCursor, RelayState
 from compliance.stream import Snapshot, sealed_head
 from compliance.topics import VIEW_EVENTS
 from fundops.core import clock
@@ -150,3 +151,31 @@ def _unsealed() -> tuple[int, datetime | None]:
         )
         count, oldest = cursor.fetchone()
     return int(count), oldest
+
+
+@dataclass(frozen=True, slots=True)
+class EventProof:
+    """The place of one event in the chain, and its hash worked out again now from what the database holds."""
+
+    seq: int
+    prev_hash: str
+    hash: str
+    recomputed: str
+
+    @property
+    def holds(self) -> bool:
+        return self.recomputed == self.hash
+
+
+def event_proof(event: AuditEvent) -> EventProof | None:
+    """None while the event has no place yet. That its neighbours continue it only `verify_audit` proves."""
+    seal = AuditSeal.objects.filter(event=event).first()
+    if seal is None:
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {EVENT_COLUMNS} FROM compliance_auditevent e WHERE e.id = %s",  # noqa: S608 - constants only
+            [event.pk],
+        )
+        row = EventRow(*cursor.fetchone())
+    return EventProof(seal.seq, seal.prev_hash, seal.hash, link(row, seq=seal.seq, prev_hash=seal.prev_hash))

@@ -6,7 +6,8 @@ from uuid import UUID
 
 from celery import shared_task
 
-from compliance.actions import approval_execution, approvals
+from compliance.actions import approval_execution, approvals, verifications
+from fundops.core.models import User
 
 
 @shared_task(name="compliance.tasks.execute_approval")
@@ -21,3 +22,9 @@ def tick_approvals() -> None:
     approvals.expire_requests()
     approval_execution.resume_executions()
     approvals.report_overdue_reviews()
+
+
+@shared_task(name=verifications.VERIFY_TASK)
+def verify_chain(actor_id: int | None = None) -> None:
+    """Proves the audit chain and records the verdict: nightly by the schedule, or because somebody asked."""
+    verifications.verify_and_record(actor=User.objects.filter(pk=actor_id).first() if actor_id else None)

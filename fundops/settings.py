@@ -165,6 +165,7 @@ CELERY_BEAT_SCHEDULE |= {
 }
 CELERY_BEAT_SCHEDULE |= {
     "approvals": {"task": "compliance.tasks.tick_approvals", "schedule": 15.0, "options": {"expires": 15.0}},
+    "audit chain": {"task": "compliance.tasks.verify_chain", "schedule": crontab(hour="3", minute="20")},
 }
 CELERY_BEAT_SCHEDULE |= {
     "leverage policy": {"task": "risk.tasks.evaluate_leverage", "schedule": 60.0, "options": {"expires": 60.0}},

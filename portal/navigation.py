@@ -13,9 +13,12 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 
+from compliance.selectors_approvals import VIEW_REQUESTS
+from compliance.topics import VIEW_EVENTS
 from fundops.core.models import User
 from fundops.core.permissions import may
 from fundops.core.roles import Role
+from portal.gate.queue import waiting_count
 
 Audience = Callable[[User], bool]
 
@@ -46,6 +49,8 @@ class Entry:
     icon: str
     audience: Audience
     starts: tuple[str, ...] = ()
+    #: How much waits there for the reader, shown beside the label.
+    badge: Callable[[User], int] | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,8 @@ NAVIGATION: tuple[Section, ...] = (
     Section(
         "Control",
         (
+            Entry("Approvals", "portal:approvals", "checklist", holding(VIEW_REQUESTS), badge=waiting_count),
+            Entry("Audit", "portal:audit", "timeline", holding(VIEW_EVENTS)),
             Entry("Screening", "portal:screening", "ban", holding("compliance.view_restrictedinstrument")),
             Entry("Roles", "portal:roles", "shield-lock", fund_staff),
         ),
@@ -97,6 +104,7 @@ class Link:
     href: str
     icon: str
     current: bool
+    badge: int | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +119,16 @@ def navigation_for(user: User, path: str) -> tuple[Group, ...]:
     nearest = max((_fit(entry, path) for entries in shown.values() for entry in entries), default=0)
     groups = []
     for section, entries in shown.items():
-        links = tuple(Link(e.label, reverse(e.url_name), e.icon, current=0 < nearest == _fit(e, path)) for e in entries)
+        links = tuple(
+            Link(
+                e.label,
+                reverse(e.url_name),
+                e.icon,
+                current=0 < nearest == _fit(e, path),
+                badge=e.badge(user) if e.badge else None,
+            )
+            for e in entries
+        )
         if links:
             groups.append(Group(section.title, links))
     return tuple(groups)

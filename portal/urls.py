@@ -2,6 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
+from portal import urls_approvals
 from portal.views import books, candles, cohorts, risk, risk_stress, screening, strategies
 from portal.views.home import home
 from portal.views.roles import roles
@@ -45,4 +46,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("screening/restrict/", screening.restrict_page, name="screening-restrict"),
     path("screening/flags/", screening.FlagPage.as_view(), name="screening-flags"),
     path("screening/flags/<int:pk>/", screening.flag_page, name="screening-flag"),
+    *urls_approvals.urlpatterns,
 ]

@@ -1,0 +1,152 @@
+"""What the pages know of particular payloads: suggestions, units, words, and what is in force today.
+
+A kind without a line here still has its form; a line makes it kinder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from compliance.approvals.policy import SET_POLICY
+from compliance.approvals.registry import registered_actions
+from fundops.core import clock
+from fundops.core.roles import Role
+from portal.forms.payload import Hint, Hints
+from portal.gate.policies import present_document
+from risk.models import RiskLimit
+from risk.quant.metrics import describe
+from trading.models.marketdata import CandleSet
+from treasury.models import Book, Fund
+
+_MOST = 400
+_NO_SIGNERS = frozenset({Role.INVESTOR.value, Role.ADMINISTRATOR.value, Role.AUDITOR.value})
+
+
+def _books() -> list[tuple[str, str]]:
+    books = Book.objects.exclude(kind="agent").order_by("path").values_list("path", "name")
+    return [(path, name) for path, name in books[:_MOST]]
+
+
+def _symbols() -> list[tuple[str, str]]:
+    return [(name, "") for name in CandleSet.objects.order_by("symbol").values_list("symbol", flat=True).distinct()]
+
+
+def _venues() -> list[tuple[str, str]]:
+    return [(name, "") for name in CandleSet.objects.order_by("venue").values_list("venue", flat=True).distinct()]
+
+
+def _funds() -> list[tuple[str, str]]:
+    return list(Fund.objects.order_by("code").values_list("code", "name"))
+
+
+def _kinds() -> list[tuple[str, str]]:
+    return [(action.kind, f"{action.title} ({action.kind})") for action in registered_actions()]
+
+
+#: "kind:path", or ":path" for every kind; a place in a list is written *.
+HINTS: dict[str, Hint] = {
+    ":book": Hint(suggest=_books, help="The Book's path; the rule holds for all Books below it too."),
+    ":fund": Hint(suggest=_funds),
+    ":symbol": Hint(suggest=_symbols, advanced=False),
+    ":venue": Hint(suggest=_venues),
+    "risk.set_limit:metric": Hint(words=describe, help="What is limited."),
+    "risk.set_limit:soft": Hint(label="Soft level", help="Passing it warns. Empty: no warning."),
+    "risk.set_limit:hard": Hint(label="Hard level", help="Passing it is refused before a trade. Empty: no hard end."),
+    "risk.set_limit:symbol": Hint(suggest=_symbols, help="Only this symbol; empty for all."),
+    "risk.set_limit:venue": Hint(suggest=_venues, help="Only this venue; empty for all."),
+    "risk.set_limit:action": Hint(label="On a hard breach", help="What happens when a position is past it already."),
+    "risk.set_limit:effective_from": Hint(label="From", unit="UTC", help="Empty: from its execution on."),
+    "risk.set_limit:effective_to": Hint(label="Until", unit="UTC", help="Empty: until it is changed."),
+    f"{SET_POLICY}:document": Hint(label="Rules"),
+    f"{SET_POLICY}:document.kind": Hint(label="Rules for", choices=_kinds),
+    f"{SET_POLICY}:also": Hint(
+        label="Further rules", help="Rules for other kinds that are to change by the same request; seldom needed."
+    ),
+    f"{SET_POLICY}:document.bands": Hint(
+        label="Bands", help="By amount, rising; the last has no end. An action without an amount falls into the last."
+    ),
+    f"{SET_POLICY}:document.bands.*.below": Hint(
+        label="Amounts below", help="Empty in the last band, which covers everything above."
+    ),
+    f"{SET_POLICY}:document.bands.*.quorum": Hint(
+        label="Quorum", help="How many different people of each role must approve.", leave_out=_NO_SIGNERS
+    ),
+    f"{SET_POLICY}:document.bands.*.releasers": Hint(
+        label="May release", help="One more person of one of these roles lets it go.", leave_out=_NO_SIGNERS
+    ),
+    f"{SET_POLICY}:document.bands.*.proofs": Hint(
+        label="Accepted proofs", help="A role without a mark signs by passkey alone.", leave_out=_NO_SIGNERS
+    ),
+    f"{SET_POLICY}:document.bands.*.expires_h": Hint(label="Expires after", unit="h"),
+    f"{SET_POLICY}:document.bands.*.break_glass": Hint(
+        label="Breaking the glass", help="In an emergency one of these decides alone; it must be reviewed later."
+    ),
+    f"{SET_POLICY}:document.bands.*.break_glass.roles": Hint(label="By", leave_out=_NO_SIGNERS),
+    f"{SET_POLICY}:document.bands.*.break_glass.review_within_h": Hint(label="Reviewed within", unit="h"),
+    "_:reason": Hint(label="Why", help="The approvers read it and sign it with the rest."),
+    "_:evidence": Hint(label="Evidence", help="Files that support it: name and SHA-256. The hash is signed."),
+    "_:evidence.*.sha256": Hint(label="SHA-256", help="64 hex digits; choose the file to have it worked out."),
+}
+_PLACE = re.compile(r"\.\d+(?=\.|$)")
+
+
+def hints_for(kind: str) -> Hints:
+    def find(path: str) -> Hint:
+        general = _PLACE.sub(".*", path)
+        if path.startswith("_."):
+            return HINTS.get(f"_:{general[2:]}", Hint())
+        if kind == SET_POLICY and general.startswith("also.*"):
+            general = "document" + general.removeprefix("also.*")  # further rules look like the first
+        return HINTS.get(f"{kind}:{general}") or HINTS.get(f":{general}") or Hint()
+
+    return find
+
+
+# --- What is in force today, for a form that is opened with a few fields given -------------------------------------
+def _policy_today(given: dict[str, Any]) -> dict[str, Any]:
+    document = given.get("document") or {}
+    present = present_document(str(document.get("kind", "")))
+    if document.get("bands"):
+        return given
+    if present is None:
+        # A start that is valid: two roles, a third person, passkeys.
+        return {
+            "document": {
+                "bands": [{"quorum": {"Risk officer": 1, "Operations": 1}, "releasers": ["Compliance officer"]}],
+                **document,
+            }
+        }
+    return {"document": present.as_json() | document}
+
+
+def _limit_today(given: dict[str, Any]) -> dict[str, Any]:
+    if not given.get("book") or not given.get("metric") or {"soft", "hard"} & given.keys():
+        return given
+    now = (
+        RiskLimit.objects.in_force(clock.now())
+        .filter(
+            book__path=given["book"],
+            metric=given["metric"],
+            symbol=given.get("symbol", ""),
+            venue=given.get("venue", ""),
+        )
+        .first()
+    )
+    if now is None:
+        return given
+    levels = {name: level for name in ("soft", "hard") if (level := getattr(now, name)) is not None}
+    return {name: format(level.normalize(), "f") for name, level in levels.items()} | {"action": now.action} | given
+
+
+TODAY: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    SET_POLICY: _policy_today,
+    "risk.set_limit": _limit_today,
+}
+
+
+def with_today(kind: str, given: dict[str, Any]) -> dict[str, Any]:
+    """What was given, completed by what is in force where the kind knows how."""
+    complete = TODAY.get(kind)
+    return complete(given) if complete else given

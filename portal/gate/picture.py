@@ -1,0 +1,72 @@
+"""What a request changes, line by line, and whether it still would: the signed picture against today's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from compliance.approvals.canonical import plain
+from compliance.approvals.registry import action_for
+from compliance.approvals.statement import displayed_fields, read_statement
+from compliance.models import ApprovalRequest, ApprovalStatement, RequestState
+from fundops.core.errors import FundopsError
+from portal.gate.queue import OPEN
+
+#: While a request can still be carried out, its picture is held against today.
+LIVING = OPEN | {RequestState.DRAFT}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One displayed field; ``today`` is (now, then) as it would be drawn today where that differs."""
+
+    label: str
+    now: str
+    then: str
+    today: tuple[str, str] | None = None
+
+    @property
+    def changes(self) -> bool:
+        return self.now != self.then
+
+
+@dataclass(frozen=True)
+class Picture:
+    """``stale`` when approvers signed something else than what would be done today; ``trouble`` says why it cannot
+    be drawn."""
+
+    lines: tuple[Line, ...]
+    signed: bool
+    trouble: str = ""
+
+    @property
+    def stale(self) -> bool:
+        return self.signed and (bool(self.trouble) or any(line.today is not None for line in self.lines))
+
+    @property
+    def changing(self) -> list[Line]:
+        return [line for line in self.lines if line.changes or line.today]
+
+    @property
+    def unchanged(self) -> list[Line]:
+        return [line for line in self.lines if not line.changes and not line.today]
+
+
+def picture_of(request: ApprovalRequest, statement: ApprovalStatement | None) -> Picture:
+    """The signed picture with today's beside it; a draft's is today's alone."""
+    today: dict[str, tuple[str, str]] = {}
+    trouble = ""
+    if request.state in LIVING or statement is None:
+        try:
+            fields = plain(displayed_fields(action_for(request.kind), request))
+            today = {field["label"]: (field["now"], field["then"]) for field in fields}
+        except FundopsError as error:
+            trouble = error.message
+    if statement is None:
+        return Picture(tuple(Line(label, *pair) for label, pair in today.items()), signed=False, trouble=trouble)
+    lines = []
+    for field in read_statement(statement)["fields"]:
+        pair = (field["now"], field["then"])
+        drawn = today.pop(field["label"], pair if request.state not in LIVING or trouble else ("", ""))
+        lines.append(Line(field["label"], *pair, today=None if drawn == pair else drawn))
+    lines += [Line(label, "", "", today=pair) for label, pair in today.items()]
+    return Picture(tuple(lines), signed=True, trouble=trouble)

@@ -1,0 +1,172 @@
+"""What waits for one person at the gate: votes, releases, reviews, their own drafts; and what waits for others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db.models import F, Q, QuerySet
+from django.utils.functional import cached_property
+
+from compliance.actions.approvals import REVIEW
+from compliance.models import (
+    ApprovalDecision,
+    ApprovalRequest,
+    ApprovalStatement,
+    Decision,
+    Delegation,
+    Person,
+    RequestState,
+)
+from compliance.models.approvals import EXPIRING
+from compliance.selectors_approvals import (
+    VIEW_REQUESTS,
+    approval_queue,
+    approval_request_list,
+    release_queue,
+)
+from fundops.core import clock
+from fundops.core.models import User
+from fundops.core.permissions import may
+
+OPEN = EXPIRING | {RequestState.EXECUTING}
+MOST = 100
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """One open request with its votes as they count now."""
+
+    request: ApprovalRequest
+
+    @cached_property
+    def statement(self) -> ApprovalStatement | None:
+        return next((said for said in self.request.statements.all() if said.version == self.request.version), None)
+
+    @cached_property
+    def decisions(self) -> list[ApprovalDecision]:
+        """The votes on the present version; those on former ones are void."""
+        if self.statement is None:
+            return []
+        return [vote for vote in self.request.decisions.all() if vote.statement_id == self.statement.pk]
+
+    @cached_property
+    def missing(self) -> dict[str, int]:
+        """How many people of which role are missing, counting those alone who hold their role today."""
+        if self.statement is None or self.glass_broken:
+            return {}
+        missing = {str(role): int(number) for role, number in self.statement.quorum.items()}
+        for vote in self.decisions:
+            if vote.decision == Decision.APPROVE and holds(vote.actor, vote.role):
+                missing[vote.role] = missing.get(vote.role, 0) - 1
+        return {role: number for role, number in missing.items() if number > 0}
+
+    @property
+    def glass_broken(self) -> bool:
+        return any(vote.decision == Decision.BREAK_GLASS for vote in self.decisions)
+
+    @property
+    def overdue(self) -> bool:
+        due = self.request.review_due_at
+        return due is not None and due < clock.now()
+
+
+def holds(account: User, role: str) -> bool:
+    """True while the account is active and holds the role (by its prefetched groups)."""
+    return account.is_active and any(group.name == role for group in account.groups.all())
+
+
+def with_votes(requests: QuerySet[ApprovalRequest]) -> QuerySet[ApprovalRequest]:
+    """All that `Waiting` reads, in a fixed number of queries."""
+    return requests.prefetch_related("statements", "decisions__person", "decisions__actor__groups")
+
+
+@dataclass(frozen=True)
+class Queue:
+    """The groups of the queue page, each in the order in which it should be looked at."""
+
+    to_sign: list[Waiting]
+    to_release: list[Waiting]
+    to_review: list[Waiting]
+    drafts: list[Waiting]
+    mine: list[Waiting]
+    others: list[Waiting]
+
+    @property
+    def count(self) -> int:
+        """What waits for the reader to act on somebody else's request."""
+        return len(self.to_sign) + len(self.to_release) + len(self.to_review)
+
+
+def queue_of(user: User) -> Queue:
+    person = Person.objects.filter(accounts__account=user).first()
+    sign, release, review = to_sign(user), to_release(user), to_review(user, person)
+    mine = Q(maker_person=person) if person else Q(maker=user)
+    requests = with_votes(approval_request_list(user=user))
+    drafts = _waiting(requests.filter(mine, state=RequestState.DRAFT).order_by("-created_at")[:MOST])
+    open_mine = _waiting(requests.filter(mine, state__in=OPEN).order_by("expires_at")[:MOST])
+    shown = {waiting.request.pk for waiting in (*sign, *release, *review, *open_mine)}
+    others = requests.filter(state__in=OPEN).exclude(pk__in=shown).order_by("expires_at")[:MOST]
+    return Queue(sign, release, review, drafts, open_mine, _waiting(others))
+
+
+def waiting_count(user: User) -> int:
+    """The number in the navigation."""
+    if not may(user, VIEW_REQUESTS):
+        return 0
+    person = Person.objects.filter(accounts__account=user).first()
+    if person is None:
+        return 0
+    return len(to_sign(user)) + len(to_release(user)) + len(to_review(user, person))
+
+
+def to_sign(user: User) -> list[Waiting]:
+    """Requests on which a vote of a role that ``user`` holds is still missing, the next deadline first."""
+    roles = {role.value for role in user.roles}
+    found = _waiting(with_votes(approval_queue(user=user)).order_by("expires_at")[:MOST])
+    return [waiting for waiting in found if roles & waiting.missing.keys()]
+
+
+def to_release(user: User) -> list[Waiting]:
+    """Approved requests that ``user`` may release by role, as nobody's delegate."""
+    roles = {role.value for role in user.roles}
+    found = release_queue(user=user).filter(statements__version=F("version"))
+    allowed = [
+        waiting
+        for waiting in _waiting(with_votes(found).distinct().order_by("expires_at")[:MOST])
+        if waiting.statement and roles & set(waiting.statement.releaser_roles)
+    ]
+    if not allowed:
+        return []
+    now = clock.now()
+    acts_for = list(
+        Delegation.objects.filter(delegate__accounts__account=user, starts_at__lte=now).values_list(
+            "principal", "ends_at"
+        )
+    )
+    return [
+        waiting
+        for waiting in allowed
+        if not any(
+            principal == waiting.request.maker_person_id and (ends is None or ends > waiting.request.created_at)
+            for principal, ends in acts_for
+        )
+    ]
+
+
+def to_review(user: User, person: Person | None) -> list[Waiting]:
+    """What was done behind broken glass and still wants the look of somebody like ``user``."""
+    if person is None or not may(user, REVIEW):
+        return []
+    found = (
+        approval_request_list(user=user)
+        .filter(break_glass=True, review=None, state__in=(RequestState.EXECUTED, RequestState.FAILED))
+        .exclude(maker_person=person)
+        .exclude(released_person=person)
+        .exclude(decisions__person=person)
+    )
+    return _waiting(with_votes(found).order_by("review_due_at")[:MOST])
+
+
+def _waiting(requests: Iterable[ApprovalRequest]) -> list[Waiting]:
+    return [Waiting(request) for request in requests]
