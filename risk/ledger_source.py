@@ -6,10 +6,12 @@ its peak come from the risk snapshots, so they are known once the first one has 
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
+from typing import Protocol
 
 from django.db.models import Max, OuterRef, Subquery
 
@@ -26,17 +28,60 @@ Marks = Callable[[Collection[str], str, datetime], Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """What the layer above knows of one Book besides its balances, as of the Book's own clock.
+
+    `marks` are prices in the fund's base asset by asset; `currencies` what a line's value is denominated in, where
+    that is not the asset itself; `unrealised` the open result of a position, in the base asset. With `keeps_day` the
+    equity that the day opened with and its peak are of the Book's own clock, instead of the snapshots'.
+    """
+
+    venue: str = ""
+    marks: Mapping[str, float] = field(default_factory=dict)
+    currencies: Mapping[str, str] = field(default_factory=dict)
+    unrealised: Mapping[str, float] = field(default_factory=dict)
+    keeps_day: bool = False
+    day_open_equity: float | None = None
+    peak_equity: float | None = None
+    orders_in_window: float | None = None
+    seconds_since_loss: float | None = None
+
+
+#: By Book: the assets each holds and the base asset its fund counts in; a Book left out is measured by `marks`.
+Places = Callable[[Mapping[int, Collection[str]], Mapping[int, str], datetime], Mapping[int, Place]]
+
+
+def _nowhere(_held: Mapping[int, Collection[str]], _bases: Mapping[int, str], _at: datetime) -> Mapping[int, Place]:
+    return {}
+
+
+class Advice(Protocol):
+    def __call__(self, symbols: Sequence[str], start: datetime, end: datetime) -> str: ...
+
+
+def _no_volumes(_symbols: Sequence[str], _at: datetime) -> Mapping[str, float]:
+    return {}
+
+
+def _no_advice(_symbols: Sequence[str], _start: datetime, _end: datetime) -> str:
+    return "manage.py download_candles"
+
+
+@dataclass(frozen=True, slots=True)
 class LedgerSource:
     """`marks(assets, base, at)` gives prices in the base asset, leaving out what it does not know.
 
     `returns` and `windows` answer `RiskSource.daily_returns` and `RiskSource.prices`. The ledger does not say
-    where an asset is kept: `venue` names it for all.
+    where an asset is kept: `venue` names it for all Books that `places` does not know better.
     """
 
     marks: Marks
     returns: Callable[[Sequence[str], int, datetime], FloatArray]
     windows: Callable[[Sequence[str], datetime, datetime], Mapping[str, FloatArray]]
     venue: str = ""
+    places: Places = _nowhere
+    volumes: Callable[[Sequence[str], datetime], Mapping[str, float]] = _no_volumes
+    advice: Advice = _no_advice
 
     def figures(self, book_ids: Collection[int], at: datetime) -> dict[int, BookFigures]:
         books = Book.objects.filter(pk__in=book_ids).order_by("-path")
@@ -45,19 +90,14 @@ class LedgerSource:
         for balance in balances(books=list(book_ids), by=(By.BOOK, By.KIND), as_known=at):
             if balance.kind in EQUITY_KINDS and balance.book_id is not None:
                 held[balance.book_id].append(balance)
-        marks = self._marks(held, {pk: base for pk, _, base in rows}, at)
-        lines = {pk: self._lines(held[pk], base, marks[base]) for pk, _, base in rows}
+        bases = {pk: base for pk, _, base in rows}
+        places = self.places({pk: {b.asset for b in held[pk]} for pk in bases}, bases, at)
+        elsewhere = {pk: found for pk, found in held.items() if pk not in places}
+        marks = self._marks(elsewhere, bases, at)
+        lines = {pk: self._lines(held[pk], base, places.get(pk), marks[base]) for pk, _, base in rows}
         equity = _equity(rows, lines)
         opened, peaks = _opened(book_ids, at), _peaks(book_ids, at)
-        return {
-            pk: BookFigures(
-                equity=equity[pk],
-                day_open_equity=opened.get(pk),
-                peak_equity=_peak(equity[pk], peaks.get(pk)),
-                positions=lines[pk],
-            )
-            for pk, _, _ in rows
-        }
+        return {pk: _figures(lines[pk], equity[pk], opened.get(pk), peaks.get(pk), places.get(pk)) for pk in bases}
 
     def _marks(
         self, held: Mapping[int, list[Balance]], bases: Mapping[int, str], at: datetime
@@ -67,21 +107,26 @@ class LedgerSource:
             wanted[bases[book_id]] |= {b.asset for b in found} - {bases[book_id]}
         return {base: self.marks(assets, base, at) if assets else {} for base, assets in wanted.items()}
 
-    def _lines(self, found: list[Balance], base: str, marks: Mapping[str, float]) -> tuple[HeldPosition, ...]:
+    def _lines(
+        self, found: list[Balance], base: str, place: Place | None, marks: Mapping[str, float]
+    ) -> tuple[HeldPosition, ...]:
         amounts: dict[str, float] = defaultdict(float)
         for balance in found:
             amounts[balance.asset] += float(balance.amount)
+        known = marks if place is None else place.marks
         lines = []
         for asset, amount in sorted(amounts.items()):
-            price = 1.0 if asset == base else marks.get(asset)
+            cash = asset == base
+            price = 1.0 if cash else known.get(asset)
             lines.append(
                 HeldPosition(
                     symbol=asset,
-                    venue=self.venue,
-                    currency=asset,
+                    venue=self.venue if place is None else place.venue,
+                    currency=asset if place is None else place.currencies.get(asset, asset),
                     quantity=amount,
-                    unit_notional=0.0 if asset == base else price,
+                    unit_notional=0.0 if cash else price,
                     value=None if price is None else amount * price,
+                    loss_frac=0.0 if cash else _loss_frac(place, asset, amount, price),
                 )
             )
         return tuple(lines)
@@ -91,6 +136,44 @@ class LedgerSource:
 
     def prices(self, symbols: Sequence[str], start: datetime, end: datetime) -> Mapping[str, FloatArray]:
         return self.windows(symbols, start, end)
+
+    def daily_volumes(self, symbols: Sequence[str], at: datetime) -> Mapping[str, float]:
+        return self.volumes(symbols, at)
+
+    def price_advice(self, symbols: Sequence[str], start: datetime, end: datetime) -> str:
+        return self.advice(symbols, start, end)
+
+
+def _loss_frac(place: Place | None, asset: str, amount: float, price: float | None) -> float | None:
+    """The open loss of a line over what it cost; None where nobody says what it cost."""
+    if place is None or price is None or asset not in place.unrealised:
+        return None
+    cost = amount * price - place.unrealised[asset]
+    return max(0.0, -place.unrealised[asset] / abs(cost)) if cost else None
+
+
+def _figures(
+    lines: tuple[HeldPosition, ...],
+    equity: float | None,
+    opened: float | None,
+    peak: float | None,
+    place: Place | None,
+) -> BookFigures:
+    if place is not None and place.keeps_day:
+        opened, peak = place.day_open_equity, place.peak_equity
+        peak = None if peak is None else _peak(equity, peak)
+    else:
+        peak = _peak(equity, peak)
+    # Of a Book that holds a position and nobody speaks for, nobody knows its orders and losses.
+    silent = place is None and any(p.unit_notional != 0.0 for p in lines)
+    return BookFigures(
+        equity=equity,
+        day_open_equity=opened,
+        peak_equity=peak,
+        positions=lines,
+        orders_in_window=None if silent else 0.0 if place is None else place.orders_in_window,
+        seconds_since_loss=None if silent else math.inf if place is None else place.seconds_since_loss,
+    )
 
 
 def _equity(
