@@ -115,8 +115,7 @@ def book_risk(book: Book, *, at: datetime | None = None, days: int = HISTORY_DAY
         problems += ("equity",)
     returns = np.zeros((0, len(symbols)))
     if symbols and not unpriced:
-        returns = np.asarray(risk_source().daily_returns(symbols, days, moment), dtype=np.float64)
-        returns, lacking = _whole_days(returns.reshape(-1, len(symbols)), symbols)
+        returns, lacking = complete_days(risk_source().daily_returns(symbols, days, moment), symbols)
         if lacking:
             problems += (f"daily returns of {_some(lacking)}",)
     return BookRisk(book, base, moment, measured, row, symbols, x[held], returns, problems)
@@ -131,13 +130,14 @@ def _unmeasured(measured: MeasuredBooks, row: int) -> tuple[str, ...]:
     return (f"{len(gone)} of {len(rows_below(measured, row))} books, which nobody measured",)
 
 
-def _whole_days(returns: FloatArray, symbols: Sequence[str]) -> tuple[FloatArray, tuple[str, ...]]:
-    """The latest days without a gap, and the symbols that leave none."""
-    bad = ~np.isfinite(returns)
+def complete_days(returns: FloatArray, symbols: Sequence[str]) -> tuple[FloatArray, tuple[str, ...]]:
+    """The latest days (n, k) on which every one of `symbols` has a return, and the symbols that leave none."""
+    table = np.asarray(returns, dtype=np.float64).reshape(-1, len(symbols))
+    bad = ~np.isfinite(table)
     rows = np.flatnonzero(bad.any(axis=1))
     if not rows.size:
-        return returns, tuple(symbols) if returns.shape[0] == 0 else ()
-    whole = returns[rows[-1] + 1 :]
+        return table, tuple(symbols) if table.shape[0] == 0 else ()
+    whole = table[rows[-1] + 1 :]
     if whole.shape[0]:
         return whole, ()
     return whole, tuple(s for s, gap in zip(symbols, bad[-1], strict=True) if gap)

@@ -16,8 +16,9 @@ from risk.models.common import LARGEST
 from treasury.models import Book
 
 SET_BUDGET = "risk.set_budget"
+ALLOCATE_CAPITAL = "risk.allocate_capital"
 #: The kinds of request whose execution may write budgets; the table's guard names the same.
-BUDGET_KINDS = (SET_BUDGET, "risk.allocate_capital")
+BUDGET_KINDS = (SET_BUDGET, ALLOCATE_CAPITAL)
 
 
 def check_budget(*, book: Book, capital: Decimal, risk_share_frac: float | None = None) -> None:

@@ -65,7 +65,7 @@ def limit_turnover(before: FloatArray, wanted: FloatArray, maximum: float | None
 
 
 def risk_shares(weights: FloatArray, returns: FloatArray, measure: Measure, alpha: float) -> FloatArray:
-    """The point between the two with turnover `maximum` at most, and the fraction of the way taken."""
+    """What each Book carries of the ES or variance of the whole (n_books,), as fractions; NaN where there is none."""
     if measure is Measure.VARIANCE:
         C = np.atleast_2d(np.cov(returns, rowvar=False))
         parts = weights * (C @ weights)
@@ -135,6 +135,16 @@ def _check(R: FloatArray, w0: FloatArray, alpha: float, minimum: float, maximum:
         raise AllocationError("A Book whose return never moves carries no risk to budget: leave it out.")
 
 
+def _best_mean(means: FloatArray, minimum: float, maximum: float) -> float:
+    """The highest mean return of weights within the bounds: the best Books get all that is allowed."""
+    weights, left = np.full(means.shape, minimum), 1.0 - minimum * means.shape[0]
+    for i in np.argsort(-means):
+        more = min(left, maximum - minimum)
+        weights[i] += more
+        left -= more
+    return float(weights @ means)
+
+
 def _optimum(
     R: FloatArray,
     w0: FloatArray,
@@ -166,12 +176,15 @@ def _optimum(
     elif objective is Objective.MAXIMUM_RATIO:
         if R.mean(axis=0).max() <= 0:
             raise AllocationError("No Book has a positive mean return: there is no ratio to maximise.")
+        if _best_mean(R.mean(axis=0), minimum, maximum) <= 0:
+            raise AllocationError("No weights within the bounds have a positive mean return: widen them.")
         model = MeanRisk(objective_function=ObjectiveFunction.MAXIMIZE_RATIO, **common)
     else:
         within = None if max_turnover is None else lambda w: [cvxpy.norm(w - w0, 1) <= max_turnover]  # type: ignore[attr-defined]
         model = MeanRisk(objective_function=ObjectiveFunction.MINIMIZE_RISK, add_constraints=within, **common)
     try:
-        weights = np.asarray(model.fit(R).weights_, dtype=np.float64)
+        # No weight depends on the scale of all returns, but the solver does: daily ones are small.
+        weights = np.asarray(model.fit(R / float(R.std())).weights_, dtype=np.float64)
     except (cvxpy.SolverError, ValueError) as error:
         raise AllocationError(f"The optimiser found no allocation: {error}") from error
     weights = np.clip(weights, 0.0, None)

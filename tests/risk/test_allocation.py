@@ -56,7 +56,7 @@ def test_what_stands_in_the_way_is_named(tree: Tree, trading: WrittenSource) -> 
     with pytest.raises(AllocationRefusedError, match="cannot carry"):
         allocation_proposal(tree.root)
     trading.returns = {"BTC": returns["BTC"]}
-    with pytest.raises(AllocationRefusedError, match="days without a return"):
+    with pytest.raises(AllocationRefusedError, match="daily returns of ETH are not known"):
         allocation_proposal(tree.root)
     trading.books[tree.carry.pk] = figures(1000.0)
     with pytest.raises(AllocationRefusedError, match="carry holds nothing"):

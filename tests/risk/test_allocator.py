@@ -72,6 +72,14 @@ def test_the_way_to_the_optimum_is_a_straight_line() -> None:
         limit_turnover(EQUAL, EQUAL, -1.0)
 
 
+@pytest.mark.parametrize("seed", [0, 2, 3, 5])
+def test_quiet_books_beside_loud_ones_are_solved(seed: int) -> None:
+    """Daily returns of a twentieth of the other's: the solver wants them at its own scale."""
+    rng = np.random.default_rng(seed)
+    found = allocate(rng.normal(0, 0.03, (365, 2)) * np.array([0.1, 2.0]), np.array([0.5, 0.5]), alpha=0.95)
+    assert found.share_after == pytest.approx([0.5, 0.5], abs=0.03)
+
+
 def test_no_risk_has_no_shares() -> None:
     assert np.isnan(risk_shares(np.zeros(4), R, Measure.ES, 0.95)).all()
 
@@ -90,6 +98,12 @@ def test_no_risk_has_no_shares() -> None:
         (R, EQUAL, {"minimum": 0.3}, "sum to one"),
         (R, EQUAL, {"budgets": np.array([1.0, 1.0, 1.0, 0.0])}, "positive risk budget"),
         (R - 1.0, EQUAL, {"objective": Objective.MAXIMUM_RATIO}, "no ratio"),
+        (
+            R - np.array([0.0, 1.0, 1.0, 1.0]) + np.array([0.1, 0.0, 0.0, 0.0]),
+            EQUAL,
+            {"objective": Objective.MAXIMUM_RATIO, "maximum": 0.3},
+            "widen them",
+        ),
     ],
 )
 def test_requests_that_cannot_be_met_are_refused(
