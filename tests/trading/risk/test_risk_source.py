@@ -103,7 +103,7 @@ def test_marks_are_of_the_cohorts_own_hour_and_not_of_the_walls(
     launched: Callable[..., Cohort], mirrored: None
 ) -> None:
     """Two cohorts of the same market in different hours hold the same asset at different prices."""
-    many = {"agent_count": 12, "symbols": ["BTCUSDT"]}
+    many = {"agent_count": 12, "symbols": ["ETHUSDT"]}
     early = launched(**many)
     late = launched(**many, seed=6, start=datetime(2025, 3, 3, tzinfo=UTC).date(), days=2)
     seen: dict[int, dict[str, float]] = {}
@@ -111,7 +111,7 @@ def test_marks_are_of_the_cohorts_own_hour_and_not_of_the_walls(
         positions = until_somebody_holds(cohort)
         seen[cohort.pk] = {p.symbol: p.unit_notional for p in positions}
         closes = CohortRun.objects.get(cohort=cohort).last_closes
-        assert seen[cohort.pk].items() <= {"BTC": closes["BTCUSDT"]}.items()
+        assert seen[cohort.pk].items() <= {"ETH": closes["ETHUSDT"]}.items()
     common = seen[early.pk].keys() & seen[late.pk].keys()
     assert common and all(seen[early.pk][a] != seen[late.pk][a] for a in common)
 
