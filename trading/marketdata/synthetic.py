@@ -74,7 +74,10 @@ _ARCH, _GARCH = 0.05, 0.93
 
 @dataclass(frozen=True, slots=True)
 class SyntheticSpec:
-    """What to invent. ``correlation`` is the correlation of every pair, or a full matrix (n, n)."""
+    """What to invent. ``correlation`` is the correlation of every pair, or a full matrix (n, n).
+
+    ``drift_scale`` scales the regimes' drift: with 0 no strategy can expect to earn anything.
+    """
 
     symbols: tuple[str, ...]
     start_ms: int
@@ -84,6 +87,7 @@ class SyntheticSpec:
     degrees_of_freedom: float = 5.0
     prices: Mapping[str, float] = field(default_factory=dict)
     vol_factors: Mapping[str, float] = field(default_factory=dict)
+    drift_scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,7 +111,7 @@ def synthesise(spec: SyntheticSpec) -> SyntheticMarket:
     season = _season(spec.start_ms, n)
     shocks = _shocks(random, spec, n, k)
     level = np.array([SHAPES[Regime(r)].annual_vol for r in range(3)]) / np.sqrt(MINUTES_A_YEAR)
-    drift = np.array([SHAPES[Regime(r)].drift for r in range(3)])[regimes] * direction
+    drift = np.array([SHAPES[Regime(r)].drift for r in range(3)])[regimes] * direction * spec.drift_scale
     factors = np.array([spec.vol_factors.get(s, 1.0 + 0.15 * i) for i, s in enumerate(spec.symbols)])
     target = (level[regimes] * np.sqrt(season)) ** 2
     returns, deviation = _garch(shocks, np.outer(target, factors**2), drift, _ARCH, _GARCH)
