@@ -14,6 +14,8 @@ from typing import Any
 import psycopg
 from django.db import DatabaseError
 
+from compliance.approvals.refusals import refusal_of as refusal_of_the_gate
+from fundops.core.errors import FundopsError
 from treasury import errors
 
 _BY_STATE: dict[str, type[errors.LedgerError]] = {
@@ -34,6 +36,8 @@ _BY_STATE: dict[str, type[errors.LedgerError]] = {
     "23L15": errors.BookTreeError,
     "23L16": errors.BookNotEmptyError,
     "23L17": errors.UnknownFundError,
+    "23L18": errors.PoolError,
+    "23L19": errors.PoolError,
 }
 
 _BY_CONSTRAINT: dict[str, tuple[type[errors.LedgerError], str]] = {
@@ -81,8 +85,8 @@ _INVALID_TEXT = "22P02"
 _TEXT_TOO_LONG = "22001"
 
 
-def refusal_of(error: DatabaseError) -> errors.LedgerError | None:
-    """The refusal a database error stands for, or None when it is not one of the books'."""
+def refusal_of(error: DatabaseError) -> FundopsError | None:
+    """The refusal a database error stands for, or None when it is neither the books' nor the gate's."""
     cause = error.__cause__
     if not isinstance(cause, psycopg.Error):
         return None
@@ -107,7 +111,7 @@ def refusal_of(error: DatabaseError) -> errors.LedgerError | None:
         )
     if cause.sqlstate == _INVALID_TEXT:
         return errors.NotANumberError(f"{said.message_primary}. Post finite decimal amounts.")
-    return None
+    return refusal_of_the_gate(error)
 
 
 def _detail(text: str | None) -> dict[str, Any]:

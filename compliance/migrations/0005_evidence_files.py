@@ -10,6 +10,7 @@ from django.db import migrations, models
 GUARDS = (Path(__file__).parent / "sql" / "gate_guards.sql").read_text()
 UNDO = """
 DROP FUNCTION compliance_gate_guard() CASCADE;
+DROP FUNCTION compliance_founded(text) CASCADE;
 DROP FUNCTION compliance_executing_any(text[]) CASCADE;
 """
 

@@ -38,7 +38,16 @@ ABOUT: dict[Role, str] = {
 _STAFF = ("core.view_roles", "core.view_api_docs")
 _TRADING_READ = ("trading.view_*", "treasury.view_*")
 #: Those on duty stop trading with one word, and ask for it back; they lower leverage and end overrides at once.
-_ON_DUTY = ("risk.stop_trading", "risk.propose_restore", "risk.lower_leverage", "risk.end_override")
+_ON_DUTY = (
+    "risk.stop_trading",
+    "risk.propose_restore",
+    "risk.lower_leverage",
+    "risk.end_override",
+    "trading.stop_deployment",
+    "trading.weigh_council",
+)
+#: Asking for entries by hand, and for Books to be opened and closed.
+_TREASURY_MAKER = ("treasury.propose_entry", "treasury.open_book", "treasury.close_book")
 #: Asking for limits, budgets and scenarios: each change passes the gate, whoever asks.
 _RISK_MAKER = (
     "risk.set_limit",
@@ -55,10 +64,13 @@ MATRIX: dict[Role, tuple[str, ...]] = {
     Role.PORTFOLIO_MANAGER: (
         *_STAFF,
         *_TRADING_READ,
+        "treasury.set_pool",
         "trading.launch_cohort",
         "trading.cancel_cohort",
+        "trading.propose_deployment",
         "risk.view_*",
         *_RISK_MAKER,
+        *_TREASURY_MAKER,
         *_ON_DUTY,
         "compliance.view_restrictedinstrument",
         *_GATE_MAKER,
@@ -80,7 +92,9 @@ MATRIX: dict[Role, tuple[str, ...]] = {
     Role.OPERATIONS: (
         *_STAFF,
         *_TRADING_READ,
+        "treasury.set_pool",
         "trading.import_candles",
+        *_TREASURY_MAKER,
         "risk.view_*",
         *_ON_DUTY,
         "risk.override_guardrail",

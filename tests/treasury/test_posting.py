@@ -13,10 +13,10 @@ from fundops.core import clock
 from fundops.core.errors import FundopsError
 from tests.treasury.conftest import DAY, OPENED, Cast
 from treasury import errors
-from treasury.actions.books import close_book
-from treasury.models import EntryKind, JournalEntry, JournalLine, PostingCheck
-from treasury.postings import Line, Source
-from treasury.selectors import trial_balance
+from treasury.actions.books import close_book, open_book
+from treasury.models import Book, BookKind, EntryKind, JournalEntry, JournalLine, PostingCheck
+from treasury.postings import Line, Source, contribution
+from treasury.selectors import book_accounts, trial_balance
 
 pytestmark = pytest.mark.django_db
 
@@ -35,13 +35,10 @@ def test_entry_posted_is_numbered_from_one_and_sealed(cast: Cast) -> None:
 
 def test_funds_number_their_entries_apart(cast: Cast) -> None:
     cast.post()
-    other = cast.post(
-        fund=cast.other_fund,
-        lines=[
-            Line(cast.foreign_cash, cast.usdt.pk, Decimal(5)),
-            Line(cast.foreign_cash, cast.usdt.pk, Decimal(-5)),
-        ],
-    )
+    root = Book.objects.get(fund=cast.other_fund, parent=None)
+    paper = open_book(parent=root, code="c9", name="Paper", kind=BookKind.COHORT, opened_on=DAY, actor=None)
+    lines = contribution(book=book_accounts(paper), asset_id=cast.usdt.pk, amount=Decimal(5))
+    other = cast.post(fund=cast.other_fund, lines=lines)
     assert other.posting_seq == 1
 
 

@@ -10,8 +10,9 @@ from django.utils.dateparse import parse_datetime
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from compliance.api.proposing import ReasonField
 from fundops.core.money import WORKING_PRECISION
-from treasury.models import Book, BookKind, EntryKind, JournalEntry, JournalLine
+from treasury.models import AccountKind, Book, BookKind, EntryKind, JournalEntry, JournalLine
 from treasury.selectors import By
 
 _EXACT = Context(prec=WORKING_PRECISION)
@@ -156,3 +157,52 @@ class EntrySerializer(serializers.ModelSerializer[JournalEntry]):
             "lines",
         )
         read_only_fields = fields
+
+
+class OpenFundSerializer(serializers.Serializer[Any]):
+    """A fund to ask for."""
+
+    code = serializers.CharField(max_length=40)
+    name = serializers.CharField(max_length=120)
+    base_asset = serializers.CharField(max_length=40)
+    opened_on = serializers.DateField()
+    reason = ReasonField()
+
+
+class OpenBookSerializer(serializers.Serializer[Any]):
+    """A Book to ask for."""
+
+    parent = serializers.CharField(max_length=400)
+    code = serializers.CharField(max_length=40)
+    name = serializers.CharField(max_length=160)
+    book_kind = serializers.ChoiceField(choices=BookKind.choices, default=BookKind.STRATEGY.value)
+    opened_on = serializers.DateField()
+    reason = ReasonField()
+
+
+class CloseBookSerializer(serializers.Serializer[Any]):
+    reason = ReasonField()
+
+
+class EntryLineInSerializer(serializers.Serializer[Any]):
+    book = serializers.CharField(max_length=400)
+    account = serializers.ChoiceField(choices=AccountKind.choices)
+    asset = serializers.CharField(max_length=40)
+    amount = serializers.DecimalField(max_digits=38, decimal_places=18)
+
+
+class PostEntrySerializer(serializers.Serializer[Any]):
+    """An entry to ask for; its lines sum to zero in every asset."""
+
+    fund = serializers.CharField(max_length=40)
+    value_date = serializers.DateField()
+    entry_kind = serializers.ChoiceField(choices=EntryKind.choices)
+    memo = serializers.CharField(max_length=240)
+    lines = EntryLineInSerializer(many=True)
+    reason = ReasonField()
+
+
+class ReverseEntrySerializer(serializers.Serializer[Any]):
+    value_date = serializers.DateField()
+    memo = serializers.CharField(max_length=240)
+    reason = ReasonField()

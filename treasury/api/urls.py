@@ -13,5 +13,6 @@ router.register("entries", views.EntryViewSet, basename="api-entry")
 
 urlpatterns = [
     *router.urls,
+    path("funds/", views.OpenFundView.as_view(), name="api-fund-open"),
     path("trial-balance/", views.TrialBalanceView.as_view(), name="api-trial-balance"),
 ]

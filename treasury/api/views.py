@@ -1,4 +1,8 @@
-"""`/api/books/`, `/api/entries/` and `/api/trial-balance/`: the books, to read. Nothing here writes."""
+"""`/api/books/`, `/api/entries/` and `/api/trial-balance/`: the books, to read.
+
+Nothing here writes to them: what would move value, or open and close Books, answers `202 Accepted` with the approval
+request that it opened.
+"""
 
 from __future__ import annotations
 
@@ -15,23 +19,50 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
+from compliance.api.proposing import ProposedSerializer, propose_answer
 from treasury.api.serializers import (
     BalanceQuerySerializer,
     BalanceSerializer,
     BookSerializer,
+    CloseBookSerializer,
     EntrySerializer,
     JournalQuerySerializer,
     LedgerLineSerializer,
+    OpenBookSerializer,
+    OpenFundSerializer,
+    PostEntrySerializer,
+    ReverseEntrySerializer,
     TrialBalanceQuerySerializer,
     TrialBalanceSerializer,
+)
+from treasury.approvals import (
+    CLOSE_BOOK,
+    MAY_CLOSE,
+    MAY_OPEN,
+    MAY_POST,
+    OPEN_BOOK,
+    OPEN_FUND,
+    POST_ENTRY,
+    REVERSE_ENTRY,
 )
 from treasury.models import Book, BookKind, Fund, JournalEntry, JournalLine
 from treasury.selectors import balances, ledger_lines, trial_balance
 
 READ_BOOKS = "treasury.view_book"
 READ_JOURNAL = "treasury.view_journalline"
+READ_ENTRIES = "treasury.view_journalentry"
 
 _LINES = Prefetch("lines", JournalLine.objects.select_related("account__book", "asset").order_by("id"))
+
+
+def _checked(serializer: type[BaseSerializer[Any]], request: Request) -> dict[str, Any]:
+    asked = serializer(data=request.data)
+    asked.is_valid(raise_exception=True)
+    return dict(asked.validated_data)
+
+
+def _proposed(request: Request, kind: str, asked: dict[str, Any]) -> Response:
+    return propose_answer(request, kind=kind, reason=asked.pop("reason"), payload=asked)
 
 
 class BookFilter(django_filters.FilterSet):
@@ -66,6 +97,8 @@ class BookViewSet(viewsets.ReadOnlyModelViewSet[Book]):
         "balances": READ_JOURNAL,
         "entries": READ_JOURNAL,
         "lines": READ_JOURNAL,
+        "create": MAY_OPEN,
+        "close": MAY_CLOSE,
         "OPTIONS": READ_BOOKS,
     }
 
@@ -103,6 +136,17 @@ class BookViewSet(viewsets.ReadOnlyModelViewSet[Book]):
         lines = ledger_lines(book=self.get_object(), **self.asked(JournalQuerySerializer))
         return self.paged(lines, LedgerLineSerializer)
 
+    @extend_schema(request=OpenBookSerializer, responses={202: ProposedSerializer})
+    def create(self, request: Request) -> Response:
+        """Asks for a Book to be opened."""
+        return _proposed(request, OPEN_BOOK, _checked(OpenBookSerializer, request))
+
+    @extend_schema(request=CloseBookSerializer, responses={202: ProposedSerializer})
+    @action(detail=True, methods=["post"])
+    def close(self, request: Request, pk: str | None = None) -> Response:
+        """Asks for a Book, with all below it, to be closed."""
+        return _proposed(request, CLOSE_BOOK, {"book": self.get_object().path} | _checked(CloseBookSerializer, request))
+
     def paged(self, rows: QuerySet[Any], serializer: type[BaseSerializer[Any]]) -> Response:
         page = self.paginate_queryset(rows)
         return self.get_paginated_response(serializer(page, many=True).data)
@@ -114,11 +158,40 @@ class EntryViewSet(viewsets.ReadOnlyModelViewSet[JournalEntry]):
     serializer_class = EntrySerializer
     filterset_fields = ("source_type", "source_id", "kind", "value_date")
     ordering_fields = ("posting_seq", "value_date")
-    permission = "treasury.view_journalentry"
+    permission = {
+        "list": READ_ENTRIES,
+        "retrieve": READ_ENTRIES,
+        "create": MAY_POST,
+        "reverse": MAY_POST,
+        "OPTIONS": READ_ENTRIES,
+    }
 
     def get_queryset(self) -> QuerySet[JournalEntry]:
         entries = JournalEntry.objects.for_user(self.request.user)
         return entries.select_related("fund").prefetch_related(_LINES).order_by("-pk")
+
+    @extend_schema(request=PostEntrySerializer, responses={202: ProposedSerializer})
+    def create(self, request: Request) -> Response:
+        """Asks for an entry to be posted by hand."""
+        return _proposed(request, POST_ENTRY, _checked(PostEntrySerializer, request))
+
+    @extend_schema(request=ReverseEntrySerializer, responses={202: ProposedSerializer})
+    @action(detail=True, methods=["post"])
+    def reverse(self, request: Request, pk: str | None = None) -> Response:
+        """Asks for the exact mirror of an entry."""
+        entry = self.get_object()
+        named = {"fund": entry.fund.code, "posting_seq": entry.posting_seq}
+        return _proposed(request, REVERSE_ENTRY, named | _checked(ReverseEntrySerializer, request))
+
+
+class OpenFundView(APIView):
+    """Asks for a fund to be opened."""
+
+    permission = MAY_OPEN
+
+    @extend_schema(request=OpenFundSerializer, responses={202: ProposedSerializer})
+    def post(self, request: Request) -> Response:
+        return _proposed(request, OPEN_FUND, _checked(OpenFundSerializer, request))
 
 
 class TrialBalanceView(APIView):

@@ -80,7 +80,10 @@ class Book(models.Model):
 
     class Meta:
         ordering = ("path",)
-        permissions = [("close_book", "Can close a book")]
+        permissions = [
+            ("open_book", "Can ask for funds and books to be opened"),
+            ("close_book", "Can ask for books to be closed"),
+        ]
         constraints = [
             models.CheckConstraint(name="treasury_book_kind_known", condition=Q(kind__in=[k.value for k in BookKind])),
             models.CheckConstraint(

@@ -90,6 +90,7 @@ class JournalEntry(models.Model):
     class Meta:
         ordering = ("fund", "posting_seq")
         verbose_name_plural = "journal entries"
+        permissions = [("propose_entry", "Can ask for entries to be posted and reversed by hand")]
         constraints = [
             models.UniqueConstraint(name="treasury_entry_seq_once", fields=["fund", "posting_seq"]),
             models.UniqueConstraint(

@@ -19,6 +19,12 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, public, pg_temp AS $$
                       AND executing_xid = pg_current_xact_id()::text::bigint)
 $$;
 
+-- Are there rules in force for this kind? Policies are never removed, so what this opens or closes stays so.
+CREATE FUNCTION public.compliance_founded(what text) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM public.compliance_approvalpolicy WHERE kind = what)
+$$;
+
 CREATE FUNCTION public.compliance_gate_guard() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
