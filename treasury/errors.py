@@ -128,3 +128,8 @@ class PostingIsolationError(LedgerError):
 
 class MissingPriceError(LedgerError):
     title = "A price is missing"
+
+
+class PoolError(LedgerError):
+    status = 409
+    title = "The bankroll pool refuses"

@@ -16,6 +16,7 @@ from treasury.canonical import CanonicalEntries, whole_units
 from treasury.errors import MissingPriceError
 from treasury.models import (
     AccountKind,
+    Asset,
     Book,
     Fund,
     JournalEntry,
@@ -146,6 +147,13 @@ def book_accounts(book: Book | int) -> Accounts:
     """The ids of a book's accounts by kind, for the builders of treasury.postings."""
     found = LedgerAccount.objects.filter(book=book).values_list("kind", "pk")
     return {AccountKind(kind): pk for kind, pk in found}
+
+
+def free_cash(book: Book | int, asset: Asset | int) -> Decimal:
+    """What a book itself holds of an asset in cash; nothing below it counts."""
+    wanted = asset if isinstance(asset, int) else asset.pk
+    held = balances(books=[book if isinstance(book, int) else book.pk], by=(By.KIND,))
+    return sum((b.amount for b in held if b.kind == AccountKind.CASH and b.asset_id == wanted), Decimal(0))
 
 
 def value_book(

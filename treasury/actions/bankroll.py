@@ -1,0 +1,302 @@
+"""The bankroll pool: set up and resized by the gate, handed out in slices that never pass its caps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import ROUND_DOWN, Decimal
+from typing import Annotated, Any
+
+from django.db import transaction
+from pydantic import Field
+
+from compliance.approvals.registry import (
+    ActionPayload,
+    DisplayedField,
+    Target,
+    Warrant,
+    register_action,
+    require_execution,
+)
+from fundops.core import clock
+from fundops.core.events import publish
+from fundops.core.models import User
+from treasury.actions.books import open_book
+from treasury.actions.ledger import post_entry
+from treasury.errors import PoolError, UnknownAssetError, UnknownFundError
+from treasury.models import Asset, BankrollPool, BankrollSlice, Book, BookKind, EntryKind, Fund
+from treasury.postings import Source, contribution, draw, release
+from treasury.refusals import refusals
+from treasury.selectors import book_accounts, free_cash
+
+SET_POOL = "treasury.set_pool"
+SLICING_KINDS = ("trading.deploy", "trading.promote")
+CENT = Decimal("0.01")
+POOL_CODE = "micro-live"
+
+Money = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, max_digits=20, decimal_places=2)]
+Share = Annotated[Decimal, Field(gt=0, le=1, allow_inf_nan=False, max_digits=6, decimal_places=4)]
+
+
+class SetPool(ActionPayload):
+    """The pool of one fund in one asset, as it shall be; open slices follow its size."""
+
+    fund: str = Field(max_length=40, description="The fund's code.")
+    asset: str = Field(max_length=40, description="The asset's code.")
+    capacity: Money = Field(description="What the pool is, handed out or not.")
+    slice_frac: Share = Field(default=Decimal("0.05"), description="A slice, of the capacity.")
+    slice_minimum: Money = Field(default=Decimal(50), description="No slice is smaller.")
+    source_cap_frac: Share = Field(default=Decimal("0.25"), description="All slices of one cohort, of the capacity.")
+    market_cap_frac: Share = Field(default=Decimal("0.50"), description="Exposure in one market, of the capacity.")
+
+
+def slice_amount(*, capacity: Decimal, slice_frac: Decimal, slice_minimum: Decimal) -> Decimal:
+    """What a slice is: the policy's share of the bankroll, at least its minimum, down to the cent."""
+    return max(slice_minimum, (capacity * slice_frac).quantize(CENT, rounding=ROUND_DOWN))
+
+
+def pool_slice_amount(pool: BankrollPool) -> Decimal:
+    """What a new slice of this pool is."""
+    return slice_amount(capacity=pool.capacity, slice_frac=pool.slice_frac, slice_minimum=pool.slice_minimum)
+
+
+def _parties(payload: SetPool) -> tuple[Fund, Asset]:
+    fund = Fund.objects.filter(code=payload.fund).first()
+    if fund is None:
+        raise UnknownFundError(f"There is no fund {payload.fund}.", fund=payload.fund)
+    asset = Asset.objects.filter(code=payload.asset).first()
+    if asset is None:
+        raise UnknownAssetError(f"There is no asset {payload.asset}.", asset=payload.asset)
+    return fund, asset
+
+
+def _pool(payload: SetPool) -> BankrollPool | None:
+    return (
+        BankrollPool.objects.select_related("fund", "asset", "book")
+        .filter(fund__code=payload.fund, asset__code=payload.asset)
+        .first()
+    )
+
+
+def _render(payload: SetPool) -> Sequence[DisplayedField]:
+    _parties(payload)
+    now = _pool(payload)
+    fields = [
+        DisplayedField("Pool", str(now) if now else "none", f"{payload.fund} pool of {payload.asset}"),
+        DisplayedField("Capacity", f"{now.capacity:f}" if now else "", f"{payload.capacity:f} {payload.asset}"),
+        DisplayedField("A slice", f"{pool_slice_amount(now):f}" if now else "", f"{_slice_of(payload):f}"),
+    ]
+    for label, name in (("All of one cohort", "source_cap_frac"), ("In one market", "market_cap_frac")):
+        before = f"{getattr(now, name):.2%}" if now else ""
+        fields.append(DisplayedField(label, before, f"{getattr(payload, name):.2%}"))
+    if now is not None:
+        fields += [
+            DisplayedField(f"Slice of {s.book.path}", f"{s.amount:f}", f"{_slice_of(payload):f}")
+            for s in open_slices(now)
+        ]
+    return fields
+
+
+def _slice_of(payload: SetPool) -> Decimal:
+    return slice_amount(capacity=payload.capacity, slice_frac=payload.slice_frac, slice_minimum=payload.slice_minimum)
+
+
+def _recheck(payload: SetPool) -> None:
+    _parties(payload)
+    if payload.slice_minimum <= 0:
+        raise PoolError("A slice has a minimum above zero.")
+    if payload.capacity and _slice_of(payload) > payload.capacity * payload.source_cap_frac:
+        raise PoolError("One slice would pass the cap of its cohort: raise the cap, or lower the share or the minimum.")
+    now = _pool(payload)
+    if now is None:
+        if payload.capacity == 0:
+            raise PoolError("A pool of nothing: give it a capacity.")
+        return
+    slices = open_slices(now)
+    if len(slices) * _slice_of(payload) > payload.capacity:
+        raise PoolError(f"{len(slices)} slices are handed out and would come to more than {payload.capacity:f}.")
+    shrunk = now.capacity - payload.capacity
+    free = free_cash(now.book, now.asset)
+    if shrunk > max(free, Decimal(0)):
+        raise PoolError(f"The pool holds {free:f} that is not handed out; {shrunk:f} cannot be taken from it.")
+
+
+def open_slices(pool: BankrollPool) -> list[BankrollSlice]:
+    """What is handed out, oldest first."""
+    return list(pool.slices.filter(released_at=None).select_related("book").order_by("pk"))
+
+
+@register_action(
+    kind=SET_POOL,
+    title="Set up or resize a bankroll pool",
+    payload=SetPool,
+    maker_permission="treasury.set_pool",
+    render=_render,
+    recheck=_recheck,
+    amount=lambda payload: payload.capacity,
+    target=lambda payload: Target("treasury.fund", payload.fund, f"Bankroll pool of {payload.asset}"),
+)
+def set_pool(payload: SetPool, warrant: Warrant) -> Mapping[str, Any]:
+    """Puts the pool's capital into its Book, or takes it out, and sets what each open slice shall be: growth is handed
+    out here, a cut is handed back by the slice's desk."""
+    fund, asset = _parties(payload)
+    today = clock.now().date()
+    rules = {name: getattr(payload, name) for name in _RULES}
+    with refusals():
+        pool = BankrollPool.objects.select_for_update().filter(fund=fund, asset=asset).first()
+        before = pool.capacity if pool else Decimal(0)
+        if pool is None:
+            root = Book.objects.get(fund=fund, parent=None)
+            code = POOL_CODE if asset == fund.base_asset else f"{POOL_CODE}-{asset.code.lower()}"
+            book = open_book(
+                parent=root,
+                code=code,
+                name=f"Bankroll pool of {asset.code}",
+                kind=BookKind.STRATEGY,
+                opened_on=fund.opened_on,
+                actor=warrant.actor,
+            )
+            pool = BankrollPool.objects.create(fund=fund, asset=asset, book=book, **rules)
+        else:
+            for name, value in rules.items():
+                setattr(pool, name, value)
+            pool.save(update_fields=list(rules))
+        if pool.capacity != before:
+            post_entry(
+                fund=fund,
+                value_date=today,
+                kind=EntryKind.CONTRIBUTION,
+                lines=contribution(book=book_accounts(pool.book), asset_id=asset.pk, amount=pool.capacity - before),
+                memo=f"Bankroll pool set to {pool.capacity:f}",
+                source=Source("compliance.approvalrequest", str(warrant.request_id)),
+                idempotency_key=f"pool:{pool.pk}:{warrant.request_id}",
+                actor=warrant.actor,
+            )
+        resized = [_resize(s, pool_slice_amount(pool), warrant=warrant, on=today) for s in open_slices(pool)]
+    publish(
+        "treasury.pool.set",
+        actor=warrant.actor,
+        obj=pool,
+        payload={"capacity": pool.capacity, "before": before, "slices": [s.pk for s in resized if s is not None]},
+        topics=["treasury", f"book:{pool.book_id}"],
+    )
+    return {"pool": pool.pk, "book": pool.book.path}
+
+
+_RULES = ("capacity", "slice_frac", "slice_minimum", "source_cap_frac", "market_cap_frac")
+
+
+def _resize(held: BankrollSlice, target: Decimal, *, warrant: Warrant, on: date) -> BankrollSlice | None:
+    """Sets what the slice shall be; growth is drawn at once."""
+    if target == held.target:
+        return None
+    grown = target - held.amount
+    held.target = target
+    if grown > 0:
+        _require_cash(held.pool, grown)
+        held.amount = target
+        _move(held, grown, key=f"slice:{held.pk}:grow:{warrant.request_id}", on=on, actor=warrant.actor)
+    held.save(update_fields=["target", "amount"])
+    _published(held, "treasury.slice.resized", actor=warrant.actor)
+    return held
+
+
+def take_slice(
+    *,
+    pool: BankrollPool,
+    book: Book,
+    source: str,
+    leverage: Decimal,
+    markets: Sequence[str],
+    warrant: Warrant,
+    amount: Decimal | None = None,
+) -> BankrollSlice:
+    """Commits a Book its slice in the executing request's name; whoever opens the Book draws it from the pool's.
+
+    ``amount`` left out is the policy's. Raises PoolError when it would pass the pool, the source's cap or a market's:
+    whoever asks at the same time waits for this one's end.
+    """
+    require_execution(warrant, *SLICING_KINDS)
+    with refusals(), transaction.atomic():
+        held = BankrollPool.objects.select_for_update().get(pk=pool.pk)
+        drawn = pool_slice_amount(held) if amount is None else amount
+        if drawn < held.slice_minimum:
+            raise PoolError(f"A slice is at least {held.slice_minimum:f}; {drawn:f} is too little.")
+        made = BankrollSlice.objects.create(
+            pool=held,
+            book=book,
+            source=source,
+            amount=drawn,
+            target=drawn,
+            leverage=leverage,
+            markets=sorted(set(markets)),
+        )
+        _published(made, "treasury.slice.taken", actor=warrant.actor)
+    return made
+
+
+def _require_cash(pool: BankrollPool, amount: Decimal) -> None:
+    """Losses of earlier slices are gone from the pool's cash whatever its capacity says."""
+    free = free_cash(pool.book_id, pool.asset_id)
+    if amount > free:
+        raise PoolError(f"The pool holds {free:f} in cash; {amount:f} is asked for. Put capital in first.")
+
+
+def hand_back(*, held: BankrollSlice, amount: Decimal, on: date, final: bool = False) -> BankrollSlice:
+    """Cash from the slice's Book home to the pool: what a cut asks for, or (``final``) all there is, at the end.
+
+    By the machine; the desk calls it where it knows the Book's cash to be free. Handing back nothing is fine.
+    """
+    with refusals(), transaction.atomic():
+        locked = BankrollSlice.objects.select_for_update(of=("self",)).select_related("pool", "book").get(pk=held.pk)
+        if locked.released_at is not None:
+            return locked
+        if amount < 0 or (not final and amount > locked.amount - locked.target):
+            raise PoolError(f"{amount:f} is more than the slice is to hand back.")
+        if amount:
+            _move(locked, -amount, key=None, on=on, actor=None)
+        if final:
+            locked.released_at = max(clock.now(), locked.taken_at)
+            locked.save(update_fields=["released_at"])
+        else:
+            locked.amount -= amount
+            locked.save(update_fields=["amount"])
+        _published(locked, "treasury.slice.released" if final else "treasury.slice.cut", actor=None, moved=amount)
+    return locked
+
+
+def _move(held: BankrollSlice, amount: Decimal, *, key: str | None, on: date, actor: User | None) -> None:
+    build = draw if amount > 0 else release
+    post_entry(
+        fund=held.pool.fund,
+        value_date=on,
+        kind=EntryKind.DRAW if amount > 0 else EntryKind.RELEASE,
+        lines=build(
+            parent=book_accounts(held.pool.book),
+            child=book_accounts(held.book),
+            asset_id=held.pool.asset_id,
+            amount=abs(amount),
+        ),
+        memo=f"Slice of {held.book.path}",
+        source=Source("treasury.bankrollslice", str(held.pk)),
+        idempotency_key=key,
+        actor=actor,
+    )
+
+
+def _published(held: BankrollSlice, kind: str, *, actor: User | None, moved: Decimal | None = None) -> None:
+    publish(
+        kind,
+        actor=actor,
+        obj=held,
+        payload={
+            "book": held.book.path,
+            "source": held.source,
+            "amount": held.amount,
+            "target": held.target,
+            "moved": moved,
+            "leverage": held.leverage,
+            "markets": held.markets,
+        },
+        topics=["treasury", f"book:{held.book_id}"],
+    )
