@@ -29,6 +29,7 @@ from trading.models.deployments import (
 from trading.models.instruments import Instrument, InstrumentKind
 from trading.models.marketdata import CandleSet, DataQuarantine
 from trading.models.paper import PaperAccount, PaperOrder, PaperReport
+from trading.models.promotion import GatePolicyVersion, LiveRecord, PromotionReview, ReviewState, ReviewStep
 from trading.models.screening import DayScreening
 
 __all__ = [
@@ -52,14 +53,19 @@ __all__ = [
     "DeskRun",
     "Fill",
     "FundingPayment",
+    "GatePolicyVersion",
     "GenomeSource",
     "Instrument",
     "InstrumentKind",
+    "LiveRecord",
     "Order",
     "OrderStatus",
     "PaperAccount",
     "PaperOrder",
     "PaperReport",
     "Position",
+    "PromotionReview",
+    "ReviewState",
+    "ReviewStep",
     "TradingCycle",
 ]

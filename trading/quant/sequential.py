@@ -90,9 +90,7 @@ def _bound(values: Float64, side: int, confidence: float) -> float:
     return float(values.mean()) + side * float(stats.t.ppf(confidence, n - 1)) * error
 
 
-def watch(
-    returns: Float64, claim: Claim, *, alpha: float, shift: float = 0.25, inflation: float = 2.0
-) -> Watch:
+def watch(returns: Float64, claim: Claim, *, alpha: float, shift: float = 0.25, inflation: float = 2.0) -> Watch:
     """Both tests over ``returns`` (ndarray of shape (n,), in order; NaN is skipped). O(n).
 
     ``shift`` (deviations) and ``inflation`` (of the second moment) are the failures the bets are sized for; any other one
