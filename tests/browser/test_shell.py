@@ -25,7 +25,7 @@ def test_every_page_in_the_navigation_opens_within_the_policy(open_page: OpenPag
     page.goto("/")
     for href in [*hrefs(page), "/accounts/2fa/", "/accounts/password/change/"]:
         answer = page.goto(href)
-        page.wait_for_function("!document.querySelector('[data-chart-state=loading]')")
+        expect(page.locator("[data-chart-state=loading]")).to_have_count(0)
         assert answer is not None
         assert answer.status == 200, href
 
