@@ -10,7 +10,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Protocol
 
 from django.db.models import Max, OuterRef, Subquery
@@ -63,6 +63,10 @@ def _no_volumes(_symbols: Sequence[str], _at: datetime) -> Mapping[str, float]:
     return {}
 
 
+def _yesterday(_symbols: Sequence[str], at: datetime) -> date | None:
+    return at.astimezone(UTC).date() - timedelta(days=1)
+
+
 def _no_advice(_symbols: Sequence[str], _start: datetime, _end: datetime) -> str:
     return "manage.py download_candles"
 
@@ -82,6 +86,7 @@ class LedgerSource:
     places: Places = _nowhere
     volumes: Callable[[Sequence[str], datetime], Mapping[str, float]] = _no_volumes
     advice: Advice = _no_advice
+    returns_end: Callable[[Sequence[str], datetime], date | None] = _yesterday
 
     def figures(self, book_ids: Collection[int], at: datetime) -> dict[int, BookFigures]:
         books = Book.objects.filter(pk__in=book_ids).order_by("-path")
@@ -139,6 +144,9 @@ class LedgerSource:
 
     def daily_volumes(self, symbols: Sequence[str], at: datetime) -> Mapping[str, float]:
         return self.volumes(symbols, at)
+
+    def last_return_day(self, symbols: Sequence[str], at: datetime) -> date | None:
+        return self.returns_end(symbols, at)
 
     def price_advice(self, symbols: Sequence[str], start: datetime, end: datetime) -> str:
         return self.advice(symbols, start, end)

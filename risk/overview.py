@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 
@@ -35,7 +35,7 @@ from risk.quant.metrics import CODES, HIGHER_IS_TIGHTER, STATE_METRICS, Level, M
 from risk.quant.rolling import VarMethod, tail_risk
 from risk.quant.tail import FloatArray, minimum_observations
 from risk.selectors import EffectiveLimit, effective_limits
-from risk.sources import BookFigures, HeldPosition, MeasuresVolume, has_source, risk_source
+from risk.sources import BookFigures, DatesReturns, HeldPosition, MeasuresVolume, has_source, risk_source
 from treasury.models import Book
 
 #: The levels that figures are offered at, the strictest first.
@@ -51,7 +51,7 @@ class BookRisk:
     """A Book with all below it at one instant. Money in the fund's base asset.
 
     `symbols` are those it is exposed to, with `exposure` (k,); `returns` (n, k) the daily returns of the latest
-    days that all of them have, oldest first. `problems` say what is not known, in words.
+    days that all of them have, oldest first, the last of `last_day`. `problems` say what is not known, in words.
     """
 
     book: Book
@@ -62,6 +62,7 @@ class BookRisk:
     symbols: tuple[str, ...]
     exposure: FloatArray
     returns: FloatArray
+    last_day: date | None
     problems: tuple[str, ...]
 
     @property
@@ -105,7 +106,7 @@ def book_risk(book: Book, *, at: datetime | None = None, days: int = HISTORY_DAY
     problems = _unmeasured(measured, row)
     x = measured.exposure[row]
     if not measured.complete[row]:
-        return BookRisk(book, base, moment, measured, row, (), np.zeros(0), np.zeros((0, 0)), problems)
+        return BookRisk(book, base, moment, measured, row, (), np.zeros(0), np.zeros((0, 0)), None, problems)
     held = x != 0
     symbols = tuple(s for s, here in zip(measured.symbols, held, strict=True) if here)
     unpriced = tuple(s for s, v in zip(symbols, x[held], strict=True) if not math.isfinite(v))
@@ -118,7 +119,15 @@ def book_risk(book: Book, *, at: datetime | None = None, days: int = HISTORY_DAY
         returns, lacking = complete_days(risk_source().daily_returns(symbols, days, moment), symbols)
         if lacking:
             problems += (f"daily returns of {_some(lacking)}",)
-    return BookRisk(book, base, moment, measured, row, symbols, x[held], returns, problems)
+    last = _last_day(symbols, moment) if returns.shape[0] else None
+    return BookRisk(book, base, moment, measured, row, symbols, x[held], returns, last, problems)
+
+
+def _last_day(symbols: Sequence[str], at: datetime) -> date | None:
+    source = risk_source()
+    if isinstance(source, DatesReturns):
+        return source.last_return_day(symbols, at)
+    return at.astimezone(UTC).date() - timedelta(days=1)
 
 
 def _unmeasured(measured: MeasuredBooks, row: int) -> tuple[str, ...]:

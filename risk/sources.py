@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol, runtime_checkable
 
 from risk.errors import SourceMissingError
@@ -72,6 +72,15 @@ class MeasuresVolume(Protocol):
 
     def daily_volumes(self, symbols: Sequence[str], at: datetime) -> Mapping[str, float]:
         """Money traded in a day, of the latest days known; a symbol without is left out."""
+        ...
+
+
+@runtime_checkable
+class DatesReturns(Protocol):
+    """What a source may answer besides: of which day the last of its daily returns is."""
+
+    def last_return_day(self, symbols: Sequence[str], at: datetime) -> date | None:
+        """The UTC day of the last row of `daily_returns`; None where there is none."""
         ...
 
 

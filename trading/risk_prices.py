@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,7 @@ MARK_AGE = timedelta(minutes=15)
 #: The day's close is that of a bar which closes within this before midnight.
 CLOSE_SLACK_MS = 3_600_000
 #: A window is shown on at most so many instants.
-WINDOW_POINTS = 2_000
+WINDOW_POINTS = 20_000
 #: A price is carried on over a hole of so many grid steps.
 _CARRY_STEPS = 10
 #: A window with more of it missing is not known.
@@ -131,6 +131,24 @@ def daily_returns(assets: Sequence[str], days: int, at: datetime) -> FloatArray:
     """
     if not assets:
         return np.zeros((0, 0))
+    _, closes = _daily_closes(assets, days, at)
+    if not closes.shape[0]:
+        return closes
+    with np.errstate(invalid="ignore", divide="ignore"):
+        returns: FloatArray = closes[1:] / closes[:-1] - 1.0
+    return returns
+
+
+def last_return_day(assets: Sequence[str], at: datetime) -> date | None:
+    """The UTC day that the last row of `daily_returns` is of; None where no close is known."""
+    if not assets:
+        return None
+    first, closes = _daily_closes(assets, 1, at)
+    return from_ms((first + closes.shape[0] - 1) * DAY_MS).date() if closes.shape[0] else None
+
+
+def _daily_closes(assets: Sequence[str], days: int, at: datetime) -> tuple[int, FloatArray]:
+    """Closes (n <= days + 1, n_assets) from the first to the last day on which any is known, and that first day."""
     found = series_of(assets)
     last_day = min(to_ms(at), _latest_clock_ms(at)) // DAY_MS
     first_day = last_day - days - 2  # one close more than returns
@@ -144,11 +162,8 @@ def daily_returns(assets: Sequence[str], days: int, at: datetime) -> FloatArray:
             closes[day - first_day - 1, j] = held.close
     known = np.flatnonzero(np.isfinite(closes).any(axis=1))
     if not known.size:
-        return np.full((0, len(assets)), np.nan)
-    closes = closes[known[0] : known[-1] + 1]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        returns: FloatArray = closes[1:] / closes[:-1] - 1.0
-    return returns
+        return first_day, np.full((0, len(assets)), np.nan)
+    return first_day + 1 + int(known[0]), closes[known[0] : known[-1] + 1]
 
 
 def daily_volumes(assets: Sequence[str], at: datetime) -> dict[str, float]:

@@ -19,6 +19,7 @@ def ledger_source() -> LedgerSource:
         places=_places,
         volumes=risk_prices.daily_volumes,
         advice=risk_prices.advice,
+        returns_end=risk_prices.last_return_day,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, time
 from typing import Any
 
 import numpy as np
@@ -104,8 +104,8 @@ def _cells(matrix: FloatArray, *, blank_zero: bool) -> list[list[Any]]:
 
 def backtest_line(risk: BookRisk, found: Backtest) -> dict[str, Any]:
     """Daily P&L against the forecast VaR and ES of that day, days beyond the VaR marked."""
-    midnight = datetime.combine(risk.at.astimezone(UTC).date(), time.min, tzinfo=UTC)
-    last = to_ms(midnight - timedelta(days=1))
+    day = risk.last_day or risk.at.astimezone(UTC).date()
+    last = to_ms(datetime.combine(day, time.min, tzinfo=UTC))
     n = found.pnl.shape[0]
     ms = [last - (n - 1 - i) * DAY_MS for i in range(n)]
 

@@ -114,15 +114,15 @@ def test_an_empty_book_loses_nothing(tree: Tree, source: WrittenSource) -> None:
 
 
 def test_the_standard_set_is_made_once_and_runs_by_task(tree: Tree, trading: WrittenSource) -> None:
-    assert len(ensure_standard_scenarios(actor=None)) == 11
+    assert len(ensure_standard_scenarios(actor=None)) == 12
     assert ensure_standard_scenarios(actor=None) == []
     stress_task()
     latest = latest_stress(tree.root)
-    assert len(latest) == 11
+    assert len(latest) == 12
     assert {r.at for r in latest} == {NOW}
     stress_task(StressScenario.objects.get(code="usdt-depeg-10").pk)
     stress_task(10**9)
-    assert StressResult.objects.count() == 12
+    assert StressResult.objects.count() == 13
 
 
 @pytest.mark.parametrize(
