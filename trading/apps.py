@@ -7,8 +7,12 @@ class TradingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        import trading.approvals  # noqa: F401, PLC0415 - registers what passes the gate
+        from risk.actions.limits import let_open_with_limits  # noqa: PLC0415
+        from trading.actions.deployments import OPENING_KINDS  # noqa: PLC0415
         from trading.risk_source import install as install_risk_source  # noqa: PLC0415 - needs the app registry
         from trading.topics import register  # noqa: PLC0415
 
         register()
+        let_open_with_limits(*OPENING_KINDS)
         install_risk_source()

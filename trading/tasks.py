@@ -8,6 +8,7 @@ from django.db import OperationalError
 from trading.actions.cohort_drive import drive_cohort as drive
 from trading.actions.cohort_feed import feed_forward_cohorts as feed
 from trading.actions.screening import screen_closed_days as screen
+from trading.desk.drive import run_desks as run
 from trading.models.cohort import LIVE_STATUSES, Cohort
 
 
@@ -39,3 +40,9 @@ def feed_forward_cohorts() -> None:
 def screen_closed_days() -> None:
     """Looks for prohibited tactics in the days that have closed."""
     screen()
+
+
+@shared_task(name="trading.tasks.run_desks", ignore_result=True, expires=5)
+def run_desks() -> None:
+    """Works every desk that is due and that nobody holds: sent when bars have closed, and by beat's tick."""
+    run()

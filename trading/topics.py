@@ -6,6 +6,7 @@ from fundops.core.live import register_topic
 from fundops.core.models import User
 from fundops.core.permissions import may
 from trading.models.cohort import Cohort
+from trading.models.deployments import Deployment
 
 
 def may_hear_cohorts(user: User, _key: str) -> bool:
@@ -20,7 +21,17 @@ def may_hear_candles(user: User, _key: str) -> bool:
     return may(user, "trading.view_candleset")
 
 
+def may_hear_deployments(user: User, _key: str) -> bool:
+    return may(user, "trading.view_deployment")
+
+
+def may_hear_deployment(user: User, key: str) -> bool:
+    return key.isdecimal() and Deployment.objects.for_user(user).filter(pk=int(key)).exists()
+
+
 def register() -> None:
     register_topic("cohorts", may_hear_cohorts)
     register_topic("cohort", may_hear_cohort)
     register_topic("candles", may_hear_candles)
+    register_topic("deployments", may_hear_deployments)
+    register_topic("deployment", may_hear_deployment)

@@ -37,6 +37,14 @@ SET_LIMIT = "risk.set_limit"
 RETIRE_LIMIT = "risk.retire_limit"
 APPLY_TEMPLATE = "risk.apply_template"
 
+#: Requests of the layers above whose execution opens a Book with its limits.
+_opening: list[str] = []
+
+
+def let_open_with_limits(*kinds: str) -> None:
+    """Executors of these kinds may set limits on what they open; said once, by the app that registers them."""
+    _opening.extend(kind for kind in kinds if kind not in _opening)
+
 
 def set_limit(
     *,
@@ -59,7 +67,7 @@ def set_limit(
     nothing planned disappears unseen. Raises NotApprovedError, LimitLevelsError, LimitScopeError,
     LimitPeriodError, LimitOverlapError or ClosedBookLimitError.
     """
-    require_execution(warrant, SET_LIMIT, APPLY_TEMPLATE)
+    require_execution(warrant, SET_LIMIT, APPLY_TEMPLATE, *_opening)
     same = {"book": book, "metric": metric, "symbol": symbol, "venue": venue}
     try:
         with transaction.atomic():
@@ -254,7 +262,7 @@ def apply_template(*, book: Book, template: str, warrant: Warrant, reason: str =
     """Sets every limit of a template set on a Book, all or none. Raises NotApprovedError, and TemplateError for
     an unknown or broken set.
     """
-    require_execution(warrant, APPLY_TEMPLATE)
+    require_execution(warrant, APPLY_TEMPLATE, *_opening)
     chosen: Sequence[TemplateLimit] = load_template(template).limits
     with transaction.atomic():
         return [

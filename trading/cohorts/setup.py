@@ -51,7 +51,7 @@ def engine_setup(
             )
             for seat in seats
         ],
-        instruments=[_instrument(i, volatility[i.symbol]) for i in instruments],
+        instruments=[engine_instrument(i, volatility[i.symbol]) for i in instruments],
         wallet=engine.WalletRules(
             bankroll=float(cohort.bankroll),
             gross_ceiling_frac=float(cohort.gross_ceiling),
@@ -65,7 +65,8 @@ def engine_setup(
     )
 
 
-def _instrument(row: Instrument, volatility: float) -> engine.InstrumentRules:
+def engine_instrument(row: Instrument, volatility: float) -> engine.InstrumentRules:
+    """An instrument in the engine's terms; ``volatility`` is daily and scales the modelled impact."""
     perpetual = row.kind == InstrumentKind.PERPETUAL
     return engine.InstrumentRules(
         symbol=row.symbol,

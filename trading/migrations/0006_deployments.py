@@ -21,6 +21,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ("compliance", "0002_approvals"),
         ("trading", "0005_cohort_labels"),
+        ("risk", "0007_gate_guards"),
         ("treasury", "0002_ledger_rules"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
@@ -255,6 +256,10 @@ class Migration(migrations.Migration):
                 (
                     "next_bar_ms",
                     models.BigIntegerField(help_text="Opening time of the first bar not yet worked, epoch ms."),
+                ),
+                (
+                    "history_bars",
+                    models.PositiveIntegerField(default=0, help_text="Bars its strategies saw before the first."),
                 ),
                 ("bars", models.PositiveIntegerField(default=0, help_text="Bars worked since the first.")),
                 ("voices_state", models.BinaryField(help_text="Each strategy's memory after the last bar.", null=True)),

@@ -197,6 +197,7 @@ class DeskRun(models.Model):
 
     next_bar_ms = models.BigIntegerField(help_text="Opening time of the first bar not yet worked, epoch ms.")
     bars = models.PositiveIntegerField(default=0, help_text="Bars worked since the first.")
+    history_bars = models.PositiveIntegerField(default=0, help_text="Bars its strategies saw before the first.")
     voices_state = models.BinaryField(null=True, help_text="Each strategy's memory after the last bar.")
     standing = models.JSONField(default=dict, help_text="The council's last target by symbol.")
     reports_seen = models.PositiveBigIntegerField(default=0, help_text="The gateway's reports taken in so far.")
@@ -335,7 +336,6 @@ class Order(models.Model):
 
 
 FILL_SOURCE = "trading.desk.fill"
-FUNDING_SOURCE = "trading.desk.funding"
 
 
 class Fill(models.Model):

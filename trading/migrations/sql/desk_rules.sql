@@ -43,3 +43,9 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON trading_fundin
     FOR EACH STATEMENT EXECUTE FUNCTION compliance_refuse_change();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON trading_paperreport
     FOR EACH STATEMENT EXECUTE FUNCTION compliance_refuse_change();
+
+-- A deployment opens with its limits: its request sets them too.
+DROP TRIGGER gate_guard ON risk_risklimit;
+CREATE TRIGGER gate_guard AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON risk_risklimit
+    FOR EACH STATEMENT EXECUTE FUNCTION compliance_gate_guard(
+        'risk.set_limit', 'risk.retire_limit', 'risk.apply_template', 'trading.deploy', 'trading.promote');

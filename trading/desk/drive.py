@@ -1,0 +1,279 @@
+"""Finding the desks that have something to do, leasing them, and working their bars in order. What the workers call."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+from django.db import OperationalError, transaction
+
+from fundops.core import clock
+from fundops.core.errors import FundopsError
+from fundops.core.events import publish
+from trading.actions.deployments import finish_deployment, stop_deployment
+from trading.cohorts.catalog import open_catalog, series_or_none
+from trading.cohorts.setup import DAY_MS, market_of
+from trading.desk import lease, voices
+from trading.desk.cycle import settle, work_bar
+from trading.desk.loaded import Desk, load_desks
+from trading.desk.records import load_seats
+from trading.desk.seat import Seat
+from trading.gateways.base import Gateway
+from trading.gateways.installed import gateway_of
+from trading.marketdata.loader import load_candles
+from trading.models.deployments import (
+    WORKED_STATUSES,
+    CyclePhase,
+    Deployment,
+    DeploymentStatus,
+    DeskRun,
+    TradingCycle,
+)
+from trading.quant.engine.market import Market
+
+logger = logging.getLogger(__name__)
+
+#: Desks that one worker takes at a time; the next worker takes the next ones.
+SHARE = 25
+#: Bars that a desk which is behind works before its lease is given back, so that others get their turn.
+BARS_A_TURN = 240
+#: How far back the strategies look before the first bar, as a cohort's do.
+LOOKBACK_DAYS = 7
+#: How long a market's own bar is waited for, in bars; then it is worked without it.
+PATIENCE_BARS = 5
+
+_Group = tuple[str, tuple[str, ...], int, str]
+
+
+def run_desks(*, share: int = SHARE, lease_s: float = lease.LEASE_S) -> int:
+    """Works everything that is due and that nobody else is working; returns the number of bars worked.
+
+    Safe to call at any time, any number of times, from anywhere.
+    """
+    worked = 0
+    while True:
+        until = due_desks()
+        tokens = lease.take(list(until), limit=share, lease_s=lease_s) if until else {}
+        if not tokens:
+            return worked
+        try:
+            worked += _work_turn(tokens, until)
+        finally:
+            lease.release(tokens)
+        if len(until) <= len(tokens):
+            return worked
+
+
+def due_desks() -> dict[int, int]:
+    """Deployments with something to do, and until where (opening time of the first bar that may not be worked)."""
+    rows = Deployment.objects.filter(status__in=WORKED_STATUSES).select_related("run")
+    known: dict[tuple[str, str, int], int] = {}
+    due = {}
+    for deployment in rows:
+        until = bars_known_until(deployment, deployment.run, known)
+        new = deployment.status == DeploymentStatus.DEPLOYING
+        if new or deployment.run.next_bar_ms < until or _ends_at_once(deployment):
+            due[deployment.pk] = until
+    open_cycles = TradingCycle.objects.filter(phase=CyclePhase.DECIDED, deployment__status__in=WORKED_STATUSES)
+    for pk, next_bar_ms in open_cycles.values_list("deployment_id", "deployment__run__next_bar_ms"):
+        due.setdefault(pk, next_bar_ms)
+    return due
+
+
+def _ends_at_once(deployment: Deployment) -> bool:
+    """A stopping desk that no bar will come for any more, at its window's end, or that never ran."""
+    return deployment.status == DeploymentStatus.STOPPING and deployment.running_since is None
+
+
+def bars_known_until(deployment: Deployment, run: DeskRun, known: dict[tuple[str, str, int], int]) -> int:
+    """Opening time of the first bar that this deployment may not work yet, epoch ms; ``known`` keeps what was read."""
+    step = deployment.interval_ms
+    ends = []
+    for symbol in deployment.symbols:
+        key = (deployment.venue, symbol, step)
+        if key not in known:
+            series = series_or_none(open_catalog(), *key)
+            known[key] = (series.last_ms or 0) + step if series is not None else 0
+        ends.append(known[key])
+    delivered = min(ends)
+    last = deployment.end_ms if deployment.end_ms is not None else 2**62
+    if deployment.speed == 0.0:
+        return min(delivered, last)
+    now_ms = clock.now_ms()
+    if deployment.speed != 1.0:
+        since = deployment.running_since
+        elapsed = now_ms - clock.to_ms(since) if since is not None else 0
+        simulated = deployment.start_ms + int(elapsed * deployment.speed)
+        return min(simulated - simulated % step, delivered, last)
+    closed = now_ms - now_ms % step
+    overdue = closed - PATIENCE_BARS * step
+    return max(run.next_bar_ms, min(closed, max(delivered, overdue), last))
+
+
+# --- One turn -----------------------------------------------------------------------------------------------------
+def _work_turn(tokens: Mapping[int, int], until: Mapping[int, int]) -> int:
+    rows = Deployment.objects.filter(pk__in=list(tokens)).select_related("book", "fund", "run").order_by("pk")
+    desks = load_desks(list(rows))
+    groups: dict[_Group, list[Desk]] = defaultdict(list)
+    for desk in desks:
+        deployment = desk.deployment
+        groups[deployment.venue, tuple(deployment.symbols), deployment.interval_ms, deployment.gateway].append(desk)
+    worked = 0
+    for group, mine in groups.items():
+        gateway = gateway_of(group[3])
+        seats = _ready(mine, tokens, gateway)
+        worked += _work_group(group, seats, until, gateway)
+    return worked
+
+
+def _ready(desks: Sequence[Desk], tokens: Mapping[int, int], gateway: Gateway) -> list[Seat]:
+    """The seats of a group, new ones opened, unsettled ones settled; those that must wait left out."""
+    for desk in desks:
+        if desk.deployment.status == DeploymentStatus.DEPLOYING:
+            _alone(desk, partial(_start, desk, tokens[desk.deployment.pk], gateway))
+    seats = load_seats(
+        [desk for desk in desks if desk.deployment.is_worked and desk.deployment.running_since is not None], tokens
+    )
+    never_ran = [
+        d for d in desks if d.deployment.status == DeploymentStatus.STOPPING and not d.deployment.running_since
+    ]
+    for desk in never_ran:
+        with transaction.atomic():
+            if lease.hold({desk.deployment.pk: tokens[desk.deployment.pk]}):
+                on = clock.from_ms(desk.deployment.start_ms - desk.deployment.interval_ms).date()
+                finish_deployment(deployment=desk.deployment, on=on)
+    unsettled = [seat for seat in seats if seat.cycle is not None]
+    settled = settle(unsettled, gateway) if unsettled else []
+    return [seat for seat in seats if seat not in unsettled or seat in settled]
+
+
+def _work_group(group: _Group, seats: list[Seat], until: Mapping[int, int], gateway: Gateway) -> int:
+    """Bars in time order; at each, the desks that stand at it together."""
+    ends = {id(seat): until.get(seat.desk.deployment.pk, 0) for seat in seats}
+    waiting = [seat for seat in seats if seat.run.next_bar_ms < ends[id(seat)]]
+    if not waiting:
+        return 0
+    venue, symbols, step, _ = group
+    first = min(seat.run.next_bar_ms for seat in waiting)
+    last = min(max(ends[id(seat)] for seat in waiting), first + BARS_A_TURN * step)
+    market = load_market(venue, symbols, step, first, last)
+    worked = 0
+    for row, ts in enumerate(market.ts_ms.tolist()):
+        here = [seat for seat in waiting if seat.run.next_bar_ms == ts and ts < ends[id(seat)]]
+        if not here:
+            continue
+        worked += len(here)
+        going_on = _work_together(here, market.slice(row, row + 1), gateway)
+        waiting = [seat for seat in waiting if seat not in here or (seat in going_on and not seat.finished)]
+        if not waiting:
+            break
+    return worked
+
+
+def _work_together(seats: list[Seat], bar: Market, gateway: Gateway) -> list[Seat]:
+    """All at once; when that is refused, one by one, so that one desk's trouble is its own."""
+    try:
+        return work_bar(seats, bar, gateway)
+    except OperationalError:
+        raise
+    except Exception:
+        if len(seats) == 1:
+            _trouble(seats[0].desk)
+            return []
+        logger.exception("A bar of %d desks failed; they are worked one by one.", len(seats))
+    for seat in load_seats([seat.desk for seat in seats], {s.desk.deployment.pk: s.token for s in seats}):
+        if seat.run.next_bar_ms == int(bar.ts_ms[-1]) and seat.cycle is None:
+            _alone(seat.desk, partial(work_bar, [seat], bar, gateway))
+    # What was worked alone goes on with the next turn: these seats hold what failed.
+    return []
+
+
+def _alone(desk: Desk, work: Callable[[], object]) -> None:
+    try:
+        work()
+    except OperationalError:
+        raise
+    except Exception:
+        _trouble(desk)
+
+
+def _trouble(desk: Desk) -> None:
+    """A desk that cannot go on stops: no order is sent on figures that nobody vouches for."""
+    logger.exception("Deployment %s is stopped.", desk.deployment.pk)
+    error = _present_error()
+    reason = f"Its desk failed: {error}"[:400]
+    try:
+        stop_deployment(deployment=desk.deployment, reason=reason, flatten=False, actor=None)
+    except FundopsError:
+        logger.exception("Deployment %s could not be stopped.", desk.deployment.pk)
+
+
+def _present_error() -> str:
+    error = sys.exc_info()[1]
+    return error.message if isinstance(error, FundopsError) else f"{type(error).__name__}: {error}"
+
+
+# --- The start ------------------------------------------------------------------------------------------------------
+def _start(desk: Desk, token: int, gateway: Gateway) -> None:
+    """Warms the strategies up, opens the account, and decides for the first bar; done once, however often begun."""
+    deployment = desk.deployment
+    step = deployment.interval_ms
+    history = _history(deployment)
+    closes = {} if history is None else _last_closes(history)
+    gateway.open_account(desk.account_rules(closes))
+    memories = voices.opened_states(desk.voices, history, deployment.start_ms)
+    with transaction.atomic():
+        held = lease.hold({deployment.pk: token})
+        if deployment.pk not in held:
+            return
+        row = Deployment.objects.select_for_update(of=("self",)).get(pk=deployment.pk)
+        if row.status != DeploymentStatus.DEPLOYING:
+            return
+        run = held[deployment.pk]
+        run.voices_state = voices.pack(memories)
+        run.last_closes = closes
+        run.history_bars = 0 if history is None else history.n_bars
+        run.save(update_fields=["voices_state", "last_closes", "history_bars"])
+        row.status, row.running_since = DeploymentStatus.RUNNING, clock.now()
+        row.save(update_fields=["status", "running_since"])
+        deployment.status, deployment.running_since = row.status, row.running_since
+        _tell_running(row)
+    if history is not None and not TradingCycle.objects.filter(deployment=deployment).exists():
+        seat = load_seats([desk], {deployment.pk: token})[0]
+        last = history.slice(history.n_bars - 1, history.n_bars)
+        if int(last.ts_ms[-1]) + step == deployment.start_ms:
+            work_bar([seat], last, gateway, opening=True)
+
+
+def _tell_running(deployment: Deployment) -> None:
+    publish(
+        "trading.deployment.running",
+        actor=None,
+        obj=deployment,
+        payload={"start_ms": deployment.start_ms},
+        topics=["deployments", deployment.topic],
+    )
+
+
+def _history(deployment: Deployment) -> Market | None:
+    """The week before the first bar; None where a market has no candles of it (as for a cohort)."""
+    first = deployment.start_ms
+    market = load_market(
+        deployment.venue, deployment.symbols, deployment.interval_ms, first - LOOKBACK_DAYS * DAY_MS, first
+    )
+    return market if np.isfinite(market.close).any(axis=0).all() else None
+
+
+def _last_closes(history: Market) -> dict[str, float]:
+    marks = history.marks(np.full(history.n_symbols, np.nan))
+    return {symbol: float(marks[column, -1]) for column, symbol in enumerate(history.symbols)}
+
+
+def load_market(venue: str, symbols: Sequence[str], interval_ms: int, start_ms: int, end_ms: int) -> Market:
+    """Bars opening in [start, end) as the engine's market, with funding."""
+    catalog = open_catalog()
+    return market_of(load_candles(catalog, venue, list(symbols), interval_ms, start_ms, end_ms), catalog)

@@ -1,0 +1,206 @@
+"""Risk and Compliance of a desk: every order of a bar close is judged before anything is sent.
+
+Risk asks the pre-trade check of the Book and of every Book above it, under the trading mode of now; it may cut an
+order. Compliance knows the restricted list and the fund's own flow; it lets pass or denies. What is refused here is
+DENIED and never reaches a venue.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from decimal import Decimal
+
+from fundops.core import clock
+from fundops.core.money import to_decimal
+from risk.order_paths import OrderPath, order_paths
+from risk.quant.pretrade import BookState, OrderIntent, PositionState, Side, check_order_path
+from trading import tactics
+from trading.desk.messages import ComplianceMessage, RiskMessage
+from trading.desk.seat import Seat
+from trading.desk.sizing import Intent
+from trading.models.deployments import Order, OrderStatus
+from trading.quant.engine.market import Market
+from trading.quant.engine.rules import decimal_step
+
+_EPSILON = 1e-9
+RESTRICTED = "restricted list"
+
+
+def judge(seats: Sequence[Seat], *, bar: Market, at_ms: int) -> None:
+    """Judges the drafted orders of all seats; denied ones get their status and reasons, cut ones their size."""
+    asking = [seat for seat in seats if seat.intents]
+    paths: dict[int, OrderPath] = {}
+    by_venue: dict[str, list[Seat]] = {}
+    for seat in asking:
+        by_venue.setdefault(seat.desk.deployment.venue, []).append(seat)
+    for venue, mine in by_venue.items():
+        paths |= order_paths([seat.desk.deployment.book for seat in mine], venue=venue)
+    for seat in asking:
+        path = paths[seat.desk.deployment.book_id]
+        kept: list[tuple[Intent, Order]] = []
+        for intent, order in seat.intents:
+            judged = _risk(seat, path, intent, order, bar, at_ms, kept)
+            if judged is not None:
+                kept.append((judged, order))
+        seat.intents = kept
+        _compliance(seat, path, bar, clock.from_ms(at_ms))
+
+
+# --- Risk ---------------------------------------------------------------------------------------------------------
+def _risk(
+    seat: Seat,
+    path: OrderPath,
+    intent: Intent,
+    order: Order,
+    bar: Market,
+    at_ms: int,
+    before: Sequence[tuple[Intent, Order]],
+) -> Intent | None:
+    """The order as risk leaves it; None when nothing of it is left."""
+    deployment = seat.desk.deployment
+    rules = seat.desk.parts.rules[intent.symbol]
+    asked = rules.quantity(abs(intent.lots))
+    column = bar.symbols.index(intent.symbol)
+    volume = float(bar.volume[-1, column])
+    verdict = check_order_path(
+        path.with_own(_state(seat, path, at_ms, before)),
+        OrderIntent(
+            symbol=intent.symbol,
+            venue=deployment.venue,
+            side=Side(intent.side),
+            quantity=asked,
+            unit_notional=intent.price * rules.multiplier,
+            price=None if order.limit_price is None else float(order.limit_price),
+            reference_price=intent.price,
+            volume=volume if math.isfinite(volume) else None,
+            lot=rules.quantity(1),
+            minimum=0.0 if intent.closing else rules.min_notional / (intent.price * rules.multiplier),
+        ),
+    )
+    lots = math.floor(verdict.size / rules.quantity(1) + _EPSILON) if verdict.allowed else 0
+    notional = to_decimal(asked * intent.price, places=8)
+    seat.run.wanted_notional += notional
+    reasons = [reason.message for reason in verdict.reasons]
+    stance = "deny" if lots == 0 else ("reduce" if lots < abs(intent.lots) else "allow")
+    seat.messages.append(
+        RiskMessage(
+            stance=stance,
+            symbol=intent.symbol,
+            asked=str(to_decimal(asked * intent.side).normalize()),
+            permitted=str(to_decimal(rules.quantity(lots) * intent.side).normalize()),
+            mode="UNKNOWN" if path.mode is None else path.mode.value,
+            reasons=reasons,
+        )
+    )
+    if lots == 0:
+        _deny(order, "Risk: " + " ".join(reasons))
+        return None
+    if lots < abs(intent.lots):
+        order.quantity = to_decimal(rules.quantity(lots))
+        order.status_reason = ("Cut by risk: " + " ".join(reasons))[:400]
+    seat.run.sent_notional += to_decimal(float(order.quantity) * intent.price, places=8)
+    return replace(intent, lots=intent.side * lots)
+
+
+def _state(seat: Seat, path: OrderPath, at_ms: int, before: Sequence[tuple[Intent, Order]]) -> BookState:
+    """The deployment's Book to the last fill, with the orders of this bar that passed already."""
+    run, deployment = seat.run, seat.desk.deployment
+    sent: dict[str, Decimal] = {}
+    for intent, order in before:
+        sent[intent.symbol] = order.quantity if intent.side > 0 else order.quantity.copy_negate()
+    positions = []
+    for symbol in {*seat.positions, *sent}:
+        held = seat.positions.get(symbol)
+        quantity = float(held.quantity) if held else 0.0
+        working = float(sent.get(symbol, 0))
+        if quantity == 0.0 and working == 0.0:
+            continue
+        mark = float(run.last_closes[symbol]) * seat.desk.parts.rules[symbol].multiplier
+        cost = float(held.cost) if held else 0.0
+        loss = max(0.0, (cost - quantity * mark) / abs(cost)) if cost else 0.0
+        positions.append(
+            PositionState(
+                symbol=symbol,
+                venue=deployment.venue,
+                quantity=quantity,
+                unit_notional=mark,
+                loss_frac=loss,
+                working_buy=max(working, 0.0),
+                working_sell=max(-working, 0.0),
+            )
+        )
+    recent = run.last_order_ms is not None and at_ms - run.last_order_ms < 60_000
+    return BookState(
+        equity=float(run.equity),
+        day_open_equity=float(run.day_open_equity),
+        peak_equity=float(run.peak_equity),
+        positions=tuple(positions),
+        orders_in_window=len(before) + (1 if recent else 0),
+        seconds_since_loss=math.inf if run.last_loss_ms is None else (at_ms - run.last_loss_ms) / 1_000,
+        mode=path.mode,
+    )
+
+
+# --- Compliance -----------------------------------------------------------------------------------------------------
+def _compliance(seat: Seat, path: OrderPath, bar: Market, closed_at: datetime) -> None:
+    """Restricted instruments, and the tactics that an order would complete with the fund's own flow."""
+    deployment = seat.desk.deployment
+    if not seat.intents:
+        return
+    kept = []
+    listed = {
+        (limit.symbol, limit.origin)
+        for limit in path.effective
+        if limit.origin.startswith(RESTRICTED) and limit.hard is not None and limit.venue in ("", deployment.venue)
+    }
+    asked = [
+        tactics.own_order(order, owner=deployment.book.path, venue=deployment.venue, closed_at=closed_at)
+        for _, order in seat.intents
+    ]
+    markets = _markets(seat, bar)
+    found = tactics.judge(deployment=deployment, orders=asked, markets=markets)
+    for (intent, order), own in zip(seat.intents, asked, strict=True):
+        reasons = [f"On the {origin}." for symbol, origin in sorted(listed) if symbol == intent.symbol]
+        barred = bool(reasons) and not intent.closing
+        findings = found.get(own.id, ())
+        reasons += [finding.text for finding in findings]
+        denied = barred or bool(findings)
+        seat.messages.append(
+            ComplianceMessage(stance="deny" if denied else "allow", symbol=intent.symbol, reasons=reasons)
+        )
+        if findings:
+            tactics.flag_denied(deployment=deployment, order=own, findings=findings)
+        if denied:
+            _deny(order, "Compliance: " + " ".join(reasons))
+        else:
+            kept.append((intent, order))
+    seat.intents = kept
+
+
+def _markets(seat: Seat, bar: Market) -> Mapping[str, tactics.MarketWindow]:
+    """The bar that closed, as the rules see a market."""
+    windows = {}
+    for symbol in seat.desk.slot_symbols:
+        column = bar.symbols.index(symbol)
+        volume, first, last = (float(x[-1, column]) for x in (bar.volume, bar.open, bar.close))
+        windows[symbol] = tactics.MarketWindow(volume=volume, first_price=first, last_price=last)
+    return windows
+
+
+def _deny(order: Order, why: str) -> None:
+    order.status = OrderStatus.DENIED
+    order.status_reason = why[:400]
+    order.ended_at = clock.now()
+
+
+def limit_price(side: int, reference: float, cap_frac: Decimal | None, tick: float) -> Decimal | None:
+    """The worst price an order may be filled at: the market's and the cap, on the tick grid, towards the market."""
+    if cap_frac is None:
+        return None
+    whole, power = decimal_step(tick)
+    ticks = reference * (1.0 + side * float(cap_frac)) * power / whole
+    count = math.floor(ticks + _EPSILON) if side > 0 else math.ceil(ticks - _EPSILON)
+    return to_decimal(count * whole / power)

@@ -1,0 +1,251 @@
+"""The rows of a bar close, written in bulk: a few statements for all desks of it."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import connection, models, transaction
+
+from fundops.core.events import publish
+from trading.desk import lease, voices
+from trading.desk.loaded import Desk
+from trading.desk.messages import as_json
+from trading.desk.postings import Movement, batches, ledger_equity
+from trading.desk.seat import Seat
+from trading.errors import BooksDisagreeError
+from trading.gateways.base import Gateway
+from trading.models.deployments import (
+    LIVE_ORDERS,
+    CyclePhase,
+    DeskRun,
+    Fill,
+    FundingPayment,
+    Order,
+    Position,
+    TradingCycle,
+)
+from treasury.actions.ledger import post_entries
+from treasury.models import AccountKind, Fund
+from treasury.selectors import By, balances
+
+HALF_A_CENT = Decimal("0.005")
+
+_RUN_FIELDS = (
+    "next_bar_ms", "bars", "voices_state", "standing", "reports_seen", "last_closes", "cycles", "fills", "cash",
+    "equity", "day_open_equity", "peak_equity", "drawdown_frac", "max_drawdown_frac", "gross", "fees", "slippage",
+    "funding", "turnover", "wanted_notional", "sent_notional", "last_loss_ms", "last_order_ms", "heartbeat_at",
+    "next_action",
+)  # fmt: skip
+_ORDER_FIELDS = (
+    "venue_order_id", "quantity", "status", "status_reason", "filled", "cancel_asked", "submitted_at",
+    "acknowledged_at", "ended_at",
+)  # fmt: skip
+_CYCLE_FIELDS = ("phase", "messages", "timings", "token", "done_at")
+_POSITION_FIELDS = ("quantity", "cost", "realised", "entry_bar", "cooldown_until")
+
+
+def save_many(model: type[models.Model], rows: Collection[models.Model], names: Sequence[str]) -> None:
+    """One UPDATE for many rows, by primary key. Django's own bulk_update writes a CASE a value, which is slow."""
+    if not rows:
+        return
+    fields = [model._meta.get_field(name) for name in names]
+    types = [_array_type(field) for field in fields]
+    table = connection.ops.quote_name(model._meta.db_table)
+    columns = ", ".join(f"{connection.ops.quote_name(f.column)} = v.c{i}" for i, f in enumerate(fields))
+    names_of = ", ".join(f"c{i}" for i in range(len(fields)))
+    arrays = ", ".join(f"%s::{kind}[]" for kind in types)
+    parameters: list[list[Any]] = [[row.pk for row in rows]]
+    for field in fields:
+        values = [getattr(row, field.attname) for row in rows]
+        if isinstance(field, models.JSONField):
+            values = [json.dumps(value, cls=DjangoJSONEncoder) for value in values]
+        elif isinstance(field, models.BinaryField):
+            values = [None if value is None else bytes(value) for value in values]
+        parameters.append(values)
+    if any(kind == "jsonb" for kind in types):
+        arrays = arrays.replace("%s::jsonb[]", "%s::text[]::jsonb[]")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {table} t SET {columns} FROM unnest(%s::bigint[], {arrays}) AS v (id, {names_of})"  # noqa: S608
+            " WHERE t.id = v.id",
+            parameters,
+        )
+
+
+def _array_type(field: Any) -> str:
+    if isinstance(field, models.CharField | models.TextField):
+        return "text"
+    kind = field.rel_db_type(connection) if isinstance(field, models.AutoField) else field.db_type(connection)
+    return str(kind).split("(")[0] if str(kind).startswith("numeric") else str(kind)
+
+
+# --- Reading ---------------------------------------------------------------------------------------------------
+def load_seats(desks: Sequence[Desk], tokens: Mapping[int, int]) -> list[Seat]:
+    """Leased desks with their rows: a query each for runs, positions, working orders and open cycles."""
+    ids = [desk.deployment.pk for desk in desks]
+    runs = {run.deployment_id: run for run in DeskRun.objects.filter(deployment__in=ids)}
+    positions: dict[int, dict[str, Position]] = defaultdict(dict)
+    for held in Position.objects.filter(deployment__in=ids):
+        positions[held.deployment_id][held.symbol] = held
+    orders: dict[int, dict[str, Order]] = defaultdict(dict)
+    for order in Order.objects.filter(deployment__in=ids, status__in=LIVE_ORDERS).order_by("pk"):
+        orders[order.deployment_id][order.client_order_id] = order
+    open_cycles = {
+        cycle.deployment_id: cycle
+        for cycle in TradingCycle.objects.filter(deployment__in=ids, phase=CyclePhase.DECIDED).order_by("bar_ms")
+    }
+    seats = []
+    for desk in desks:
+        pk = desk.deployment.pk
+        run = runs[pk]
+        memories = voices.unpack(bytes(run.voices_state)) if run.voices_state else []
+        seat = Seat(desk, tokens[pk], run, memories, positions[pk], orders[pk])
+        seat.cycle = open_cycles.get(pk)
+        seats.append(seat)
+    return seats
+
+
+# --- Writing ----------------------------------------------------------------------------------------------------
+def write_cycles(seats: Sequence[Seat]) -> None:
+    """Everything that a bar did, before anything is sent. Inside the transaction that holds the leases."""
+    cycles = [seat.cycle for seat in seats if seat.cycle is not None]
+    for seat in seats:
+        if seat.cycle is not None:
+            seat.cycle.timings = dict(seat.timings)
+        seat.messages = []
+    TradingCycle.objects.bulk_create(cycles)
+    Order.objects.bulk_create([order for seat in seats for order in seat.new_orders])
+    save_many(Order, [order for seat in seats for order in seat.changed_orders.values()], _ORDER_FIELDS)
+    Fill.objects.bulk_create([row for seat in seats for row in seat.fills])
+    FundingPayment.objects.bulk_create([row for seat in seats for row in seat.funding])
+    _write_positions([held for seat in seats for held in seat.touched_positions.values()])
+    _post(seats)
+    save_many(DeskRun, [seat.run for seat in seats], _RUN_FIELDS)
+    _tell(seats)
+    for seat in seats:
+        seat.changed_orders = {}
+
+
+def _write_positions(rows: Sequence[Position]) -> None:
+    Position.objects.bulk_create([held for held in rows if held.pk is None])
+    save_many(Position, [held for held in rows if held.pk is not None], _POSITION_FIELDS)
+
+
+def _post(seats: Sequence[Seat]) -> None:
+    movements = [
+        Movement(seat.desk, what)
+        for seat in seats
+        for what in sorted([*seat.fills, *seat.funding], key=lambda w: (w.at, isinstance(w, Fill)))
+    ]
+    if not movements:
+        return
+    funds = Fund.objects.in_bulk({m.desk.deployment.fund_id for m in movements})
+    for fund_id, batch in batches(movements):
+        post_entries(fund=funds[fund_id], batch=batch, actor=None)
+
+
+def _tell(seats: Sequence[Seat]) -> None:
+    """One event a desk where something happened; one for all where nothing did, so that pages see the heartbeat."""
+    quiet = []
+    for seat in seats:
+        if not (seat.new_orders or seat.fills or seat.funding or seat.finished):
+            quiet.append(seat)
+            continue
+        assert seat.cycle is not None  # noqa: S101
+        publish(
+            "trading.desk.cycle",
+            actor=None,
+            obj=seat.desk.deployment,
+            payload={
+                **_figures(seat),
+                "cycle": seat.cycle.number,
+                "decision": seat.cycle.decision,
+                "orders": [
+                    {
+                        "id": order.client_order_id,
+                        "symbol": order.symbol,
+                        "side": order.side,
+                        "quantity": order.quantity,
+                        "status": order.status,
+                        "reason": order.status_reason,
+                    }
+                    for order in seat.new_orders
+                ],
+                "fills": [row.number for row in seat.fills],
+            },
+            topics=["deployments", seat.desk.deployment.topic],
+        )
+    if quiet:
+        publish(
+            "trading.desk.watched",
+            actor=None,
+            payload={"desks": [{"deployment": s.desk.deployment.pk, **_figures(s)} for s in quiet]},
+            topics=["deployments", *(seat.desk.deployment.topic for seat in quiet)],
+        )
+
+
+def _figures(seat: Seat) -> dict[str, Any]:
+    run = seat.run
+    return {
+        "bar_ms": 0 if seat.cycle is None else seat.cycle.bar_ms,
+        "equity": run.equity,
+        "drawdown_frac": run.drawdown_frac,
+        "gross": run.gross,
+        "next_action": run.next_action,
+    }
+
+
+def write_answers(seats: Sequence[Seat]) -> None:
+    """What the venue said of the orders of decided cycles. Refused by the fence when the lease was lost meanwhile."""
+    with transaction.atomic():
+        held = lease.hold({seat.desk.deployment.pk: seat.token for seat in seats})
+        mine = [seat for seat in seats if seat.desk.deployment.pk in held]
+        changed = {}
+        for seat in mine:
+            assert seat.cycle is not None  # noqa: S101
+            seat.cycle.messages = [*seat.cycle.messages, *as_json(seat.messages)]
+            seat.messages = []
+            seat.cycle.timings = {**seat.cycle.timings, **seat.timings}
+            seat.cycle.token = seat.token
+            changed.update({order.pk: order for order in seat.changed_orders.values()})
+            changed.update({o.pk: o for o in seat.orders.values() if o.cycle_id == seat.cycle.pk})
+        save_many(Order, list(changed.values()), _ORDER_FIELDS)
+        save_many(TradingCycle, [seat.cycle for seat in mine if seat.cycle is not None], _CYCLE_FIELDS)
+        if mine:
+            publish(
+                "trading.desk.answered",
+                actor=None,
+                payload={"orders": {order.client_order_id: order.status for order in changed.values()}},
+                topics=["deployments", *(seat.desk.deployment.topic for seat in mine)],
+            )
+
+
+# --- The day's proof ------------------------------------------------------------------------------------------------
+def check_books(seats: Sequence[Seat], gateway: Gateway, on: date) -> None:
+    """Holds three reckonings of each account against one another at a day's end: the desk's, the venue's, the ledger's.
+
+    Raises BooksDisagreeError where two differ by half a cent or more; the day is then not accepted.
+    """
+    told = gateway.balances([seat.account for seat in seats])
+    books = {seat.desk.deployment.book_id: seat for seat in seats}
+    amounts: dict[int, dict[tuple[AccountKind, int], Decimal]] = {pk: {} for pk in books}
+    for balance in balances(books=list(books), by=(By.BOOK, By.KIND)):
+        if balance.book_id is not None and balance.kind is not None:
+            amounts[balance.book_id][balance.kind, balance.asset_id] = balance.amount
+    for pk, seat in books.items():
+        ledger = ledger_equity(amounts[pk], seat.desk, seat.run.last_closes)
+        venue = told[seat.account].equity
+        for name, value in (("venue", venue), ("ledger", ledger)):
+            if value is None or abs(value - seat.run.equity) >= HALF_A_CENT:
+                raise BooksDisagreeError(
+                    f"{seat.desk.deployment}: at the end of {on} the desk counts {seat.run.equity:.8f}, the {name} "
+                    f"says {'nothing' if value is None else f'{value:.8f}'}. The day is not accepted."
+                )
+        seat.run.books_checked_on = on
+    DeskRun.objects.filter(pk__in=[seat.run.pk for seat in seats]).update(books_checked_on=on)

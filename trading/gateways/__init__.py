@@ -1,0 +1,1 @@
+"""Gateways to venues: one protocol, the paper venue behind it today."""

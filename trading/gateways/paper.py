@@ -1,0 +1,510 @@
+"""The paper venue: live order semantics on incoming candles, at the engine's costs.
+
+Orders are accepted or rejected when they are sent, work until a bar fills them (in parts, where its volume asks for
+it), can be cancelled, and are answered late when a latency is set: an order that is accepted within a bar takes part
+at that bar's open, as the engine's do, and one accepted later waits for the bar it arrives in. All of it is kept in
+the database, so a restart finds the venue as it was.
+
+Candles reach the venue through `trade_bar`, which only a simulated venue has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection, transaction
+
+from fundops.core.money import to_decimal
+from trading.gateways import paper_account as kernel
+from trading.gateways.base import (
+    AccountRules,
+    Balances,
+    FillReport,
+    FundingReport,
+    NewOrder,
+    OrderReport,
+    OrderView,
+    Report,
+    UnknownAccountError,
+    VenueState,
+)
+from trading.models.paper import PaperAccount, PaperOrder, PaperOrderState, PaperReport
+from trading.quant.engine import EngineState, FillReason, RejectionReason, money
+from trading.quant.engine.market import Market
+
+_PROTECTIVE = {
+    int(reason): reason.name.lower()
+    for reason in (FillReason.STOP_LOSS, FillReason.TAKE_PROFIT, FillReason.TRAILING_STOP, FillReason.LIQUIDATION)
+}
+#: What a bar says about an order without ending it.
+_PASSING = {int(RejectionReason.PARTICIPATION), int(RejectionReason.NO_VOLUME)}
+
+_SAVE_ACCOUNTS = (
+    "UPDATE trading_paperaccount a SET state = v.state, last_bar_ms = v.bar, reports = v.reports, equity = v.equity"
+    " FROM unnest(%s::bigint[], %s::bytea[], %s::bigint[], %s::bigint[], %s::numeric[])"
+    " AS v (id, state, bar, reports, equity) WHERE a.id = v.id"
+)
+
+
+@dataclass(slots=True)
+class _Traded:
+    """What one bar did to one account, in rows to write."""
+
+    account: PaperAccount
+    changed: list[PaperOrder] = field(default_factory=list)
+    made: list[PaperOrder] = field(default_factory=list)
+    stream: list[PaperReport] = field(default_factory=list)
+
+    def report(self, kind: str, at_ms: int, content: Mapping[str, Any]) -> None:
+        self.account.reports += 1
+        self.stream.append(
+            PaperReport(
+                account=self.account, number=self.account.reports, kind=kind, at_ms=at_ms, content=dict(content)
+            )
+        )
+
+
+class PaperGateway:
+    """The paper venue as a gateway."""
+
+    name = "paper"
+
+    def __init__(self, *, latency_ms: int = 5) -> None:
+        self.latency_ms = latency_ms
+
+    # --- What every gateway does -------------------------------------------------------------------------------
+    def open_account(self, rules: AccountRules) -> None:
+        document = kernel.rules_document(rules)
+        book = kernel.paper_book(document)
+        state = kernel.opened_state(book, rules.first_bar_ms, rules.last_closes)
+        PaperAccount.objects.get_or_create(
+            key=rules.account,
+            defaults={
+                "rules": document,
+                "state": state.to_bytes(),
+                "last_bar_ms": rules.first_bar_ms - rules.interval_ms,
+                "equity": rules.bankroll,
+            },
+        )
+
+    def submit(self, orders: Sequence[NewOrder]) -> list[OrderView]:
+        with transaction.atomic():
+            accounts = self._locked({order.account for order in orders})
+            known = {
+                row.client_order_id: row
+                for row in PaperOrder.objects.filter(
+                    account__in=accounts.values(), client_order_id__in=[order.client_order_id for order in orders]
+                )
+            }
+            busy = {
+                (row.account_id, row.symbol)
+                for row in PaperOrder.objects.filter(account__in=accounts.values(), state=PaperOrderState.WORKING)
+            }
+            made = []
+            for order in orders:
+                if order.client_order_id in known:
+                    continue
+                account = accounts[order.account]
+                row = self._order(account, order, busy)
+                if row.state == PaperOrderState.WORKING:
+                    busy.add((account.pk, order.symbol))
+                known[order.client_order_id] = row
+                made.append(row)
+            PaperOrder.objects.bulk_create(made)
+        return [self._view(order.account, known[order.client_order_id]) for order in orders]
+
+    def _order(self, account: PaperAccount, order: NewOrder, busy: Collection[tuple[int, str]]) -> PaperOrder:
+        refused = self._refusal(account, order, busy)
+        return PaperOrder(
+            account=account,
+            client_order_id=order.client_order_id,
+            symbol=order.symbol,
+            side=order.side,
+            quantity=order.quantity,
+            limit_price=order.limit_price,
+            reduce_only=order.reduce_only,
+            tag=order.tag,
+            state=PaperOrderState.REJECTED if refused else PaperOrderState.WORKING,
+            reason=refused,
+            accepted_ms=order.sent_ms + self.latency_ms,
+        )
+
+    def _refusal(self, account: PaperAccount, order: NewOrder, busy: Collection[tuple[int, str]]) -> str:
+        """Why the venue rejects an order, or an empty text."""
+        book = kernel.paper_book(account.rules)
+        slot = book.slot(order.symbol)
+        if slot is None:
+            return f"This account does not trade {order.symbol}."
+        if order.side not in (1, -1):
+            return "An order buys (1) or sells (-1)."
+        lots = book.to_lots(slot, float(order.quantity))
+        if lots is None:
+            return "The quantity is not a whole number of lots."
+        if order.limit_price is not None and order.limit_price <= 0:
+            return "A limit price is positive."
+        if (account.pk, order.symbol) in busy:
+            return f"An order in {order.symbol} works already: cancel it first."
+        state = EngineState.from_bytes(bytes(account.state))
+        held = kernel.held_lots(state, slot)
+        if order.reduce_only and (held * order.side >= 0 or lots > abs(held)):
+            return "A reduce-only order closes no more than the position."
+        instrument = account.rules["instruments"][book.symbols.index(order.symbol)]
+        last = float(state.arrays["last_close"][book.symbols.index(order.symbol)])
+        closes = held * order.side < 0 and lots == abs(held)
+        if not closes and last > 0 and float(order.quantity) * last < instrument["min_notional"]:
+            return f"Worth less than the smallest order of {instrument['min_notional']:g}."
+        return ""
+
+    def cancel(self, account: str, client_order_ids: Collection[str]) -> list[OrderView]:
+        with transaction.atomic():
+            held = self._locked([account])[account]
+            traded = _Traded(held)
+            found = list(PaperOrder.objects.filter(account=held, client_order_id__in=client_order_ids))
+            for row in found:
+                if row.state != PaperOrderState.WORKING:
+                    continue
+                if row.protective:
+                    continue  # the venue's own protection ends with the position
+                row.state, row.reason = PaperOrderState.CANCELLED, "Cancelled by the client."
+                traded.changed.append(row)
+                traded.report("order", held.last_bar_ms, self._content(row, held.last_bar_ms))
+            self._write([traded], with_state=False)
+        return [self._view(account, row) for row in found]
+
+    def query(self, account: str, client_order_ids: Collection[str]) -> dict[str, OrderView]:
+        rows = PaperOrder.objects.filter(account__key=account, client_order_id__in=client_order_ids)
+        return {row.client_order_id: self._view(account, row) for row in rows}
+
+    def open_orders(self, accounts: Collection[str]) -> list[OrderView]:
+        rows = PaperOrder.objects.filter(account__key__in=accounts, state=PaperOrderState.WORKING)
+        return [self._view(row.account.key, row) for row in rows.select_related("account")]
+
+    def reports(self, after: Mapping[str, int]) -> dict[str, list[Report]]:
+        found: dict[str, list[Report]] = {key: [] for key in after}
+        lowest = min(after.values(), default=0)
+        rows = PaperReport.objects.filter(account__key__in=list(after), number__gt=lowest).order_by("account", "number")
+        for key, number, kind, at_ms, content in rows.values_list("account__key", "number", "kind", "at_ms", "content"):
+            if number > after[key]:
+                found[key].append(_read(key, number, kind, at_ms, content))
+        return found
+
+    def balances(self, accounts: Collection[str]) -> dict[str, Balances]:
+        found = {}
+        for row in PaperAccount.objects.filter(key__in=accounts):
+            book, state = kernel.paper_book(row.rules), EngineState.from_bytes(bytes(row.state))
+            found[row.key] = Balances(
+                account=row.key,
+                cash=money(kernel.cash(state)),
+                positions={
+                    symbol: to_decimal(book.quantity(slot, kernel.held_lots(state, slot)))
+                    for slot, symbol in enumerate(book.slot_symbols)
+                    if kernel.held_lots(state, slot)
+                },
+                equity=row.equity,
+                at_ms=row.last_bar_ms,
+            )
+        return found
+
+    # --- What only a simulated venue does -----------------------------------------------------------------------
+    def trade_bar(self, accounts: Collection[str], bar: Market) -> None:
+        """Gives the accounts one closed bar; an account that has traded it already is left as it is.
+
+        ``bar`` has one row and the accounts' symbols.
+        """
+        ts_ms = int(bar.ts_ms[0])
+        with transaction.atomic():
+            rows = [row for row in self._locked(accounts).values() if row.last_bar_ms < ts_ms]
+            working: dict[int, list[PaperOrder]] = {row.pk: [] for row in rows}
+            for order in PaperOrder.objects.filter(account__in=rows, state=PaperOrderState.WORKING).order_by("pk"):
+                working[order.account_id].append(order)
+            self._write([self._trade(row, working[row.pk], bar) for row in rows], with_state=True)
+
+    def _trade(self, account: PaperAccount, working: list[PaperOrder], bar: Market) -> _Traded:
+        book = kernel.paper_book(account.rules)
+        state = EngineState.from_bytes(bytes(account.state))
+        ts_ms = int(bar.ts_ms[0])
+        here: dict[int, PaperOrder] = {}
+        waiting: set[int] = set()
+        for order in working:
+            slot = book.slot(order.symbol)
+            if slot is not None:
+                here[slot] = order
+        for slot in range(len(book.slot_symbols)):
+            order = here.get(slot)
+            if order is None:
+                kernel.lay_order(state, slot, lots=0, tag="signal", noted=False)
+            elif order.accepted_ms >= ts_ms + bar.interval_ms:
+                waiting.add(slot)
+                kernel.lay_order(state, slot, lots=0, tag="signal", noted=False)
+            else:
+                lots = book.to_lots(slot, float(order.quantity - order.filled)) or 0
+                kernel.lay_order(state, slot, lots=order.side * lots, tag=order.tag, noted=order.noted)
+        outcome = kernel.trade_bar(book, state, bar)
+        beyond = _beyond_limit(outcome, here, book)
+        if beyond:
+            for slot in beyond:
+                kernel.lay_order(state, slot, lots=0, tag="signal", noted=False)
+            waiting |= beyond
+            outcome = kernel.trade_bar(book, state, bar)
+        traded = _Traded(account)
+        self._tell(traded, book, outcome, here, waiting, ts_ms)
+        account.state = outcome.state.to_bytes()
+        account.last_bar_ms = ts_ms
+        account.equity = money(kernel.equity(book, outcome.state))
+        return traded
+
+    def _tell(
+        self,
+        traded: _Traded,
+        book: kernel.PaperBook,
+        outcome: kernel.Bar,
+        here: dict[int, PaperOrder],
+        waiting: Collection[int],
+        ts_ms: int,
+    ) -> None:
+        """Turns what the kernel did into the states of orders and the lines of the stream."""
+        account, run = traded.account, outcome.run
+        ended_by: dict[int, str] = {}
+        noted: set[int] = set()
+        for line in run.rejections:
+            slot = book.slot(book.symbols[int(line["symbol"])])
+            if slot is None:
+                continue
+            if int(line["reason"]) in _PASSING:
+                noted.add(slot)
+            else:
+                ended_by[slot] = RejectionReason(int(line["reason"])).name.lower()
+        for line in run.funding:
+            traded.report(
+                "funding",
+                int(line["ts_ms"]),
+                {
+                    "symbol": book.symbols[int(line["symbol"])],
+                    "quantity": str(to_decimal(float(line["qty"]))),
+                    "price": str(to_decimal(float(line["price"]))),
+                    "rate": float(line["rate"]),
+                    "amount": str(money(float(line["amount"]))),
+                },
+            )
+        touched: dict[str, PaperOrder] = {}
+        for n, line in enumerate(run.fills):
+            symbol = book.symbols[int(line["symbol"])]
+            slot = book.slot(symbol)
+            assert slot is not None  # noqa: S101 - the kernel trades the account's slots alone
+            tag = FillReason(int(line["reason"])).name.lower()
+            order = here.get(slot)
+            if order is None or kernel.tag_code(order.tag) != int(line["reason"]):
+                order = self._protect(traded, account, slot, symbol, int(line["side"]), tag, ts_ms, here, book, outcome)
+            filled = to_decimal(float(line["qty"]))
+            if order.protective and order in traded.made:
+                order.quantity += filled
+            order.filled += filled
+            touched[order.client_order_id] = order
+            traded.report("fill", ts_ms, _fill_content(line, order, f"{order.client_order_id}:{ts_ms}:{n}", symbol))
+        for slot in range(len(book.slot_symbols)):
+            lots, tag = kernel.order_lots(outcome.state, slot)
+            order = here.get(slot)
+            if lots and (order is None or kernel.tag_code(order.tag) != kernel.tag_code(tag)) and slot not in waiting:
+                side = 1 if lots > 0 else -1
+                order = self._protect(
+                    traded, account, slot, book.slot_symbols[slot], side, tag, ts_ms, here, book, outcome
+                )
+                touched[order.client_order_id] = order
+            if order is None or slot in waiting or order.state != PaperOrderState.WORKING:
+                continue
+            if lots and order.protective and order in traded.made:
+                order.quantity += to_decimal(book.quantity(slot, abs(lots)))
+            if slot in noted and not order.noted:
+                order.noted = True
+                touched[order.client_order_id] = order
+            if lots == 0:
+                self._end(order, ended_by.get(slot, ""))
+                touched[order.client_order_id] = order
+        for order in touched.values():
+            if order not in traded.made:
+                traded.changed.append(order)
+            traded.report("order", ts_ms, self._content(order, ts_ms))
+
+    def _protect(
+        self,
+        traded: _Traded,
+        account: PaperAccount,
+        slot: int,
+        symbol: str,
+        side: int,
+        tag: str,
+        ts_ms: int,
+        here: dict[int, PaperOrder],
+        book: kernel.PaperBook,
+        outcome: kernel.Bar,
+    ) -> PaperOrder:
+        """The venue's own order that a protective rule has triggered; what worked in the market makes way for it."""
+        before = here.get(slot)
+        if before is not None and before.state == PaperOrderState.WORKING:
+            before.state = PaperOrderState.FILLED if before.filled == before.quantity else PaperOrderState.CANCELLED
+            if before.state == PaperOrderState.CANCELLED:
+                before.reason = f"Made way for {tag.replace('_', ' ')}."
+            traded.changed.append(before)
+            traded.report("order", ts_ms, self._content(before, ts_ms))
+        order = PaperOrder(
+            account=account,
+            client_order_id=f"{account.key}:{tag}:{symbol}:{ts_ms}",
+            symbol=symbol,
+            side=side,
+            quantity=Decimal(0),
+            reduce_only=True,
+            tag=tag,
+            protective=True,
+            accepted_ms=ts_ms,
+        )
+        here[slot] = order
+        traded.made.append(order)
+        return order
+
+    @staticmethod
+    def _end(order: PaperOrder, why: str) -> None:
+        """An order that works no more: filled, cut short or refused by the venue."""
+        if order.filled == order.quantity:
+            order.state = PaperOrderState.FILLED
+        elif order.filled > 0:
+            order.state, order.reason = PaperOrderState.CANCELLED, f"The rest was refused: {why or 'no room'}."
+        else:
+            order.state, order.reason = PaperOrderState.REJECTED, f"Refused: {why or 'no room'}."
+
+    # --- Rows ----------------------------------------------------------------------------------------------------
+    @staticmethod
+    def _locked(keys: Collection[str]) -> dict[str, PaperAccount]:
+        wanted = set(keys)
+        rows = PaperAccount.objects.select_for_update(no_key=True).filter(key__in=wanted).order_by("pk")
+        found = {row.key: row for row in rows}
+        if missing := wanted - set(found):
+            raise UnknownAccountError(f"The paper venue has no account {', '.join(sorted(missing))}. Open it first.")
+        return found
+
+    @staticmethod
+    def _write(all_traded: Sequence[_Traded], *, with_state: bool) -> None:
+        made = [order for traded in all_traded for order in traded.made]
+        changed = [order for traded in all_traded for order in traded.changed]
+        stream = [line for traded in all_traded for line in traded.stream]
+        if made:
+            PaperOrder.objects.bulk_create(made)
+        if changed:
+            PaperOrder.objects.bulk_update(changed, ["filled", "state", "reason", "noted"])
+        if stream:
+            PaperReport.objects.bulk_create(stream)
+        accounts = [traded.account for traded in all_traded if with_state or traded.stream]
+        if accounts:
+            with connection.cursor() as cursor:
+                cursor.execute(
+                    _SAVE_ACCOUNTS,
+                    [
+                        [a.pk for a in accounts],
+                        [bytes(a.state) for a in accounts],
+                        [a.last_bar_ms for a in accounts],
+                        [a.reports for a in accounts],
+                        [a.equity for a in accounts],
+                    ],
+                )
+
+    @staticmethod
+    def _content(order: PaperOrder, at_ms: int) -> dict[str, Any]:
+        return {
+            "client_order_id": order.client_order_id,
+            "symbol": order.symbol,
+            "side": order.side,
+            "quantity": str(order.quantity),
+            "filled": str(order.filled),
+            "state": str(order.state),
+            "reason": order.reason,
+            "tag": order.tag,
+            "protective": order.protective,
+            "at_ms": at_ms,
+        }
+
+    def _view(self, account: str, order: PaperOrder) -> OrderView:
+        return _order_view(account, self._content(order, order.accepted_ms), order.pk)
+
+
+def _beyond_limit(outcome: kernel.Bar, here: Mapping[int, PaperOrder], book: kernel.PaperBook) -> set[int]:
+    """Slots whose limit order would have been filled at a worse price than its limit."""
+    beyond = set()
+    for line in outcome.run.fills:
+        slot = book.slot(book.symbols[int(line["symbol"])])
+        order = here.get(slot) if slot is not None else None
+        if order is None or order.limit_price is None or kernel.tag_code(order.tag) != int(line["reason"]):
+            continue
+        if order.side * (to_decimal(float(line["price"])) - order.limit_price) > 0:
+            beyond.add(slot)
+    return beyond  # type: ignore[return-value]
+
+
+def _fill_content(line: Any, order: PaperOrder, fill_id: str, symbol: str) -> dict[str, Any]:
+    exact = {name: str(money(float(line[name]))) for name in ("notional", "fee")}
+    shown = {
+        name: str(to_decimal(float(line[column])))
+        for name, column in (
+            ("quantity", "qty"),
+            ("price", "price"),
+            ("reference_price", "reference"),
+            ("spread_cost", "spread_cost"),
+            ("impact_cost", "impact_cost"),
+            ("realised", "realised"),
+        )
+    }
+    return {
+        "client_order_id": order.client_order_id,
+        "venue_fill_id": fill_id,
+        "symbol": symbol,
+        "side": int(line["side"]),
+        "tag": order.tag,
+        **exact,
+        **shown,
+    }
+
+
+def _order_view(account: str, content: Mapping[str, Any], venue_id: int | None) -> OrderView:
+    return OrderView(
+        account=account,
+        client_order_id=content["client_order_id"],
+        venue_order_id="" if venue_id is None else f"P{venue_id}",
+        symbol=content["symbol"],
+        side=int(content["side"]),
+        quantity=Decimal(content["quantity"]),
+        filled=Decimal(content["filled"]),
+        state=VenueState(content["state"]),
+        reason=content["reason"],
+        at_ms=int(content["at_ms"]),
+        tag=content["tag"],
+        protective=bool(content["protective"]),
+    )
+
+
+def _read(account: str, number: int, kind: str, at_ms: int, content: Mapping[str, Any]) -> Report:
+    if kind == "order":
+        return OrderReport(number, _order_view(account, content, None))
+    if kind == "funding":
+        return FundingReport(
+            number=number,
+            account=account,
+            at_ms=at_ms,
+            symbol=content["symbol"],
+            quantity=Decimal(content["quantity"]),
+            price=Decimal(content["price"]),
+            rate=float(content["rate"]),
+            amount=Decimal(content["amount"]),
+        )
+    amounts = ("quantity", "price", "reference_price", "notional", "fee", "spread_cost", "impact_cost", "realised")
+    return FillReport(
+        number=number,
+        account=account,
+        client_order_id=content["client_order_id"],
+        venue_fill_id=content["venue_fill_id"],
+        at_ms=at_ms,
+        symbol=content["symbol"],
+        side=int(content["side"]),
+        tag=content["tag"],
+        **{name: Decimal(content[name]) for name in amounts},
+    )
