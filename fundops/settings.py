@@ -174,6 +174,13 @@ CELERY_BEAT_SCHEDULE |= {
 CELERY_BEAT_SCHEDULE |= {
     "screening": {"task": "trading.tasks.screen_closed_days", "schedule": 30.0, "options": {"expires": 30.0}},
 }
+CELERY_BEAT_SCHEDULE |= {
+    "triggers of the kill switch": {
+        "task": "risk.tasks.watch_triggers",
+        "schedule": 10.0,
+        "options": {"expires": 10.0},
+    },
+}
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = CELERY_WORKER_REDIRECT_STDOUTS = False

@@ -10,6 +10,7 @@ class RiskConfig(AppConfig):
         import risk.approvals  # noqa: F401, PLC0415 - registers what passes the gate
         import risk.approvals_allocation  # noqa: F401, PLC0415
         import risk.approvals_leverage  # noqa: F401, PLC0415
+        import risk.switch_gate  # noqa: F401, PLC0415
         from fundops.core.live import register_topic  # noqa: PLC0415 - needs the app registry
         from risk.topics import may_watch_risk  # noqa: PLC0415
 

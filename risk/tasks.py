@@ -16,6 +16,7 @@ from risk.actions.stress_runs import drive_stress_run as drive
 from risk.actions.stress_runs import live_run_ids
 from risk.models import StressScenario
 from risk.sources import has_source
+from risk.switch_watch import watch_triggers as watch
 
 
 @shared_task(name="risk.tasks.evaluate_limits", expires=30, autoretry_for=(OperationalError,), max_retries=3)
@@ -64,3 +65,9 @@ def evaluate_leverage() -> None:
 def revert_overrides() -> None:
     """Records overrides whose time is over; they loosen nothing since then, with this or without."""
     revert()
+
+
+@shared_task(name="risk.tasks.watch_triggers", expires=10, autoretry_for=(OperationalError,), max_retries=1)
+def watch_triggers() -> None:
+    """Everything that stops trading by itself."""
+    watch()

@@ -1,0 +1,61 @@
+"""The watch: reads every trigger and stops what fires. Beat calls it; so may whoever has just learned something bad."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from django.db import DatabaseError
+
+from fundops.core import clock
+from risk.actions.switches import trip_switch
+from risk.models import ErrorReport, KillSwitch
+from risk.switch_triggers import Reading, readings
+
+logger = logging.getLogger(__name__)
+
+#: Errors are forgotten after this; no window may be longer.
+ERRORS_KEPT = timedelta(days=1)
+
+
+def watch_triggers(*, at: datetime | None = None) -> list[KillSwitch]:
+    """Stops every place whose trigger fires; returns the switches that were turned now.
+
+    One trigger that cannot be acted upon holds up no other.
+    """
+    moment = at or clock.now()
+    turned = []
+    for reading in readings(at=moment):
+        if not reading.fires:
+            continue
+        try:
+            switch = _trip(reading)
+        except DatabaseError:
+            logger.exception("The trigger %s fired and could not stop trading; it is tried again.", reading.name)
+            continue
+        if switch is not None:
+            turned.append(switch)
+    ErrorReport.objects.filter(at__lt=moment - ERRORS_KEPT).delete()
+    return turned
+
+
+def _trip(reading: Reading) -> KillSwitch | None:
+    """The switch where this has turned it; None where it was as tight already."""
+    before = (
+        KillSwitch.objects.filter(book=reading.book, venue=reading.venue).order_by().values_list("version", flat=True)
+    )
+    version = before.first()
+    switch = trip_switch(
+        book=reading.book,
+        venue=reading.venue,
+        cause=reading.rule.cause,
+        detail={
+            "reason": reading.reason,
+            "value": reading.value,
+            "threshold": reading.rule.threshold,
+            "source": reading.source,
+            "policy_version": reading.rule.version,
+        },
+        mode=reading.rule.mode,
+    )
+    return switch if switch is not None and switch.version != version else None
