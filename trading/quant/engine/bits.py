@@ -46,7 +46,7 @@ def _prefetch(_typing: Any, matrix: Any, row: Any, column: Any) -> Any:
         i32 = ir.IntType(32)
         kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, i32, i32, i32])
         hint = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        builder.call(hint, [builder.gep(start, [offset]), i32(0), i32(2), i32(1)])
+        builder.call(hint, [builder.gep(start, [offset]), i32(0), i32(3), i32(1)])
         return context.get_dummy_value()
 
     return signature, codegen

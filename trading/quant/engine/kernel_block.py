@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from trading.quant.engine.bits import ZERO, collect, prefetch, set_bit
+from trading.quant.engine.bits import ONE, ZERO, collect, prefetch, set_bit, trailing_zeros
 from trading.quant.engine.codes import BreachKind
 from trading.quant.engine.jit import kernel
 from trading.quant.engine.kernel_exits import (
+    CHUNK,
     NO_EXIT,
-    extremes_with_gaps,
-    extremes_without_gaps,
+    exit_terms,
+    find_extremes,
     follow,
     log_breach,
     mark_close,
@@ -39,7 +40,7 @@ from trading.quant.engine.market import DAY_MS
 PARENT_DRAWDOWN = int(BreachKind.PARENT_DRAWDOWN)
 PARENT_UTILISATION = int(BreachKind.PARENT_UTILISATION)
 
-LOOK_AHEAD = 8  # bars: how far before a fill its open and volume are asked from memory
+LOOK_AHEAD = 24  # bars: how far before a fill its open and volume are asked from memory
 
 DONE = 0
 FULL = 1  # an output table needs more rows; call again after growing it
@@ -299,8 +300,8 @@ def execute_block(
     wallets: Any,
     held: Any, volumes: Any, fee_now: Any, cursors: Any, work: Any, sig_row: Any, sig_target: Any,
     sig_count: Any,
-    wake: Any, exits: Any, used: Any, has_gaps: int, extremes: Any, net_rows: Any, net_done: Any, equity_rows: Any,
-    todo: Any, leaving: Any, fills: Any,
+    wake: Any, exits: Any, used: Any, has_gaps: int, pairs: Any, extremes: Any, net_rows: Any, net_done: Any,
+    equity_rows: Any, todo: Any, leaving: Any, fills: Any,
     rejections: Any, breaches: Any, payments: Any, mark_ts: Any, agent_marks: Any, wallet_marks: Any,
     positions: Any,
 ) -> int:  # fmt: skip
@@ -317,10 +318,9 @@ def execute_block(
     single_wallet = run.shared_wallet != 0
     n_stamps = funding_ts.shape[0]
     if cursor.row == 0 and cursor.in_segment == 0:
-        if has_gaps != 0:
-            extremes_with_gaps(block, rows, used, highs, lows, mark, extremes)
-        else:
-            extremes_without_gaps(block, rows, used, highs, lows, mark, extremes)
+        due = (clock.next_mark - ts[block]) // run.interval_ms
+        cursor.grid = -(-due & (CHUNK - 1))  # so that a chunk, or half of one, begins at each mark
+        find_extremes(block, rows, cursor.grid, has_gaps, used, highs, lows, mark, pairs, extremes)
     while cursor.row < rows:
         row = cursor.row
         if cursor.in_segment == 0:
@@ -366,12 +366,12 @@ def execute_block(
             ahead = row + LOOK_AHEAD
             if ahead < rows:
                 for w in range(np.uint64(words)):
-                    if wake[np.uint64(ahead), w] != ZERO:
-                        n_todo = collect(wake[ahead], n_slots, 0, todo)
-                        for k in range(n_todo):
-                            prefetch(opens, slot_rules[todo[k]].symbol, block + ahead)
-                            prefetch(volume, slot_rules[todo[k]].symbol, block + ahead)
-                        break
+                    word = wake[np.uint64(ahead), w]
+                    while word != ZERO:
+                        s = slot_rules[(np.int64(w) << 6) + trailing_zeros(word)].symbol
+                        prefetch(opens, s, block + ahead)
+                        prefetch(volume, s, block + ahead)
+                        word &= word - ONE
             any_wake = ZERO
             any_exit = ZERO
             for w in range(np.uint64(words)):
@@ -413,7 +413,7 @@ def execute_block(
                         )  # fmt: skip
                     if st.lots != 0:
                         follow(
-                            slot, i, row, block, segment_end, ts, opens, highs, lows, mark, wake, exits,
+                            slot, i, row, block, segment_end, ts, opens, highs, lows, volume, mark, wake, exits,
                             extremes, sig_row, sig_count,
                             clock, run, cursor, symbol_rules, slot_rules, agent_rules, slots, work, agents,
                             breaches,
@@ -432,8 +432,13 @@ def execute_block(
                     if work[slot].exit_bar != i:
                         continue
                     work[slot].exit_bar = NO_EXIT
+                    s = slot_rules[slot].symbol
+                    if slots[slot].lots > 0:
+                        reason, reference = exit_terms(1, slot, opens[s, i], lows[s, i], work)
+                    else:
+                        reason, reference = exit_terms(-1, slot, opens[s, i], highs[s, i], work)
                     fill_exit(
-                        slot, i, row, work[slot].exit_reason, work[slot].exit_reference, ts, volume, wake,
+                        slot, i, row, reason, reference, ts, volume, wake,
                         clock, run, cursor,
                         symbol_rules, slot_rules, agent_rules, slots, agents, wallets, held, fee_now,
                         volumes, fills,

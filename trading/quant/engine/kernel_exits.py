@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from trading.quant.engine.bits import set_bit
+from trading.quant.engine.bits import prefetch, set_bit
 from trading.quant.engine.codes import BreachKind, FillReason
-from trading.quant.engine.jit import inlined, kernel, without_nan
+from trading.quant.engine.jit import inlined, kernel
 from trading.quant.engine.kernel_orders import ATOMS, LIQUIDATION, TAKE_PROFIT
 
 STOP_LOSS = int(FillReason.STOP_LOSS)
@@ -19,8 +19,10 @@ AGENT_LEVERAGE = int(BreachKind.AGENT_LEVERAGE)
 AGENT_BANKRUPT = int(BreachKind.AGENT_BANKRUPT)
 
 NO_EXIT = -1
-CHUNK = 8  # bars whose extremes are looked at first; a power of two
+CHUNK = 8  # bars whose extremes are looked at first, then those of half of them; powers of two
 CHUNK_SHIFT = 3
+HALF = 4
+HALF_SHIFT = 2
 LOOSER = 1.0 + 1e-12  # the filter before the exact drawdown must never be the stricter of the two
 
 
@@ -83,62 +85,60 @@ def mark_close(
 
 
 @kernel
-def extremes_with_gaps(block: int, rows: int, used: Any, highs: Any, lows: Any, mark: Any, extremes: Any) -> None:
-    """Lowest low, highest high, lowest and highest close of each whole chunk of a block; missing bars count
-    for
-    nothing.
+def find_extremes(
+    block: int, rows: int, grid: int, has_gaps: int, used: Any, highs: Any, lows: Any, mark: Any, pairs: Any,
+    extremes: Any,
+) -> None:  # fmt: skip
+    """Lowest low and highest high of each chunk and half chunk of a block, by pairs of neighbours.
+
+    Half chunk ``h`` begins at row ``grid + 4 h``, chunk ``c`` at row ``grid + 8 c``, ``grid`` being zero or less;
+    what is not wholly inside the block is left alone. A missing bar counts with the close it carries, which no
+    position still open can have been hurt or helped by.
     """
+    two = np.uint64(2)
+    one = np.uint64(1)
+    skip = (HALF - (-grid & (HALF - 1))) & (HALF - 1)  # rows before the first whole half chunk
+    first_half = (skip - grid) >> HALF_SHIFT
+    n_halves = (rows - skip) >> HALF_SHIFT
+    n_pairs = np.uint64(2 * n_halves)
+    first = (first_half + 1) >> 1
+    n_chunks = (first_half + n_halves - 2 * first) >> 1
     for s in range(mark.shape[0]):
         if used[s] == 0:
             continue
-        low = lows[s, block : block + rows]
-        high = highs[s, block : block + rows]
-        close = mark[s, block : block + rows]
-        for chunk in range(np.uint64(rows >> CHUNK_SHIFT)):
-            at = chunk << np.uint64(CHUNK_SHIFT)
-            lowest = np.inf
-            highest = -np.inf
-            small = np.inf
-            large = -np.inf
-            for k in range(np.uint64(CHUNK)):
-                x = low[at + k]
-                lowest = x if x < lowest else lowest
-                x = high[at + k]
-                highest = x if x > highest else highest
-                x = close[at + k]
-                small = x if x < small else small
-                large = x if x > large else large
-            extremes[0, s, chunk] = lowest
-            extremes[1, s, chunk] = highest
-            extremes[2, s, chunk] = small
-            extremes[3, s, chunk] = large
-
-
-@without_nan
-def extremes_without_gaps(block: int, rows: int, used: Any, highs: Any, lows: Any, mark: Any, extremes: Any) -> None:
-    """The same where no bar is missing: minimum and maximum then do not depend on the order, several at a "
-    "time."""
-    for s in range(mark.shape[0]):
-        if used[s] == 0:
-            continue
-        low = lows[s, block : block + rows]
-        high = highs[s, block : block + rows]
-        close = mark[s, block : block + rows]
-        for chunk in range(np.uint64(rows >> CHUNK_SHIFT)):
-            at = chunk << np.uint64(CHUNK_SHIFT)
-            lowest = np.inf
-            highest = -np.inf
-            small = np.inf
-            large = -np.inf
-            for k in range(np.uint64(CHUNK)):
-                lowest = min(lowest, low[at + k])
-                highest = max(highest, high[at + k])
-                small = min(small, close[at + k])
-                large = max(large, close[at + k])
-            extremes[0, s, chunk] = lowest
-            extremes[1, s, chunk] = highest
-            extremes[2, s, chunk] = small
-            extremes[3, s, chunk] = large
+        close = mark[s, block + skip : block + rows]
+        for side in range(2):
+            halves = extremes[side, s, first_half : first_half + n_halves]
+            chunks = extremes[2 + side, s, first : first + n_chunks]
+            fine = extremes[side, s, 2 * first : 2 * (first + n_chunks)]
+            if side == 0:
+                x = lows[s, block + skip : block + rows]
+                if has_gaps != 0:
+                    for k in range(n_pairs):
+                        a = x[two * k] if x[two * k] == x[two * k] else close[two * k]
+                        b = x[two * k + one] if x[two * k + one] == x[two * k + one] else close[two * k + one]
+                        pairs[k] = a if a < b else b
+                else:
+                    for k in range(n_pairs):
+                        pairs[k] = x[two * k] if x[two * k] < x[two * k + one] else x[two * k + one]
+                for k in range(np.uint64(n_halves)):
+                    halves[k] = pairs[two * k] if pairs[two * k] < pairs[two * k + one] else pairs[two * k + one]
+                for k in range(np.uint64(n_chunks)):
+                    chunks[k] = fine[two * k] if fine[two * k] < fine[two * k + one] else fine[two * k + one]
+            else:
+                x = highs[s, block + skip : block + rows]
+                if has_gaps != 0:
+                    for k in range(n_pairs):
+                        a = x[two * k] if x[two * k] == x[two * k] else close[two * k]
+                        b = x[two * k + one] if x[two * k + one] == x[two * k + one] else close[two * k + one]
+                        pairs[k] = a if a > b else b
+                else:
+                    for k in range(n_pairs):
+                        pairs[k] = x[two * k] if x[two * k] > x[two * k + one] else x[two * k + one]
+                for k in range(np.uint64(n_halves)):
+                    halves[k] = pairs[two * k] if pairs[two * k] > pairs[two * k + one] else pairs[two * k + one]
+                for k in range(np.uint64(n_chunks)):
+                    chunks[k] = fine[two * k] if fine[two * k] > fine[two * k + one] else fine[two * k + one]
 
 
 @inlined
@@ -162,14 +162,60 @@ def stop_kind(hit: float, liquidation: float, stop: float) -> int:
     return STOP_LOSS if hit == stop else TRAILING_STOP
 
 
+# ``side`` is +1 for a long position, which is worse off at lower prices, and -1 for a short one. It is a constant
+# wherever these are called, so only one of the two comparisons is compiled into each caller.
+
+
 @inlined
-def follow_long(
-    slot: int, i: int, end: int, single: int, block: int, extremes: Any, ts: Any, opens: Any, highs: Any,
-    lows: Any, mark: Any, clock: Any, run: Any,
-    cursor: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, work: Any, agents: Any,
-    breaches: Any,
+def nearer(side: int, a: float, b: float) -> float:
+    """Of two stop levels the one that the price meets first."""
+    return max(a, b) if side > 0 else min(a, b)
+
+
+@inlined
+def meets(side: int, price: float, level: float) -> bool:
+    """Whether a price has come down (side +1) or up (side -1) to the level."""
+    return price <= level if side > 0 else price >= level
+
+
+@inlined
+def better(side: int, best: float, price: float) -> float:
+    """The more favourable of the best price so far and this one; a missing price changes nothing."""
+    if side > 0:
+        return price if price > best else best
+    return price if price < best else best
+
+
+@inlined
+def is_calm(
+    side: int, worst: float, most: float, fixed: float, trail: float, target: float, best: float, single: int,
+    quantity: float, cash: float, peak: float, floor: float, ceiling: float,
+) -> bool:  # fmt: skip
+    """Whether nothing can happen while prices stay between ``worst`` and ``most``, as seen from the position."""
+    if meets(side, worst, nearer(side, fixed, better(side, best, most) * trail)) or meets(-side, most, target):
+        return False
+    if single == 0:  # marked elsewhere
+        return True
+    small = quantity * worst
+    large = quantity * most
+    return (
+        cash + small >= max(peak, cash + large) * floor
+        and abs(small) * LOOSER <= ceiling * (cash + small)
+        and abs(large) * LOOSER <= ceiling * (cash + large)
+    )
+
+
+@inlined
+def walk(
+    side: int, slot: int, i: int, end: int, single: int, grid: int, extremes: Any, ts: Any, opens: Any,
+    highs: Any, lows: Any, volume: Any, mark: Any, clock: Any, run: Any, cursor: Any, symbol_rules: Any,
+    slot_rules: Any, agent_rules: Any, slots: Any, work: Any, agents: Any, breaches: Any,
 ) -> None:  # fmt: skip
-    """Walk a long position from bar ``i`` until ``end`` or until a bar that hits one of its levels."""
+    """Follow a position from bar ``i`` until ``end`` or until a bar that meets one of its levels.
+
+    Where the extremes of the next eight or four bars show that nothing can happen they are passed at once: to the
+    last bit the outcome of going bar by bar. ``grid`` is the bar at which chunk 0 begins.
+    """
     st = slots[slot]
     rules = slot_rules[slot]
     s = rules.symbol
@@ -179,195 +225,110 @@ def follow_long(
     quantity = st.lots * rule.lot_value
     entry = st.cost / ATOMS / quantity
     cash = who.cash / ATOMS
-    stop = entry * (1.0 - rules.stop_loss) if rules.stop_loss > 0.0 else 0.0
-    target = entry * (1.0 + rules.take_profit) if rules.take_profit > 0.0 else np.inf
-    liquidation = 0.0
-    if single != 0 and cash < 0.0:
-        liquidation = -cash / (quantity * (1.0 - rule.maintenance))
-    fixed = max(stop, liquidation)
-    trail = 1.0 - rules.trailing if rules.trailing > 0.0 else 0.0
-    best = st.best
-    low = lows[s]
-    high = highs[s]
-    close = mark[s]
-    lows_of = extremes[0, s]
-    highs_of = extremes[1, s]
-    min_of = extremes[2, s]
-    max_of = extremes[3, s]
-    stopped = -1
-    if single == 0:
-        for k in range(i, end):
-            j = np.uint64(k)
-            if low[j] <= max(fixed, best * trail) or high[j] >= target:
-                stopped = k
-                break
-            best = high[j] if high[j] > best else best
-    else:
-        peak = who.peak
-        floor = (1.0 - who.drawdown) * LOOSER
-        limit = agent_rules[a].max_leverage
-        ceiling = limit if limit < np.inf and who.breached == 0 else 1e300
-        k = i
-        while k < end:
-            if (k - block) & (CHUNK - 1) == 0 and k + CHUNK <= end:
-                chunk = np.uint64((k - block) >> CHUNK_SHIFT)
-                lowest = lows_of[chunk]
-                highest = highs_of[chunk]
-                small = quantity * min_of[chunk]
-                large = quantity * max_of[chunk]
-                extended = max(best, highest)
-                top = max(peak, cash + large)
-                if (
-                    lowest > max(fixed, extended * trail)
-                    and highest < target
-                    and cash + small >= top * floor
-                    and small * LOOSER <= ceiling * (cash + small)
-                    and large * LOOSER <= ceiling * (cash + large)
-                ):  # nothing in this chunk can matter
-                    best = extended
-                    peak = top
-                    k += CHUNK
-                    continue
-            j = np.uint64(k)
-            if low[j] <= max(fixed, best * trail) or high[j] >= target:
-                stopped = k
-                break
-            best = high[j] if high[j] > best else best
-            value = quantity * close[j]
-            equity = cash + value
-            peak = equity if equity > peak else peak
-            if equity < peak * floor or value > ceiling * equity:
-                who.peak = peak
-                mark_close(a, k, equity, value, ts, clock, run, cursor, agent_rules, agents, breaches)
-                floor = (1.0 - who.drawdown) * LOOSER
-                if who.breached != 0:
-                    ceiling = 1e300
-            k += 1
-        who.peak = peak
-    st.best = best
-    work[slot].exit_bar = stopped
-    if stopped >= 0:
-        level = max(fixed, best * trail)
-        first = opens[s, stopped]
-        reason = stop_kind(level, liquidation, stop)
-        reference = level
-        if first <= level:
-            reference = first
-        elif first >= target:
-            reason = TAKE_PROFIT
-            reference = first
-        elif low[stopped] > level:
-            reason = TAKE_PROFIT
-            reference = target
-        work[slot].exit_reason = reason
-        work[slot].exit_reference = reference
-
-
-@inlined
-def follow_short(
-    slot: int, i: int, end: int, single: int, block: int, extremes: Any, ts: Any, opens: Any, highs: Any,
-    lows: Any, mark: Any, clock: Any, run: Any,
-    cursor: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, work: Any, agents: Any,
-    breaches: Any,
-) -> None:  # fmt: skip
-    """The mirror image of ``follow_long``."""
-    st = slots[slot]
-    rules = slot_rules[slot]
-    s = rules.symbol
-    a = rules.agent
-    rule = symbol_rules[s]
-    who = agents[a]
-    quantity = st.lots * rule.lot_value
-    entry = st.cost / ATOMS / quantity
-    cash = who.cash / ATOMS
-    stop = entry * (1.0 + rules.stop_loss) if rules.stop_loss > 0.0 else np.inf
-    target = entry * (1.0 - rules.take_profit) if rules.take_profit > 0.0 else 0.0
-    liquidation = np.inf
-    if single != 0:
+    never = 0.0 if side > 0 else np.inf  # the stop that no price meets
+    far = np.inf if side > 0 else 0.0
+    stop = entry * (1.0 - side * rules.stop_loss) if rules.stop_loss > 0.0 else never
+    target = entry * (1.0 + side * rules.take_profit) if rules.take_profit > 0.0 else far
+    trail = 1.0 - side * rules.trailing if rules.trailing > 0.0 else never
+    liquidation = never
+    if side > 0:
+        if single != 0 and cash < 0.0:
+            liquidation = -cash / (quantity * (1.0 - rule.maintenance))
+    elif single != 0:
         liquidation = cash / (-quantity * (1.0 + rule.maintenance))
-    fixed = min(stop, liquidation)
-    trail = 1.0 + rules.trailing if rules.trailing > 0.0 else np.inf
+    fixed = nearer(side, stop, liquidation)
     best = st.best
-    low = lows[s]
-    high = highs[s]
+    against = lows[s] if side > 0 else highs[s]
+    along = highs[s] if side > 0 else lows[s]
     close = mark[s]
-    lows_of = extremes[0, s]
-    highs_of = extremes[1, s]
-    min_of = extremes[2, s]
-    max_of = extremes[3, s]
+    k_against = 0 if side > 0 else 1
+    half_against = extremes[k_against, s]
+    half_along = extremes[1 - k_against, s]
+    chunk_against = extremes[2 + k_against, s]
+    chunk_along = extremes[3 - k_against, s]
+    peak = who.peak
+    floor = (1.0 - who.drawdown) * LOOSER
+    limit = agent_rules[a].max_leverage
+    ceiling = limit if limit < np.inf and who.breached == 0 else 1e300
     stopped = -1
-    if single == 0:
-        for k in range(i, end):
-            j = np.uint64(k)
-            if high[j] >= min(fixed, best * trail) or low[j] <= target:
-                stopped = k
-                break
-            best = low[j] if low[j] < best else best
-    else:
-        peak = who.peak
-        floor = (1.0 - who.drawdown) * LOOSER
-        limit = agent_rules[a].max_leverage
-        ceiling = limit if limit < np.inf and who.breached == 0 else 1e300
-        k = i
-        while k < end:
-            if (k - block) & (CHUNK - 1) == 0 and k + CHUNK <= end:
-                chunk = np.uint64((k - block) >> CHUNK_SHIFT)
-                lowest = lows_of[chunk]
-                highest = highs_of[chunk]
-                small = quantity * max_of[chunk]
-                large = quantity * min_of[chunk]
-                extended = min(best, lowest)
-                top = max(peak, cash + large)
-                if (
-                    highest < min(fixed, extended * trail)
-                    and lowest > target
-                    and cash + small >= top * floor
-                    and -small * LOOSER <= ceiling * (cash + small)
-                    and -large * LOOSER <= ceiling * (cash + large)
-                ):  # nothing in this chunk can matter
-                    best = extended
-                    peak = top
-                    k += CHUNK
-                    continue
-            j = np.uint64(k)
-            if high[j] >= min(fixed, best * trail) or low[j] <= target:
-                stopped = k
-                break
-            best = low[j] if low[j] < best else best
+    k = i
+    while k < end:
+        at = k - grid
+        if at & (HALF - 1) == 0 and k + HALF <= end:
+            passed = 0
+            most = best
+            if at & (CHUNK - 1) == 0 and k + CHUNK <= end:
+                c = np.uint64(at >> CHUNK_SHIFT)
+                most = chunk_along[c]
+                if is_calm(
+                    side, chunk_against[c], most, fixed, trail, target, best, single, quantity, cash, peak,
+                    floor, ceiling,
+                ):  # fmt: skip
+                    passed = CHUNK
+            if passed == 0:
+                h = np.uint64(at >> HALF_SHIFT)
+                most = half_along[h]
+                if is_calm(
+                    side, half_against[h], most, fixed, trail, target, best, single, quantity, cash, peak,
+                    floor, ceiling,
+                ):  # fmt: skip
+                    passed = HALF
+            if passed != 0:
+                best = better(side, best, most)
+                if single != 0 and cash + quantity * most > peak:
+                    highest = close[np.uint64(k)]
+                    for j in range(np.uint64(k + 1), np.uint64(k + passed)):
+                        highest = better(side, highest, close[j])
+                    peak = max(peak, cash + quantity * highest)
+                k += passed
+                continue
+        j = np.uint64(k)
+        if meets(side, against[j], nearer(side, fixed, best * trail)) or meets(-side, along[j], target):
+            stopped = k
+            break
+        best = better(side, best, along[j])
+        if single != 0:
             value = quantity * close[j]
             equity = cash + value
             peak = equity if equity > peak else peak
-            if equity < peak * floor or -value > ceiling * equity:
+            if equity < peak * floor or abs(value) > ceiling * equity:
                 who.peak = peak
-                mark_close(a, k, equity, -value, ts, clock, run, cursor, agent_rules, agents, breaches)
+                mark_close(a, k, equity, abs(value), ts, clock, run, cursor, agent_rules, agents, breaches)
                 floor = (1.0 - who.drawdown) * LOOSER
                 if who.breached != 0:
                     ceiling = 1e300
-            k += 1
+        k += 1
+    if single != 0:
         who.peak = peak
     st.best = best
     work[slot].exit_bar = stopped
     if stopped >= 0:
-        level = min(fixed, best * trail)
-        first = opens[s, stopped]
-        reason = stop_kind(level, liquidation, stop)
-        reference = level
-        if first >= level:
-            reference = first
-        elif first <= target:
-            reason = TAKE_PROFIT
-            reference = first
-        elif high[stopped] < level:
-            reason = TAKE_PROFIT
-            reference = target
-        work[slot].exit_reason = reason
-        work[slot].exit_reference = reference
+        prefetch(opens, s, stopped)
+        prefetch(volume, s, stopped)
+        level = nearer(side, fixed, best * trail)
+        work[slot].exit_reason = stop_kind(level, liquidation, stop)
+        work[slot].exit_level = level
+        work[slot].exit_target = target
+
+
+@inlined
+def exit_terms(side: int, slot: int, first: float, worst: float, work: Any) -> tuple[int, float]:
+    """Why, and at which reference, a position leaves in a bar that opens at ``first`` and goes to ``worst``."""
+    level = work[slot].exit_level
+    target = work[slot].exit_target
+    if meets(side, first, level):
+        return work[slot].exit_reason, first
+    if meets(-side, first, target):
+        return TAKE_PROFIT, first
+    if not meets(side, worst, level):
+        return TAKE_PROFIT, target
+    return work[slot].exit_reason, level
 
 
 @inlined
 def follow(
     slot: int, i: int, row: int, block: int, segment_end: int, ts: Any, opens: Any, highs: Any, lows: Any,
-    mark: Any,
+    volume: Any, mark: Any,
     wake: Any, exits: Any, extremes: Any, sig_row: Any, sig_count: Any, clock: Any, run: Any, cursor: Any,
     symbol_rules: Any,
     slot_rules: Any, agent_rules: Any, slots: Any, work: Any, agents: Any, breaches: Any,
@@ -409,17 +370,16 @@ def follow(
         if due <= end:
             end = due
             set_bit(wake[due], slot)
+    grid = block + cursor.grid
     if st.lots > 0:
-        follow_long(
-            slot, i, block + end, single, block, extremes, ts, opens, highs, lows, mark, clock, run, cursor,
-            symbol_rules, slot_rules,
-            agent_rules, slots, work, agents, breaches,
+        walk(
+            1, slot, i, block + end, single, grid, extremes, ts, opens, highs, lows, volume, mark, clock, run, cursor,
+            symbol_rules, slot_rules, agent_rules, slots, work, agents, breaches,
         )  # fmt: skip
     else:
-        follow_short(
-            slot, i, block + end, single, block, extremes, ts, opens, highs, lows, mark, clock, run, cursor,
-            symbol_rules, slot_rules,
-            agent_rules, slots, work, agents, breaches,
+        walk(
+            -1, slot, i, block + end, single, grid, extremes, ts, opens, highs, lows, volume, mark, clock, run, cursor,
+            symbol_rules, slot_rules, agent_rules, slots, work, agents, breaches,
         )  # fmt: skip
     if work[slot].exit_bar >= 0:
         set_bit(exits[work[slot].exit_bar - block], slot)

@@ -57,7 +57,9 @@ def previous_close(mark: Any, before: Any, s: int, i: int) -> Any:
 @inlined
 def tick_price(rule: Any, price: float, side: int) -> Any:
     """The price on the tick grid, a buy rounded up and a sell rounded down."""
-    ticks = price * rule.tick_pow / rule.tick_whole
+    ticks = price * rule.tick_pow
+    if rule.tick_whole != 1.0:  # a division by one would change nothing, but take its time
+        ticks /= rule.tick_whole
     ticks = np.ceil(ticks - ROUNDING) if side > 0 else np.floor(ticks + ROUNDING)
     return ticks * rule.tick_whole / rule.tick_pow
 
@@ -232,6 +234,26 @@ def decide(
 
 
 @inlined
+def cut(allowed: int, why: int, room: float, reason: int) -> tuple[int, int]:
+    """The lots allowed and the rule that binds, after one more rule that leaves this room."""
+    if max(room, 0.0) < allowed:
+        return max(0, np.int64(room)), reason
+    return allowed, why
+
+
+@inlined
+def volume_share(rule: Any, lots: int, traded: float) -> Any:
+    """How many of these lots the bar's volume allows."""
+    return np.int64(min(float(lots), np.floor(rule.participation * traded / rule.lot_value + ROUNDING)))
+
+
+@inlined
+def slipped(rule: Any, reference: float, side: int, slip: float) -> Any:
+    """The price on the grid that a taker pays who loses this fraction of the reference."""
+    return tick_price(rule, reference * (1.0 + side * slip), side)
+
+
+@inlined
 def headroom(
     slot: int, i: int, side: int, opening: int, closing: int, price: float, mark: Any, before: Any, run: Any,
     symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, agents: Any, wallets: Any, held: Any,
@@ -252,10 +274,7 @@ def headroom(
         others = wallets[w].open_positions - (1 if st.lots != 0 else 0)
         if others >= run.max_open_positions:
             return 0, MAX_OPEN_POSITIONS
-    room = np.floor(rule.position_limit - abs(own))
-    if max(room, 0.0) < allowed:
-        allowed = max(0, np.int64(room))
-        why = POSITION_LIMIT
+    allowed, why = cut(allowed, why, np.floor(rule.position_limit - abs(own)), POSITION_LIMIT)
 
     # Balance: equity after the fill must cover the initial margin of everything the agent holds (spot: all of
     # it).
@@ -278,10 +297,7 @@ def headroom(
                 gross += abs(x)
     if rule.kind == SPOT:
         free = min(free, agents[a].cash / ATOMS)  # what other positions are worth buys no spot
-    room = np.floor(free / (lot_price * (rule.initial_margin + rate)))
-    if max(room, 0.0) < allowed:
-        allowed = max(0, np.int64(room))
-        why = INSUFFICIENT_BALANCE
+    allowed, why = cut(allowed, why, np.floor(free / (lot_price * (rule.initial_margin + rate))), INSUFFICIENT_BALANCE)
     if rule.kind == SPOT:
         while allowed > 0:
             notional = atoms(allowed * rule.lot_value * price)
@@ -290,10 +306,7 @@ def headroom(
             allowed -= 1
             why = INSUFFICIENT_BALANCE
     if who.max_leverage < np.inf:
-        room = np.floor((who.max_leverage * equity - gross) / lot_price)
-        if max(room, 0.0) < allowed:
-            allowed = max(0, np.int64(room))
-            why = AGENT_LEVERAGE
+        allowed, why = cut(allowed, why, np.floor((who.max_leverage * equity - gross) / lot_price), AGENT_LEVERAGE)
 
     if run.has_ceilings != 0 and allowed > 0:
         parent = wallets[w].cash / ATOMS
@@ -308,22 +321,25 @@ def headroom(
                 total += (held[w, k, 0] + held[w, k, 1]) * unit
         unit = rule.lot_value * previous_close(mark, before, s, i)
         freed = closing * unit
-        room = np.floor((rule.market_cap * parent - ((held[w, s, 0] + held[w, s, 1]) * unit - freed)) / unit)
-        if rule.market_cap < OFF and max(room, 0.0) < allowed:
-            allowed = max(0, np.int64(room))
-            why = MARKET_CAP
-        room = np.floor((run.gross_ceiling * parent - (total - freed)) / unit)
-        if run.gross_ceiling < OFF and max(room, 0.0) < allowed:
-            allowed = max(0, np.int64(room))
-            why = GROSS_CEILING
-        room = np.floor((run.net_ceiling * parent - side * (net + side * freed)) / unit)
-        if run.net_ceiling < OFF and max(room, 0.0) < allowed:
-            allowed = max(0, np.int64(room))
-            why = NET_CEILING
-        room = np.floor((run.leverage_ceiling * parent - (total - freed)) / unit)
-        if run.leverage_ceiling < OFF and max(room, 0.0) < allowed:
-            allowed = max(0, np.int64(room))
-            why = LEVERAGE_CEILING
+        if rule.market_cap < OFF:
+            allowed, why = cut(
+                allowed,
+                why,
+                np.floor((rule.market_cap * parent - ((held[w, s, 0] + held[w, s, 1]) * unit - freed)) / unit),
+                MARKET_CAP,
+            )
+        if run.gross_ceiling < OFF:
+            allowed, why = cut(
+                allowed, why, np.floor((run.gross_ceiling * parent - (total - freed)) / unit), GROSS_CEILING
+            )
+        if run.net_ceiling < OFF:
+            allowed, why = cut(
+                allowed, why, np.floor((run.net_ceiling * parent - side * (net + side * freed)) / unit), NET_CEILING
+            )
+        if run.leverage_ceiling < OFF:
+            allowed, why = cut(
+                allowed, why, np.floor((run.leverage_ceiling * parent - (total - freed)) / unit), LEVERAGE_CEILING
+            )
     return allowed, why
 
 
@@ -443,7 +459,7 @@ def fill_at_open(
     reason = st.order_reason
     part = lots
     if reason != LIQUIDATION or price != price:
-        part = np.int64(min(float(lots), np.floor(rule.participation * traded / rule.lot_value + ROUNDING)))
+        part = volume_share(rule, lots, traded)
     if part < lots and st.noted == 0:
         st.noted = 1
         log_rejection(
@@ -455,7 +471,7 @@ def fill_at_open(
         set_bit(wake[row + 1], slot)
         return
     impact = impact_frac(rule, part, traded)
-    paid = tick_price(rule, price * (1.0 + side * (rule.half_spread + impact)), side)
+    paid = slipped(rule, price, side, rule.half_spread + impact)
     if paid <= 0.0:
         log_rejection(
             TICK_TOO_SMALL, float(lots), 0.0, side, slot, i, ts, clock, run, cursor, slot_rules,
@@ -482,7 +498,7 @@ def fill_at_open(
             if part == 0:
                 return
             impact = impact_frac(rule, part, traded)
-            paid = tick_price(rule, price * (1.0 + side * (rule.half_spread + impact)), side)
+            paid = slipped(rule, price, side, rule.half_spread + impact)
     book(
         slot, i, row, side, part, paid, price, impact, 0, reason, ts, clock, run, cursor, symbol_rules,
         slot_rules,
@@ -517,7 +533,7 @@ def fill_exit(
     traded = volume[s, i]
     part = lots
     if reason != LIQUIDATION:
-        part = np.int64(min(float(lots), np.floor(rule.participation * traded / rule.lot_value + ROUNDING)))
+        part = volume_share(rule, lots, traded)
         if part < lots:
             st.noted = 1
             log_rejection(
@@ -531,7 +547,7 @@ def fill_exit(
     if maker == 0:
         impact = impact_frac(rule, max(part, 1), traded)
         slip = rule.half_spread + impact
-    paid = tick_price(rule, reference * (1.0 + side * slip), side)
+    paid = slipped(rule, reference, side, slip)
     if part > 0 and paid > 0.0:
         book(
             slot, i, row, side, part, paid, reference, impact, maker, reason, ts, clock, run, cursor,

@@ -105,14 +105,15 @@ CURSOR = np.dtype(
         ("row", "i8"), ("in_segment", "i8"), ("segment_start", "i8"), ("segment_end", "i8"), ("funding",
         "i8"),
         ("fills", "i8"), ("rejections", "i8"), ("breaches", "i8"), ("payments", "i8"), ("marks", "i8"),
-        ("need", "i8"),
+        ("grid", "i8"),
     ],
     align=True,
 )  # fmt: skip
 
 #: Not saved: the exit that the scan has found for a slot, and its next signal of this block.
 SLOT_WORK = np.dtype(
-    [("exit_bar", "i8"), ("exit_reason", "i8"), ("exit_reference", "f8"), ("signals_done", "i8")], align=True
+    [("exit_bar", "i8"), ("exit_reason", "i8"), ("exit_level", "f8"), ("exit_target", "f8"), ("signals_done", "i8")],
+    align=True,
 )
 
 DAYS_KEPT = 31  # thirty complete days and today

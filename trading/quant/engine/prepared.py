@@ -96,26 +96,33 @@ def symbol_table(
     unknown = sorted(set(wallet.market_caps_frac) - set(names))
     if unknown:
         raise WalletRulesError(f"market_caps_frac names {', '.join(unknown)}, which this market does not have.")
-    table = np.zeros(len(instruments), lay.SYMBOL_RULES)
-    for row, rules in zip(table, instruments, strict=True):
+    per_bar = math.sqrt(market.interval_ms / DAY_MS)
+    table = []
+    for rules in instruments:
         spot = rules.kind is InstrumentKind.SPOT
         half_spread = rules.half_spread_bps
         if math.isnan(half_spread):
             half_spread = costs.half_spread_bps.spot if spot else costs.half_spread_bps.perpetual
         coefficient = costs.impact_coefficient if math.isnan(rules.impact_coefficient) else rules.impact_coefficient
-        row["kind"] = int(rules.kind)
-        row["tick_whole"], row["tick_pow"] = decimal_step(rules.tick)
-        row["lot_whole"], row["lot_pow"] = decimal_step(rules.lot)
-        row["lot_value"] = row["lot_whole"] / row["lot_pow"] * rules.multiplier
-        row["min_notional"] = rules.min_notional
-        row["maintenance"] = 0.0 if spot else rules.maintenance_margin_rate
-        row["initial_margin"] = 1.0 if spot else 1.0 / rules.max_leverage
-        row["half_spread"] = half_spread / 10_000
-        row["impact"] = coefficient * rules.daily_volatility * math.sqrt(market.interval_ms / DAY_MS)
-        row["participation"] = costs.participation_cap_frac
-        row["position_limit"] = min(rules.position_limit / rules.lot + 1e-9, OFF)
-        row["market_cap"] = _ceiling(wallet.market_caps_frac.get(rules.symbol, wallet.market_cap_frac))
-    return table
+        lot_whole, lot_pow = decimal_step(rules.lot)
+        table.append(
+            (
+                int(rules.kind),
+                *decimal_step(rules.tick),
+                lot_whole,
+                lot_pow,
+                lot_whole / lot_pow * rules.multiplier,
+                rules.min_notional,
+                0.0 if spot else rules.maintenance_margin_rate,
+                1.0 if spot else 1.0 / rules.max_leverage,
+                half_spread / 10_000,
+                coefficient * rules.daily_volatility * per_bar,
+                costs.participation_cap_frac,
+                min(rules.position_limit / rules.lot + 1e-9, OFF),
+                _ceiling(wallet.market_caps_frac.get(rules.symbol, wallet.market_cap_frac)),
+            )
+        )
+    return np.array(table, dtype=lay.SYMBOL_RULES)
 
 
 def exit_levels(exits: ExitRules) -> tuple[float, float, float, int, int]:
@@ -216,7 +223,7 @@ def prepare(
     n_symbols = market.n_symbols
     symbol_rules = symbol_table(market, instruments, costs, wallet)
     run_rules = run_table(market, wallet, mark_ms, shared_wallet=True, keep_log=True)
-    agent_rules = np.zeros(len(agents), lay.AGENT_RULES)
+    agent_rules: list[tuple[float, ...]] = []
     slot_rules: list[tuple[float, ...]] = []
     memory_start = np.zeros(len(agents) + 1, dtype=np.int64)
     slot_of = np.zeros(len(agents), dtype=np.int64)
@@ -241,15 +248,17 @@ def prepare(
         limit = _off(agent.max_leverage) or math.inf
         draw_atoms = to_atoms(agent.draw, f"{where}: the draw")
         drawn += draw_atoms
-        agent_rules[a] = (
-            slot_of[a],
-            len(wanted),
-            0,
-            int(len(wanted) == 1 and symbol >= 0),
-            agent.draw,
-            draw_atoms,
-            agent.leverage,
-            limit,
+        agent_rules.append(
+            (
+                slot_of[a],
+                len(wanted),
+                0,
+                int(len(wanted) == 1 and symbol >= 0),
+                agent.draw,
+                draw_atoms,
+                agent.leverage,
+                limit,
+            )
         )
         group = members.setdefault(id(agent.family), (agent.family, [], []))
         group[1].append(a)
@@ -261,16 +270,17 @@ def prepare(
         )
     tier_volumes, tier_rates = costs.fee_table()
     slots = np.array(slot_rules, dtype=lay.SLOT_RULES)
+    table = np.array(agent_rules, dtype=lay.AGENT_RULES)
     # What a saved state depends on: agents, steps and grid. Spreads, volatilities, fees and ceilings may
     # change in between.
     steps = symbol_rules[["kind", "tick_whole", "tick_pow", "lot_whole", "lot_pow", "lot_value"]].tolist()
-    digest.update(agent_rules.tobytes() + slots.tobytes())
+    digest.update(table.tobytes() + slots.tobytes())
     digest.update(json.dumps([STATE_VERSION, market.symbols, market.interval_ms, mark_ms, steps]).encode())
     panel = [a for a, agent in enumerate(agents) if agent.family.scope is Scope.PANEL]
     return Prepared(
         symbol_rules=symbol_rules,
         slot_rules=slots,
-        agent_rules=agent_rules,
+        agent_rules=table,
         run_rules=run_rules,
         tier_volumes=tier_volumes,
         tier_rates=tier_rates,

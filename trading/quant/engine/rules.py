@@ -193,14 +193,15 @@ def agent_parameters(agent: AgentSpec, where: str) -> Float64:
         values = np.ascontiguousarray(agent.params, dtype=np.float64)
     if values.shape != (len(names),):
         raise AgentSpecError(f"{where}: {family.key} takes {len(names)} parameters ({names}), not {values.size}.")
-    for parameter, value in zip(family.parameters, values, strict=True):
+    numbers: list[float] = values.tolist()
+    for parameter, value in zip(family.parameters, numbers, strict=True):
         if not parameter.low <= value <= parameter.high:
             raise AgentSpecError(
                 f"{where}: {parameter.name} is {value}; {family.key} allows {parameter.low} to {parameter.high}."
             )
         if parameter.kind == "integer" and value != math.floor(value):
             raise AgentSpecError(f"{where}: {parameter.name} is {value}; it must be a whole number.")
-    complaint = family.validate(dict(zip(names, map(float, values), strict=True)))
+    complaint = family.validate(dict(zip(names, numbers, strict=True)))
     if complaint:
         raise AgentSpecError(f"{where}: {complaint}")
     return values

@@ -14,7 +14,7 @@ from trading.quant.engine import layout as lay
 from trading.quant.engine.costs import CostModel
 from trading.quant.engine.errors import EngineStateError, MarketDataError
 from trading.quant.engine.kernel_block import DONE
-from trading.quant.engine.kernel_exits import CHUNK
+from trading.quant.engine.kernel_exits import HALF
 from trading.quant.engine.market import HOUR_MS, Market
 from trading.quant.engine.prepared import Prepared, execute_kernel, fresh_state, mark_kernel, prepare
 from trading.quant.engine.results import AGENT_MARK, BREACH, FILL, FUNDING, REJECTION, WALLET_MARK, Marks, Run
@@ -25,6 +25,7 @@ _SIGNALS_HELD = 1 << 19  # signal places of one block; bounds its rows for large
 _LONGEST_BLOCK = 1024
 _FIRST_ROWS = 16_384  # of an output table; memory that is not written costs nothing
 _SHORTEST_BLOCK = 64
+_APART = 24  # more places a row than used: rows a power of two apart would fight for the same cache lines
 
 
 def run(
@@ -100,7 +101,7 @@ class _Log:
     rows: npt.NDArray[Any]
 
     def grow(self, least: int) -> None:
-        bigger = np.zeros(max(2 * self.rows.shape[0], self.rows.shape[0] + least), self.rows.dtype)
+        bigger = np.empty(max(2 * self.rows.shape[0], self.rows.shape[0] + least), self.rows.dtype)
         bigger[: self.rows.shape[0]] = self.rows
         self.rows = bigger
 
@@ -141,34 +142,36 @@ class Pass:
         self.work = np.zeros(n_slots, lay.SLOT_WORK)
         self.work["exit_bar"] = -1
         self.cursor = np.zeros(1, lay.CURSOR)
-        self.sig_row = np.zeros((n_slots, self.rows), dtype=np.int32)
-        self.sig_target = np.zeros((n_slots, self.rows))
+        wide = self.rows + _APART
+        self.sig_row = np.empty((n_slots, wide), dtype=np.int32)
+        self.sig_target = np.empty((n_slots, wide))
         self.sig_count = np.zeros(n_slots, dtype=np.int64)
         self.wake = np.zeros((self.rows + 2, words), dtype=np.uint64)
         self.exits = np.zeros((self.rows + 2, words), dtype=np.uint64)
-        self.bar = np.zeros((6, n_symbols))
+        self.bar = np.empty((6, n_symbols))
         self.used = np.zeros(n_symbols, dtype=np.int64)
         self.used[cohort.slot_rules["symbol"]] = 1
-        self.extremes = np.zeros((4, n_symbols, self.rows // CHUNK + 1))
+        self.pairs = np.empty(self.rows // 2 + 1)
+        self.extremes = np.empty((4, n_symbols, self.rows // HALF + 3))
         tracked = n_symbols + 1 if cohort.run_rules["shared_wallet"][0] else 1
-        self.net_rows = np.zeros((tracked, self.rows))
+        self.net_rows = np.empty((tracked, wide))
         self.net_done = np.zeros(tracked, dtype=np.int64)
-        self.equity_rows = np.zeros(self.rows)
+        self.equity_rows = np.empty(self.rows)
         self.todo = np.zeros(n_slots, dtype=np.int64)
         self.leaving = np.zeros(n_slots, dtype=np.int64)
         keep = bool(cohort.run_rules["keep_log"][0])
         small = 2 * n_agents + 8 if keep else 2 * n_agents + 4
-        self.fills = _Log(np.zeros(max(_FIRST_ROWS, 4 * n_slots) if keep else 1, FILL))
-        self.rejections = _Log(np.zeros(max(_FIRST_ROWS, 6 * n_slots) if keep else 1, REJECTION))
-        self.breaches = _Log(np.zeros(small, BREACH))
-        self.payments = _Log(np.zeros(max(64, n_slots) if keep else 1, FUNDING))
+        self.fills = _Log(np.empty(max(_FIRST_ROWS, 4 * n_slots) if keep else 1, FILL))
+        self.rejections = _Log(np.empty(max(_FIRST_ROWS, 6 * n_slots) if keep else 1, REJECTION))
+        self.breaches = _Log(np.empty(small, BREACH))
+        self.payments = _Log(np.empty(max(64, n_slots) if keep else 1, FUNDING))
         mark_ms = int(cohort.run_rules["mark_ms"][0])
         first_mark = int(arrays["clock"]["next_mark"][0])
         n_marks = max(0, (market.end_ms - first_mark) // mark_ms + 1) + 1
-        self.mark_ts = np.zeros(n_marks, dtype=np.int64)
-        self.agent_marks = np.zeros((n_marks, n_agents), AGENT_MARK)
+        self.mark_ts = np.empty(n_marks, dtype=np.int64)
+        self.agent_marks = np.empty((n_marks, n_agents), AGENT_MARK)
         self.wallet_marks = np.zeros(n_marks, WALLET_MARK)
-        self.positions = np.zeros((n_marks, n_slots))
+        self.positions = np.empty((n_marks, n_slots))
         last = int(arrays["clock"]["last_ts"][0])
         self.cursor["funding"] = int(np.searchsorted(market.funding_ts_ms, last, side="right"))
 
@@ -189,7 +192,7 @@ class Pass:
                     arrays["clock"], arrays["slots"], arrays["agents"], arrays["wallets"], arrays["held"],
                     arrays["volumes"], arrays["fee_now"], self.cursor, self.work, self.sig_row,
                     self.sig_target,
-                    self.sig_count, self.wake, self.exits, self.used, int(market.has_gaps), self.extremes,
+                    self.sig_count, self.wake, self.exits, self.used, int(market.has_gaps), self.pairs, self.extremes,
                     self.net_rows,
                     self.net_done, self.equity_rows, self.todo,
                     self.leaving, self.fills.rows, self.rejections.rows, self.breaches.rows,
