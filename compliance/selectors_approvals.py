@@ -7,6 +7,7 @@ from datetime import datetime
 from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
 
 from compliance.approvals.errors import PersonUnknownError, PolicyMissingError, TamperedError
+from compliance.approvals.humans import acts_for, records_of
 from compliance.approvals.policy import FOUNDING, PolicyDocument, read_policy
 from compliance.models import (
     ApprovalDecision,
@@ -67,7 +68,15 @@ def decisions_of(statement: ApprovalStatement) -> QuerySet[ApprovalDecision]:
 
 def is_delegate(person: Person, *, of: Person, since: datetime, until: datetime) -> bool:
     """True when ``person`` acted for ``of`` at some moment from ``since`` to ``until``."""
-    return Delegation.objects.in_force(since, until).filter(principal=of, delegate=person).exists()
+    return acts_for(person.pk, principal_id=of.pk, since=since, until=until)
+
+
+def had_part(request: ApprovalRequest, person: Person) -> bool:
+    """True when this human made the request, decided on its present version or released it, by any record."""
+    own = records_of(person.pk)
+    if own & {request.maker_person_id, request.released_person_id}:
+        return True
+    return request.decisions.filter(statement__version=request.version, person__in=own).exists()
 
 
 def approval_request_list(*, user: User) -> QuerySet[ApprovalRequest]:
@@ -84,23 +93,23 @@ def approval_queue(*, user: User) -> QuerySet[ApprovalRequest]:
     roles = [role.value for role in user.roles]
     if person is None or not may(user, "compliance.decide_request"):
         return ApprovalRequest.objects.none()
-    now = clock.now()
+    now, own = clock.now(), records_of(person.pk)
     asked = Q()
     for role in roles:
         asked |= Q(quorum__has_key=role)
     if not asked:
         return ApprovalRequest.objects.none()
-    waiting = ApprovalStatement.objects.filter(asked, expires_at__gte=now).exclude(decisions__person=person)
+    waiting = ApprovalStatement.objects.filter(asked, expires_at__gte=now).exclude(decisions__person__in=own)
     acted_for_the_maker = Delegation.objects.filter(
         Q(ends_at=None) | Q(ends_at__gt=OuterRef("created_at")),
         principal=OuterRef("maker_person"),
-        delegate=person,
+        delegate__in=own,
         starts_at__lte=now,
     )
     return (
         approval_request_list(user=user)
         .filter(state__in=VOTING, statements__in=waiting, statements__version=F("version"))
-        .exclude(maker_person=person)
+        .exclude(maker_person__in=own)
         .exclude(Exists(acted_for_the_maker))
         .distinct()
     )
@@ -111,9 +120,10 @@ def release_queue(*, user: User) -> QuerySet[ApprovalRequest]:
     person = Person.objects.filter(accounts__account=user).first()
     if person is None or not may(user, "compliance.release_request"):
         return ApprovalRequest.objects.none()
+    own = records_of(person.pk)
     return (
         approval_request_list(user=user)
         .filter(state=RequestState.APPROVED, expires_at__gte=clock.now())
-        .exclude(maker_person=person)
-        .exclude(decisions__person=person)
+        .exclude(maker_person__in=own)
+        .exclude(decisions__person__in=own)
     )

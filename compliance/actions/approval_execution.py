@@ -25,10 +25,10 @@ from compliance.approvals.refusals import refusals
 from compliance.approvals.registry import Action, Warrant, action_for
 from compliance.approvals.statement import check_fresh, check_statement
 from compliance.approvals.steps import hold, locked, step
-from compliance.approvals.votes import check_people, check_quorum, check_releaser, check_signature
+from compliance.approvals.votes import check_interest, check_people, check_quorum, check_releaser, check_signature
 from compliance.models import ApprovalExecution, ApprovalRequest, ApprovalStatement, Person, RequestState
 from compliance.models.audit import CurrentTransaction
-from compliance.selectors_approvals import decisions_of, is_delegate, person_of, policy_in_force, statement_of
+from compliance.selectors_approvals import decisions_of, had_part, is_delegate, person_of, policy_in_force, statement_of
 from fundops.core import clock
 from fundops.core.errors import FundopsError
 from fundops.core.models import User
@@ -53,10 +53,12 @@ def check_release(*, request: ApprovalRequest, actor: User) -> Person:
     statement = _check_all(request)
     if not {role.value for role in actor.roles} & set(statement.releaser_roles):
         raise RoleNotAskedError(f"Releasing takes one of: {', '.join(statement.releaser_roles)}.")
-    if person.pk == request.maker_person_id or statement.decisions.filter(person=person).exists():
+    if had_part(request, person):
         raise SamePersonError("You had a part in this request already. Let somebody else release it.")
     if is_delegate(person, of=request.maker_person, since=request.created_at, until=clock.now()):
         raise DelegateError("You act for the maker of this request. Let somebody else release it.")
+    action = action_for(request.kind)
+    check_interest(action, action.read(request.payload), [person.pk])
     return person
 
 
@@ -197,5 +199,7 @@ def _check_all(request: ApprovalRequest) -> ApprovalStatement:
         None if request.amount is None else request.amount.normalize()
     ):
         raise StaleRequestError("The amount is not the one that was signed. Submit the request again.")
+    parts = [request.maker_person_id, request.released_person_id, *(decision.person_id for decision in decisions)]
+    check_interest(action, typed, parts)
     action.recheck(typed)
     return statement

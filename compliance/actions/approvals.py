@@ -29,6 +29,7 @@ from compliance.approvals.errors import (
     StatementChangedError,
     TransitionRefusedError,
 )
+from compliance.approvals.humans import records_of
 from compliance.approvals.passkeys import passkey_options
 from compliance.approvals.policy import SET_POLICY, ProofKind
 from compliance.approvals.proofs import prove
@@ -37,7 +38,7 @@ from compliance.approvals.registry import ActionPayload, action_for
 from compliance.approvals.signing import decision_digest, decision_document, seal
 from compliance.approvals.statement import check_statement, write_statement
 from compliance.approvals.steps import hold, step, tell
-from compliance.approvals.votes import missing_votes
+from compliance.approvals.votes import check_interest, missing_votes
 from compliance.models import (
     ApprovalDecision,
     ApprovalRequest,
@@ -93,6 +94,7 @@ def draft_request(
     require(actor, action.maker_permission)
     person = person_of(actor)
     typed = action.read(payload)
+    check_interest(action, typed, [person.pk])
     target = action.target(typed)
     if supersedes is not None and (supersedes.maker_person_id != person.pk or supersedes.kind != kind):
         raise StandsStillError("Only your own request for the same kind of action can be superseded by yours.")
@@ -129,6 +131,7 @@ def edit_request(
         _require_maker(request, actor)
         action = action_for(request.kind)
         typed = action.read(payload)
+        check_interest(action, typed, [request.maker_person_id])
         target = action.target(typed)
         if (target.type, target.id) != (request.object_type, request.object_id):
             raise StandsStillError("A request stays with what it is about. Withdraw it, and make a new one.")
@@ -344,11 +347,12 @@ def _decidable(
         )
     if now > statement.expires_at:
         raise RequestExpiredError(f"This request expired at {plain(statement.expires_at)}. Ask for a new one.")
-    if person.pk == request.maker_person_id:
+    own = records_of(person.pk)
+    if request.maker_person_id in own:
         raise SamePersonError("This is your own request, whichever account you use. Let somebody else decide.")
     if is_delegate(person, of=request.maker_person, since=request.created_at, until=now):
         raise DelegateError("You act for the maker of this request. Let somebody else decide.")
-    if statement.decisions.filter(person=person).exists():
+    if statement.decisions.filter(person__in=own).exists():
         raise AlreadyDecidedError("You have decided on this version already. One person has one vote.")
     asked = statement.break_glass_roles if decision == Decision.BREAK_GLASS else list(statement.quorum)
     if role not in asked or role not in {held.value for held in actor.roles}:
@@ -364,6 +368,8 @@ def _decidable(
     if decision == Decision.BREAK_GLASS and _review_overdue(request.kind):
         raise BreakGlassError("An earlier break of the glass has not been reviewed in time. Review it first.")
     content = check_statement(statement, request)
+    action = action_for(request.kind)
+    check_interest(action, action.read(request.payload), [person.pk])
     return (
         statement,
         person,
@@ -384,8 +390,9 @@ def check_review(*, request: ApprovalRequest, actor: User) -> Person:
         raise TransitionRefusedError("There is nothing (more) to review on this request.")
     if request.state not in (RequestState.EXECUTED, RequestState.FAILED):
         raise TransitionRefusedError("What was done behind broken glass is reviewed once it is done.")
-    part = person.pk in (request.maker_person_id, request.released_person_id)
-    if part or request.decisions.filter(person=person).exists():
+    own = records_of(person.pk)
+    part = bool(own & {request.maker_person_id, request.released_person_id})
+    if part or request.decisions.filter(person__in=own).exists():
         raise SamePersonError("You had a part in this request. Let somebody else review it.")
     return person
 

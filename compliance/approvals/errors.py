@@ -48,6 +48,11 @@ class SamePersonError(ApprovalError):
     title = "Maker, checker and releaser are different people"
 
 
+class InterestedError(ApprovalError):
+    status = 403
+    title = "Nobody has a part in what is about themselves"
+
+
 class DelegateError(ApprovalError):
     status = 403
     title = "The maker's delegate is no second pair of eyes"
@@ -110,6 +115,10 @@ class ProofRefusedError(ApprovalError):
 class ProofNotAllowedError(ApprovalError):
     status = 403
     title = "The policy asks for another proof"
+
+
+class AccessError(ApprovalError):
+    title = "The change of access makes no sense"
 
 
 class AccountLinkError(ApprovalError):

@@ -6,7 +6,7 @@ with a warrant for an approved request that this very transaction is executing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Generic, TypeVar
@@ -75,6 +75,10 @@ def _no_check(_payload: Any) -> None:
     return None
 
 
+def _nobody(_payload: Any) -> Collection[int]:
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Action(Generic[P]):
     """A kind of action. Calling it is its execution, and needs a warrant that holds."""
@@ -87,6 +91,7 @@ class Action(Generic[P]):
     recheck: Callable[[P], None]
     amount: Callable[[P], Decimal | None]
     target: Callable[[P], Target]
+    interested: Callable[[P], Collection[int]]
     _executor: Executor[P]
 
     def read(self, payload: object) -> P:
@@ -155,18 +160,20 @@ def register_action(
     recheck: Callable[[P], None] = _no_check,
     amount: Callable[[P], Decimal | None] = _no_amount,
     target: Callable[[P], Target] = _no_target,
+    interested: Callable[[P], Collection[int]] = _nobody,
 ) -> Callable[[Executor[P]], Action[P]]:
     """Declares a kind of action by decorating its executor.
 
     The executor runs inside the transaction that records its outcome, so it writes to the database and
     nowhere else: an effect outside belongs into a task that starts on commit. ``render`` is run again before
-    the execution; when it says something else than what was signed, the request fails as stale.
+    the execution; when it says something else than what was signed, the request fails as stale. ``interested``
+    names the accounts whom the action is about: their people neither ask for it, nor decide, nor release it.
     """
 
     def decorate(executor: Executor[P]) -> Action[P]:
         if kind in _actions:
             raise RuntimeError(f"The action '{kind}' is registered twice.")
-        action = Action(kind, title, payload, maker_permission, render, recheck, amount, target, executor)
+        action = Action(kind, title, payload, maker_permission, render, recheck, amount, target, interested, executor)
         _actions[kind] = action
         return action
 

@@ -95,7 +95,8 @@ def _requests() -> Iterator[Finding]:
         decisions = list(statement.decisions.all())
         try:
             check_statement(statement, request)
-            check_people(request, decisions)
+            # Who was one and the same was asked with what was known when it ended.
+            check_people(request, decisions, as_known_at=request.finished_at)
         except (ApprovalError, ValueError, KeyError) as error:
             yield Finding(subject, str(error))
         if request.state in _PASSED and not _agreed(statement, decisions):

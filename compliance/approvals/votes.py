@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
-from compliance.approvals.errors import QuorumLostError, RoleNotAskedError, SamePersonError, TamperedError
+from compliance.approvals.errors import (
+    InterestedError,
+    QuorumLostError,
+    RoleNotAskedError,
+    SamePersonError,
+    TamperedError,
+)
+from compliance.approvals.humans import humans
 from compliance.approvals.proofs import proof_holds
+from compliance.approvals.registry import Action
 from compliance.approvals.signing import decision_digest, decision_document, seal_holds
 from compliance.models import (
     ApprovalDecision,
@@ -42,8 +51,13 @@ def check_signature(decision: ApprovalDecision, content: Mapping[str, Any]) -> N
         raise TamperedError("The seal on a decision is not the product's. Stop, and tell compliance.")
 
 
-def check_people(request: ApprovalRequest, decisions: list[ApprovalDecision]) -> None:
-    """Raises SamePersonError unless maker, checkers and releaser are different people with their accounts."""
+def check_people(
+    request: ApprovalRequest, decisions: list[ApprovalDecision], *, as_known_at: datetime | None = None
+) -> None:
+    """Raises SamePersonError unless maker, checkers and releaser are different people with their accounts.
+
+    Records that are of one human count as one, as known now (or at ``as_known_at``).
+    """
     accounts = [(request.maker_id, request.maker_person_id)]
     accounts += [(decision.actor_id, decision.person_id) for decision in decisions]
     if request.released_by_id is not None and request.released_person_id is not None:
@@ -53,8 +67,8 @@ def check_people(request: ApprovalRequest, decisions: list[ApprovalDecision]) ->
             "account_id", "person_id"
         )
     )
-    people = [person for _, person in accounts]
-    if any(known.get(account) != person for account, person in accounts) or len(set(people)) != len(people):
+    people = humans((person for _, person in accounts), at=as_known_at)
+    if any(known.get(account) != person for account, person in accounts) or len(set(people.values())) != len(accounts):
         raise SamePersonError("Maker, checkers and releaser must be different people. Ask somebody else.")
 
 
@@ -65,6 +79,14 @@ def missing_votes(statement: ApprovalStatement, decisions: list[ApprovalDecision
         if decision.decision == Decision.APPROVE and _still_holds(decision):
             missing[decision.role] = missing.get(decision.role, 0) - 1
     return {role: number for role, number in missing.items() if number > 0}
+
+
+def check_interest(action: Action[Any], payload: Any, people: Iterable[int | None]) -> None:
+    """Raises InterestedError when any of these people is one whom the action is about."""
+    about = PersonAccount.objects.filter(account__in=action.interested(payload)).values_list("person_id", flat=True)
+    concerned = set(humans(about).values())
+    if concerned & set(humans(people).values()):
+        raise InterestedError("This is about the person who asks, decides or releases. Let somebody else.")
 
 
 def check_quorum(statement: ApprovalStatement, decisions: list[ApprovalDecision]) -> None:

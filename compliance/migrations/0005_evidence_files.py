@@ -1,4 +1,5 @@
-"""What the gate needs to cover everything: guards for other tables, several policies by one request."""
+"""What the gate needs to cover everything: guards for other tables and for access, several policies by one request,
+people declared to be one."""
 
 from __future__ import annotations
 
@@ -7,8 +8,19 @@ from pathlib import Path
 import django.db.models.deletion
 from django.db import migrations, models
 
-GUARDS = (Path(__file__).parent / "sql" / "gate_guards.sql").read_text()
+SQL = Path(__file__).parent / "sql"
+RULES = [(SQL / name).read_text() for name in ("gate_guards.sql", "access_guards.sql", "people_merged.sql")]
 UNDO = """
+DROP FUNCTION compliance_check_humans_of_review() CASCADE;
+DROP FUNCTION compliance_check_humans_of_request() CASCADE;
+DROP FUNCTION compliance_check_humans_of_decision() CASCADE;
+DROP FUNCTION compliance_check_merge() CASCADE;
+DROP FUNCTION compliance_guard_accounts() CASCADE;
+DROP FUNCTION compliance_guard_grants() CASCADE;
+DROP FUNCTION compliance_guard_objects() CASCADE;
+DROP FUNCTION compliance_guard_roles() CASCADE;
+DROP FUNCTION compliance_refuse_access(text) CASCADE;
+DROP FUNCTION compliance_access_changes(text, bigint, text, text) CASCADE;
 DROP FUNCTION compliance_gate_guard() CASCADE;
 DROP FUNCTION compliance_founded(text) CASCADE;
 DROP FUNCTION compliance_executing_any(text[]) CASCADE;
@@ -16,7 +28,11 @@ DROP FUNCTION compliance_executing_any(text[]) CASCADE;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("compliance", "0004_screening")]
+    dependencies = [
+        ("compliance", "0004_screening"),
+        ("core", "0002_no_superusers"),
+        ("guardian", "0003_remove_groupobjectpermission_guardian_gr_content_ae6aec_idx_and_more"),
+    ]
     operations = [
         migrations.AlterField(
             model_name="approvalpolicy",
@@ -29,5 +45,52 @@ class Migration(migrations.Migration):
                 to="compliance.approvalrequest",
             ),
         ),
-        migrations.RunSQL([GUARDS], [UNDO]),
+        migrations.AlterModelOptions(
+            name="person",
+            options={
+                "default_permissions": ("view",),
+                "permissions": [
+                    ("link_account", "Can say which person an account belongs to"),
+                    ("merge_people", "Can ask for two records to be declared one person"),
+                    ("propose_access", "Can ask for roles and other access of accounts"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="PersonMerge",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("merged_at", models.DateTimeField()),
+                (
+                    "person",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="merge", to="compliance.person"
+                    ),
+                ),
+                (
+                    "same_as",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="merged", to="compliance.person"
+                    ),
+                ),
+                (
+                    "request",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="merge_made",
+                        to="compliance.approvalrequest",
+                    ),
+                ),
+            ],
+            options={
+                "default_permissions": ("view",),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("person", models.F("same_as")), _negated=True),
+                        name="compliance_merge_of_two",
+                    )
+                ],
+            },
+        ),
+        migrations.RunSQL(RULES, [UNDO]),
     ]

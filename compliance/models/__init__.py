@@ -11,7 +11,7 @@ from compliance.models.approvals import (
     RequestState,
 )
 from compliance.models.audit import AuditAnchor, AuditEvent, AuditSeal
-from compliance.models.people import Delegation, Person, PersonAccount
+from compliance.models.people import Delegation, Person, PersonAccount, PersonMerge
 from compliance.models.relay import EventCursor, RelayState
 from compliance.models.screening import RestrictedInstrument, ScreeningFlag, ScreeningPolicy
 
@@ -30,6 +30,7 @@ __all__ = [
     "EventCursor",
     "Person",
     "PersonAccount",
+    "PersonMerge",
     "RelayState",
     "RequestState",
     "RestrictedInstrument",

@@ -23,7 +23,11 @@ class Person(models.Model):
 
     class Meta:
         default_permissions = ("view",)
-        permissions = [("link_account", "Can say which person an account belongs to")]
+        permissions = [
+            ("link_account", "Can say which person an account belongs to"),
+            ("merge_people", "Can ask for two records to be declared one person"),
+            ("propose_access", "Can ask for roles and other access of accounts"),
+        ]
         constraints = [models.CheckConstraint(condition=~Q(reference=""), name="compliance_person_has_reference")]
 
     def __str__(self) -> str:
@@ -45,6 +49,26 @@ class PersonAccount(models.Model):
 
     def __str__(self) -> str:
         return f"account {self.account_id} of person {self.person_id}"
+
+
+class PersonMerge(models.Model):
+    """Two records are of one human being: ``same_as`` stands for it from then on. Declared by a request, for good."""
+
+    append_only: ClassVar[bool] = True
+
+    person = models.OneToOneField(Person, on_delete=models.PROTECT, related_name="merge")
+    same_as = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="merged")
+    request = models.OneToOneField("compliance.ApprovalRequest", on_delete=models.PROTECT, related_name="merge_made")
+    merged_at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ("view",)
+        constraints = [
+            models.CheckConstraint(condition=~Q(person=models.F("same_as")), name="compliance_merge_of_two"),
+        ]
+
+    def __str__(self) -> str:
+        return f"person {self.person_id} is person {self.same_as_id}"
 
 
 class DelegationQuerySet(models.QuerySet["Delegation"]):

@@ -14,7 +14,7 @@ from django.contrib.auth.models import Group
 from django.db import transaction
 from django.db.models import Count, Model, Q, QuerySet
 from django.http import HttpRequest
-from django.utils.html import format_html_join
+from django.utils.html import format_html, format_html_join
 from django_celery_beat.admin import ClockedScheduleAdmin, PeriodicTaskAdmin
 from django_celery_beat.models import (
     ClockedSchedule,
@@ -28,6 +28,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from fundops.core.access_door import door_is_closed, proposal_url
 from fundops.core.actions import users as actions
 from fundops.core.errors import FundopsError
 from fundops.core.mfa import FACTORS
@@ -139,6 +140,29 @@ class AccountAdmin(SimpleHistoryAdmin, UserAdmin, ModelAdmin):  # type: ignore[m
         ]
         return format_html_join("; ", "{} (added {}, last used {})", rows) or "None"
 
+    @display(description="Roles")  # type: ignore[untyped-decorator]
+    def propose_roles(self, user: User) -> str:
+        """What is held, and where to ask for more or less: after the founding roles pass the gate."""
+        held = [
+            (role.value, proposal_url(actions.REMOVE_ROLE, account=user.username, role=role.value), "propose removal")
+            for role in sorted(user.roles)
+        ]
+        return format_html(
+            '{} <p><a href="{}">Propose a role</a></p>',
+            format_html_join("", '<p>{} (<a href="{}">{}</a>)</p>', held) or "None.",
+            proposal_url(actions.GRANT_ROLE, account=user.username),
+        )
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        if not door_is_closed():
+            return super().get_fieldsets(request, obj)
+        shown = () if obj is None else (("Roles", {"fields": ("propose_roles",)}),)
+        given = [part for part in super().get_fieldsets(request, obj) if part[0] != "Roles"]
+        return (*given[:1], *shown, *given[1:])
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        return (*super().get_readonly_fields(request, obj), *(("propose_roles",) if door_is_closed() else ()))
+
     def save_model(self, request: HttpRequest, obj: User, form: forms.Form, change: bool) -> None:  # noqa: FBT001
         actor = _actor(request)
         wanted = {Role(name) for name in form.cleaned_data.get("held_roles", ())}
@@ -206,7 +230,9 @@ class AccountAdmin(SimpleHistoryAdmin, UserAdmin, ModelAdmin):  # type: ignore[m
 
 
 def _checked(form: Any, request: HttpRequest, obj: User | None) -> Any:
-    """The form, refusing in its own words what the role actions would refuse."""
+    """The form, refusing in its own words what the role actions would refuse; without roles once they are gated."""
+    if door_is_closed():
+        return type("Gated", (form,), {"held_roles": None})
 
     class Checked(form):  # type: ignore[misc]
         def clean_held_roles(self) -> list[str]:

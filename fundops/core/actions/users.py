@@ -1,6 +1,10 @@
 """Accounts and roles: every change names who made it and is an audit event of the same transaction.
 
 ``actor`` None is the system itself: the first administrator of an installation, and the demo's cast.
+
+Until the founding is done (fundops/core/access_door.py) administrators change roles directly. From then on what gives
+access, or takes it, passes the gate: its executors call `place_role`, `take_role`, `open_account` and
+`remove_second_factors`, which anybody else's database refuses. Closing an account stays possible at once.
 """
 
 from __future__ import annotations
@@ -13,11 +17,18 @@ from django.contrib.auth.models import Group
 from django.contrib.auth.password_validation import validate_password
 from django.db import transaction
 
+from fundops.core.access_door import require_open_door
 from fundops.core.errors import FundopsError
 from fundops.core.events import publish
 from fundops.core.models import User
 from fundops.core.permissions import require
 from fundops.core.roles import Role
+
+#: The kinds of request that take the place of these acts.
+GRANT_ROLE = "access.grant_role"
+REMOVE_ROLE = "access.remove_role"
+REOPEN_ACCOUNT = "access.reopen_account"
+RESET_SECOND_FACTOR = "access.reset_second_factor"
 
 CHANGE_USERS = "core.change_user"
 ADD_USERS = "core.add_user"
@@ -68,6 +79,7 @@ def check_roles(*, user: User | None, roles: Collection[Role], actor: User | Non
         return
     if user is not None:
         _may_change_roles(user, actor)
+    require_open_door(GRANT_ROLE)
     _refuse_mixture(frozenset(roles))
 
 
@@ -78,6 +90,12 @@ def grant_role(*, user: User, role: Role, actor: User | None) -> bool:
     administering would meet trading, approving or investing in one person.
     """
     _may_change_roles(user, actor)
+    require_open_door(GRANT_ROLE)
+    return place_role(user=user, role=role, actor=actor)
+
+
+def place_role(*, user: User, role: Role, actor: User | None) -> bool:
+    """What `grant_role` does, for the founding and the gate. Raises RolesExcludeEachOtherError."""
     with transaction.atomic():
         locked = User.objects.select_for_update().get(pk=user.pk)
         held = locked.roles
@@ -98,6 +116,12 @@ def grant_role(*, user: User, role: Role, actor: User | None) -> bool:
 def revoke_role(*, user: User, role: Role, actor: User | None) -> bool:
     """Takes ``role`` from ``user``; False when it was not held."""
     _may_change_roles(user, actor)
+    require_open_door(REMOVE_ROLE)
+    return take_role(user=user, role=role, actor=actor)
+
+
+def take_role(*, user: User, role: Role, actor: User | None) -> bool:
+    """What `revoke_role` does, for the founding and the gate."""
     with transaction.atomic():
         locked = User.objects.select_for_update().get(pk=user.pk)
         held = locked.roles
@@ -124,8 +148,22 @@ def set_roles(*, user: User, roles: Collection[Role], actor: User | None) -> Non
 
 
 def set_active(*, user: User, active: bool, actor: User | None) -> bool:
-    """Opens or closes an account; a closed one is signed out at its next request."""
+    """Opens or closes an account; a closed one is signed out at its next request.
+
+    Closing takes access away and needs nobody else; opening again passes the gate once the founding is done.
+    """
     _may_change_roles(user, actor)
+    if active:
+        require_open_door(REOPEN_ACCOUNT)
+    return _place_state(user=user, active=active, actor=actor)
+
+
+def open_account(*, user: User, actor: User | None) -> bool:
+    """Opens a closed account, for the gate."""
+    return _place_state(user=user, active=True, actor=actor)
+
+
+def _place_state(*, user: User, active: bool, actor: User | None) -> bool:
     with transaction.atomic():
         locked = User.objects.select_for_update().get(pk=user.pk)
         if locked.is_active == active:
@@ -138,8 +176,17 @@ def set_active(*, user: User, active: bool, actor: User | None) -> bool:
 
 
 def reset_second_factor(*, user: User, actor: User | None) -> int:
-    """Removes every authenticator of ``user`` (a lost phone), so that they enrol anew; returns how many."""
+    """Removes every authenticator of ``user`` (a lost phone), so that they enrol anew; returns how many.
+
+    Whoever can do that and set a password can sign as them: it passes the gate once the founding is done.
+    """
     _may_change_roles(user, actor)
+    require_open_door(RESET_SECOND_FACTOR)
+    return remove_second_factors(user=user, actor=actor)
+
+
+def remove_second_factors(*, user: User, actor: User | None) -> int:
+    """What `reset_second_factor` does, for the gate."""
     with transaction.atomic():
         held = Authenticator.objects.filter(user=user)
         kinds = sorted(held.values_list("type", flat=True))

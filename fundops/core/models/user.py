@@ -8,6 +8,7 @@ from django.contrib.auth.models import AbstractUser, Group, UserManager
 from django.db import models
 from simple_history.models import HistoricalRecords
 
+from fundops.core.access_door import require_open_door
 from fundops.core.roles import STAFF_ROLES, Role
 
 
@@ -19,6 +20,7 @@ class AccountManager(UserManager["User"]):
     def create_superuser(
         self, username: str, email: str | None = None, password: str | None = None, **extra: Any
     ) -> User:
+        require_open_door("access.grant_role")
         extra.pop("is_superuser", None)
         extra.pop("is_staff", None)
         user = self.create_user(username, email, password, **extra)
