@@ -181,6 +181,10 @@ CELERY_BEAT_SCHEDULE |= {
         "options": {"expires": 10.0},
     },
 }
+CELERY_BEAT_SCHEDULE |= {
+    "reviews": {"task": "trading.tasks.review_cohorts", "schedule": 15.0, "options": {"expires": 15.0}},
+    "promotions": {"task": "trading.tasks.tick_reviews", "schedule": 2.0, "options": {"expires": 2.0}},
+}
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = CELERY_WORKER_REDIRECT_STDOUTS = False

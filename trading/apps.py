@@ -7,7 +7,8 @@ class TradingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        import trading.approvals  # noqa: F401, PLC0415 - registers what passes the gate
+        import trading.approvals  # noqa: PLC0415 - registers what passes the gate
+        import trading.approvals_promotion  # noqa: F401, PLC0415
         from risk.actions.limits import let_open_with_limits  # noqa: PLC0415
         from trading.actions.deployments import OPENING_KINDS  # noqa: PLC0415
         from trading.risk_source import install as install_risk_source  # noqa: PLC0415 - needs the app registry

@@ -7,6 +7,9 @@ from django.db import OperationalError
 
 from trading.actions.cohort_drive import drive_cohort as drive
 from trading.actions.cohort_feed import feed_forward_cohorts as feed
+from trading.actions.promotion import review_cohort as review
+from trading.actions.promotion import reviewable_cohorts
+from trading.actions.promotion_tick import tick_reviews as tick
 from trading.actions.screening import screen_closed_days as screen
 from trading.desk.drive import run_desks as run
 from trading.models.cohort import LIVE_STATUSES, Cohort
@@ -46,3 +49,24 @@ def screen_closed_days() -> None:
 def run_desks() -> None:
     """Works every desk that is due and that nobody holds: sent when bars have closed, and by beat's tick."""
     run()
+
+
+@shared_task(name="trading.tasks.review_cohorts", ignore_result=True, expires=15)
+def review_cohorts() -> None:
+    """Beat's call at the Day-3 hour: every cohort whose third day has closed gets its review, on the research queue."""
+    for cohort in reviewable_cohorts():
+        review_cohort.apply_async((cohort.pk,), queue="research", expires=60)
+
+
+@shared_task(name="trading.tasks.review_cohort", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=8)
+def review_cohort(cohort_id: int) -> None:
+    """Compiles one cohort's evidence and has the gate judge it."""
+    cohort = Cohort.objects.filter(pk=cohort_id).first()
+    if cohort is not None:
+        review(cohort=cohort, actor=None)
+
+
+@shared_task(name="trading.tasks.tick_reviews", ignore_result=True, expires=5)
+def tick_reviews() -> None:
+    """Takes every review on: asks, follows its request, watches what is deployed, settles what was rolled back."""
+    tick()

@@ -7,6 +7,7 @@ from fundops.core.models import User
 from fundops.core.permissions import may
 from trading.models.cohort import Cohort
 from trading.models.deployments import Deployment
+from trading.models.promotion import PromotionReview
 
 
 def may_hear_cohorts(user: User, _key: str) -> bool:
@@ -29,9 +30,19 @@ def may_hear_deployment(user: User, key: str) -> bool:
     return key.isdecimal() and Deployment.objects.for_user(user).filter(pk=int(key)).exists()
 
 
+def may_hear_reviews(user: User, _key: str) -> bool:
+    return may(user, "trading.view_promotionreview")
+
+
+def may_hear_review(user: User, key: str) -> bool:
+    return key.isdecimal() and PromotionReview.objects.for_user(user).filter(pk=int(key)).exists()
+
+
 def register() -> None:
     register_topic("cohorts", may_hear_cohorts)
     register_topic("cohort", may_hear_cohort)
     register_topic("candles", may_hear_candles)
     register_topic("deployments", may_hear_deployments)
     register_topic("deployment", may_hear_deployment)
+    register_topic("reviews", may_hear_reviews)
+    register_topic("review", may_hear_review)

@@ -31,7 +31,7 @@ ABOUT: dict[Role, str] = {
     Role.CLIENT_RELATIONS: "Investors, dealing, statements, distribution.",
     Role.INVESTOR: "Sees their own holdings and statements, and nothing of anyone else.",
     Role.AUDITOR: "Reads everything, changes nothing, verifies the audit chain.",
-    Role.ADMINISTRATOR: "Accounts, roles and settings; no right to trade or to approve, by design.",
+    Role.ADMINISTRATOR: "Accounts and settings; proposes who gets which role. No right to trade or to approve, by design.",
 }
 
 #: What everyone who works for the fund may see.
@@ -44,6 +44,7 @@ _ON_DUTY = (
     "risk.lower_leverage",
     "risk.end_override",
     "trading.stop_deployment",
+    "trading.roll_back",
     "trading.weigh_council",
 )
 #: Asking for entries by hand, and for Books to be opened and closed.
@@ -55,6 +56,13 @@ _RISK_MAKER = (
     "risk.save_scenario",
     "risk.set_leverage_policy",
     "risk.override_guardrail",
+)
+#: Taking a candidate to capital: asking, overriding the gate's verdict, other rules for it.
+_PROMOTER = (
+    "trading.promote",
+    "trading.override_review",
+    "trading.propose_gate_policy",
+    "trading.write_post_mortem",
 )
 #: The gate: who may ask, and who may check and release what others asked.
 _GATE_MAKER = ("compliance.propose_request", "compliance.view_approval*")
@@ -68,6 +76,7 @@ MATRIX: dict[Role, tuple[str, ...]] = {
         "trading.launch_cohort",
         "trading.cancel_cohort",
         "trading.propose_deployment",
+        *_PROMOTER,
         "risk.view_*",
         *_RISK_MAKER,
         *_TREASURY_MAKER,
@@ -79,6 +88,8 @@ MATRIX: dict[Role, tuple[str, ...]] = {
         *_STAFF,
         *_TRADING_READ,
         "risk.view_*",
+        "trading.propose_gate_policy",
+        "trading.write_post_mortem",
         *_ON_DUTY,
         *_RISK_MAKER,
         "risk.set_trigger_policy",
@@ -117,6 +128,8 @@ MATRIX: dict[Role, tuple[str, ...]] = {
         *_GATE_CHECKER,
         "compliance.review_request",
         "compliance.link_account",
+        "compliance.merge_people",
+        "compliance.propose_access",
         "compliance.restrict_instrument",
         "compliance.lift_restriction",
         "compliance.propose_screening_policy",
@@ -126,6 +139,9 @@ MATRIX: dict[Role, tuple[str, ...]] = {
     Role.INVESTOR: (),
     Role.AUDITOR: ("*.view_*",),
     Role.ADMINISTRATOR: (
+        # Asking is no approving: an administrator proposes access, and sees what they proposed.
+        "compliance.propose_request",
+        "compliance.propose_access",
         "core.add_user",
         "core.change_user",
         "core.view_*",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import islice
@@ -13,6 +13,7 @@ from django.db.models import Max
 from fundops.core.money import allocate
 from trading.errors import CohortSpecError
 from trading.models.cohort import AgentDay, Allocation, Cohort, GenomeSource
+from trading.promotion.weights import weights_of
 from trading.quant.genome import Genome, parse_genome, random_genome
 from trading.strategies.profiles import Profile
 from trading.strategies.spec import StrategyFamily
@@ -72,7 +73,7 @@ def choose_members(
 def _best(cohort: Cohort, families: Mapping[str, StrategyFamily]) -> list[Member]:
     """The best distinct genomes of the parent cohorts by return on their last complete day, on markets of this cohort.
 
-    With fewer of them than agents, the list starts over on the next market: a genome may trade several.
+    What failed with real orders since counts for less (`trading.promotion.records`). With fewer of them than agents, the list starts over on the next market: a genome may trade several.
     """
     last_day = cohort.parents.aggregate(last=Max("cohort_days__day"))["last"]
     rows = (
@@ -81,7 +82,7 @@ def _best(cohort: Cohort, families: Mapping[str, StrategyFamily]) -> list[Member
         .order_by("-roi_frac", "agent__cohort_id", "agent__number")
     )
     members: dict[str, Member] = {}
-    for row in rows:
+    for row in _weighed(rows):
         if row.agent.family not in families:
             continue
         genome = parse_genome(row.agent.genome, families.__getitem__)
@@ -92,6 +93,17 @@ def _best(cohort: Cohort, families: Mapping[str, StrategyFamily]) -> list[Member
         raise CohortSpecError({"parents": ["None of these cohorts has a scored genome for the chosen markets."]})
     best = list(members.values())
     return list(islice(_over_markets(best, cohort.symbols), cohort.agent_count))
+
+
+def _weighed(rows: Iterable[AgentDay]) -> list[AgentDay]:
+    """Best first, a profit counting with the weight that live results have left its genome; a loss counts whole."""
+    held = list(rows)
+    weights = weights_of((row.agent.genome_hash, row.agent.family) for row in held)
+    return sorted(held, key=lambda row: -_worth(float(row.roi_frac or 0), weights[row.agent.genome_hash]))
+
+
+def _worth(roi: float, weight: float) -> float:
+    return roi * weight if roi > 0 else roi
 
 
 def _over_markets(best: Sequence[Member], symbols: Sequence[str]) -> Iterator[Member]:

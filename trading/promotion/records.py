@@ -1,0 +1,79 @@
+"""What real orders taught about a genome, and what it is worth elsewhere since.
+
+A rolled back experiment halves the weight of its genome and takes a quarter of its family's, for each one; a graduated
+one leaves them whole. The weights are used where genomes are chosen for the next cohort and where a council votes.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import numpy as np
+
+from fundops.core.events import publish
+from trading.actions.deployments import weigh_voice
+from trading.models.deployments import WORKED_STATUSES, CouncilVoice, Deployment
+from trading.models.promotion import LiveRecord, ReviewState
+from trading.promotion.meters import hourly_returns
+from trading.promotion.weights import GENOME_LEFT
+
+
+def keep_record(deployment: Deployment, *, outcome: str, cause: str) -> LiveRecord:
+    """The record of a deployment's experiment, kept once; voices of the same genome at work are weighed anew.
+
+    Called inside the transaction that ends the experiment.
+    """
+    found = LiveRecord.objects.filter(deployment=deployment).first()
+    if found is not None:
+        return found
+    run = deployment.run
+    hours = hourly_returns(deployment)
+    profit = run.equity - deployment.bankroll
+    record = LiveRecord.objects.create(
+        deployment=deployment,
+        genome_hash=deployment.genome_hash,
+        family=deployment.family,
+        outcome=outcome,
+        cause=cause,
+        bankroll=deployment.bankroll,
+        profit=profit,
+        roi_frac=float(profit / deployment.bankroll),
+        max_drawdown_frac=run.max_drawdown_frac,
+        fills=run.fills,
+        hours=int(hours.size),
+        mean_hourly=float(hours.mean()) if hours.size else None,
+        sd_hourly=float(np.std(hours, ddof=1)) if hours.size > 1 else None,
+        weight=GENOME_LEFT if outcome == ReviewState.ROLLED_BACK else 1.0,
+    )
+    publish(
+        "trading.record.kept",
+        actor=None,
+        obj=record,
+        payload={
+            "deployment": deployment.pk,
+            "genome_hash": record.genome_hash,
+            "family": record.family,
+            "outcome": outcome,
+            "cause": cause,
+            "profit": profit,
+            "weight": record.weight,
+        },
+        topics=["reviews"],
+    )
+    if outcome == ReviewState.ROLLED_BACK:
+        _weigh_down(deployment)
+    return record
+
+
+def _weigh_down(deployment: Deployment) -> None:
+    """Voices of the same genome in councils at work lose weight by the same share."""
+    voices = CouncilVoice.objects.filter(
+        deployment__genome_hash=deployment.genome_hash, deployment__status__in=WORKED_STATUSES, number=1
+    ).exclude(deployment=deployment)
+    for voice in voices.select_related("deployment"):
+        weigh_voice(
+            voice=voice,
+            weight=(voice.weight * Decimal(str(GENOME_LEFT))).quantize(Decimal("0.00001")),
+            reason=f"{deployment} of the same genome was rolled back.",
+            actor=None,
+        )
