@@ -1,10 +1,10 @@
 """Sequential tests by betting: is a live stream of returns worse, or wilder, than what was claimed of it?
 
-Each test is the wealth of a bettor who stakes a share of it, bar by bar, on the claim being wrong. If the claim is true
-the wealth is a supermartingale, so that by Ville's inequality (Ville 1939; Shafer 2021, "Testing by betting"; Waudby-Smith
-and Ramdas 2024, "Estimating means of bounded random variables by betting") the chance that it ever reaches 1/alpha, at any
-time and however long one watches, is at most alpha. Nothing is assumed about the shape of returns: they are cut at
-``CUT`` claimed deviations, which bounds the bets.
+Each test is the wealth of a bettor who stakes a share of it, bar by bar, on the claim being wrong. If the claim is
+true the wealth is a supermartingale, so that by Ville's inequality (Ville 1939; Shafer 2021, "Testing by betting";
+Waudby-Smith and Ramdas 2024, "Estimating means of bounded random variables by betting") the chance that it ever reaches
+1/alpha, at any time and however long one watches, is at most alpha. Nothing is assumed about the shape of returns: they
+are cut at ``CUT`` claimed deviations, which bounds the bets.
 
 Claims are composite and lenient: the mean is at least the lower end, the second moment at most the upper end, of what
 the earlier sample allows.
@@ -93,8 +93,8 @@ def _bound(values: Float64, side: int, confidence: float) -> float:
 def watch(returns: Float64, claim: Claim, *, alpha: float, shift: float = 0.25, inflation: float = 2.0) -> Watch:
     """Both tests over ``returns`` (ndarray of shape (n,), in order; NaN is skipped). O(n).
 
-    ``shift`` (deviations) and ``inflation`` (of the second moment) are the failures the bets are sized for; any other one
-    is found too, later. ``alpha`` is the chance of a false alarm over the whole life, both tests together.
+    ``shift`` (deviations) and ``inflation`` (of the second moment) are the failures the bets are sized for; any other
+    one is found too, later. ``alpha`` is the chance of a false alarm over the whole life, both tests together.
     """
     x = np.asarray(returns, dtype=np.float64)
     z = np.clip(x[np.isfinite(x)] / claim.deviation, -CUT, CUT)
