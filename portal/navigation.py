@@ -18,6 +18,7 @@ from compliance.topics import VIEW_EVENTS
 from fundops.core.models import User
 from fundops.core.permissions import may
 from fundops.core.roles import Role
+from portal.banners import banners_for
 from portal.gate.queue import waiting_count
 
 Audience = Callable[[User], bool]
@@ -74,6 +75,9 @@ NAVIGATION: tuple[Section, ...] = (
         (
             Entry("Overview", "portal:risk", "gauge", holding("risk.view_risklimit")),
             Entry("Stress", "portal:risk-stress", "flame", holding("risk.view_stressresult")),
+            Entry("Allocation", "portal:risk-allocation", "coins", holding("risk.view_capitalbudget")),
+            Entry("Leverage", "portal:leverage", "ladder", holding("risk.view_leveragedecision")),
+            Entry("Overrides", "portal:overrides", "shield-exclamation", holding("risk.view_guardrailoverride")),
         ),
     ),
     Section("Books", (Entry("Ledger", "portal:books", "books", holding("treasury.view_journalline")),)),
@@ -145,6 +149,7 @@ def shell(request: HttpRequest) -> dict[str, object]:
     user = getattr(request, "user", None)
     context: dict[str, object] = {"environment": settings.ENV.fundops_env}
     if isinstance(user, User):
+        context["banners"] = SimpleLazyObject(lambda: banners_for(user))
         context["navigation"] = SimpleLazyObject(lambda: navigation_for(user, request.path))
         context["role_names"] = SimpleLazyObject(lambda: sorted(role.value for role in user.roles))
     return context

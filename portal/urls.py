@@ -3,7 +3,7 @@
 from django.urls import URLPattern, URLResolver, path
 
 from portal import urls_approvals
-from portal.views import books, candles, cohorts, risk, risk_stress, screening, strategies
+from portal.views import books, candles, cohorts, leverage, overrides, risk, risk_allocation, risk_stress, screening, strategies
 from portal.views.home import home
 from portal.views.roles import roles
 
@@ -41,7 +41,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("risk/stress-runs/", risk_stress.stress_ask, name="risk-stress-ask"),
     path("risk/stress-runs/<int:pk>/", risk_stress.stress_run, name="risk-stress-run"),
     path("risk/stress-runs/<int:pk>/cancel/", risk_stress.stress_cancel, name="risk-stress-cancel"),
+    path("risk/allocation/", risk_allocation.allocation_page, name="risk-allocation"),
+    path("risk/allocation/propose/", risk_allocation.allocation_propose, name="risk-allocation-propose"),
     path("risk/reverse/", risk_stress.reverse_stress, name="risk-reverse"),
+    path("risk/leverage/", leverage.LeveragePage.as_view(), name="leverage"),
+    path("risk/leverage/over-time.json", leverage.leverage_chart, name="leverage-chart"),
+    path("risk/leverage/lower/", leverage.leverage_lower, name="leverage-lower"),
+    path("risk/overrides/", overrides.OverridePage.as_view(), name="overrides"),
+    path("risk/overrides/<int:pk>/end/", overrides.override_end, name="override-end"),
+    path("banners/", overrides.banners, name="banners"),
     path("screening/", screening.RestrictionPage.as_view(), name="screening"),
     path("screening/restrict/", screening.restrict_page, name="screening-restrict"),
     path("screening/flags/", screening.FlagPage.as_view(), name="screening-flags"),

@@ -92,7 +92,9 @@ def override_list(user: AnyUser) -> QuerySet[GuardrailOverride]:
 
 def overrides_in_force(book: Book | None = None, *, at: datetime | None = None) -> list[GuardrailOverride]:
     """The overrides in force now, of the whole firm or of one Book and the Books above it; the first to end first."""
-    rows = GuardrailOverride.objects.in_force(at or clock.now()).select_related("book", "limit", "request")
+    rows = GuardrailOverride.objects.in_force(at or clock.now()).select_related(
+        "book__fund__base_asset", "limit", "request"
+    )
     if book is not None:
         parts = book.path.split(PATH_SEPARATOR)
         rows = rows.filter(book__path__in=[PATH_SEPARATOR.join(parts[: i + 1]) for i in range(len(parts))])

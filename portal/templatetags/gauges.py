@@ -46,6 +46,12 @@ def metric_value(value: float | None, metric: str, base: str = "USDT", reason: s
 
 
 @register.filter
+def as_float(value: Any) -> float | None:
+    """A level as the number that `metric_value` shows."""
+    return None if value is None else float(value)
+
+
+@register.filter
 def metric_name(metric: str) -> str:
     return describe(Metric(metric))
 

@@ -10,6 +10,7 @@ from django.db.models import F, Q
 
 from risk.models.common import LARGEST, BookRowQuerySet, decimal_level
 from risk.models.limits import METRIC_CHOICES, RiskLimit
+from risk.models.switches import StopCause
 
 
 class OverridePolicy(models.Model):
@@ -96,6 +97,11 @@ class GuardrailOverride(models.Model):
 
     def __str__(self) -> str:
         return f"override {self.pk}"
+
+    @property
+    def trigger_words(self) -> str:
+        """The silenced trigger in words; empty where a limit is loosened."""
+        return str(StopCause(self.trigger).label) if self.trigger else ""
 
 
 class EndCause(models.TextChoices):
