@@ -112,6 +112,12 @@ def fingerprint(roots: Iterable[object]) -> str:
     return digest.hexdigest()
 
 
+def loaded() -> list[Any]:
+    """The kernels this process has asked for so far, as numba dispatchers (``signatures``, ``stats``)."""
+    with _lock:
+        return list(_loaded.values())
+
+
 def _module(name: str, source: str, bindings: Mapping[str, object]) -> ModuleType:
     """Write the source once (never touching an existing file: its time stamp is part of numba's key) and run
     it.

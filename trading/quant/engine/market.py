@@ -18,6 +18,9 @@ HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
 
 
+_ARRAYS = ("ts_ms", "open", "high", "low", "close", "volume", "funding_ts_ms", "funding_symbol", "funding_rate")
+
+
 def _no_floats() -> Float64:
     return np.empty(0, dtype=np.float64)
 
@@ -34,7 +37,7 @@ class Market:
     (whole steps may
     be missing). Prices are in the quote currency, volume in base units; all five have shape (n_bars,
     n_symbols) and
-    are kept column-contiguous (Fortran order; an array that already is so is not copied).
+    are kept column-contiguous (Fortran order; an array that already is so is not copied), as read-only views.
 
     A symbol's missing bar is a row of NaN in all five: nothing fills, no signal step runs, a position stays
     marked at
@@ -76,6 +79,8 @@ class Market:
         if self.validate:
             self._check_values()
         put(self, "has_gaps", bool(np.isnan(self.close).any()))
+        for name in _ARRAYS:
+            put(self, name, _read_only(getattr(self, name)))
 
     @property
     def n_bars(self) -> int:
@@ -100,7 +105,7 @@ class Market:
         present = ~np.isnan(closes)
         last = np.maximum.accumulate(np.where(present, np.arange(self.n_bars), -1), axis=1)
         known = np.take_along_axis(closes, np.maximum(last, 0), axis=1)
-        return np.ascontiguousarray(np.where(last >= 0, known, before[:, None]))
+        return _read_only(np.ascontiguousarray(np.where(last >= 0, known, before[:, None])))
 
     def slice(self, start: int, stop: int | None = None) -> Market:
         """Bars ``start:stop`` of this market as views; all funding stamps stay (the engine skips those it has
@@ -190,6 +195,15 @@ class Market:
                 raise MarketDataError("A funding stamp names a symbol index that the market does not have.")
             if not np.isfinite(self.funding_rate).all():
                 raise MarketDataError("Funding rates must be finite.")
+
+
+def _read_only(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A view that cannot be written to. Of whatever a market is made, its arrays are then of one type to the kernels,
+    which are compiled once for each type they meet.
+    """
+    view = values.view()
+    view.flags.writeable = False
+    return view
 
 
 def _rows(values: Float64, part: slice) -> Float64:

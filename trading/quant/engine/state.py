@@ -80,7 +80,9 @@ class EngineState:
         arrays: dict[str, npt.NDArray[Any]] = {}
         offset = start + size
         for name, description, shape in header["arrays"]:
-            dtype = np.dtype([tuple(f) for f in description]) if len(description) > 1 else np.dtype(description[0][1])
+            # Aligned like the layouts: a record that is not would be another type to the compiler, and compiled anew.
+            records = len(description) > 1
+            dtype = np.dtype([tuple(f) for f in description], align=True) if records else np.dtype(description[0][1])
             count = int(np.prod(shape))
             arrays[name] = np.frombuffer(body, dtype, count, offset).reshape(shape).copy()
             offset += count * dtype.itemsize
