@@ -76,6 +76,7 @@ NAVIGATION: tuple[Section, ...] = (
             Entry("Overview", "portal:risk", "gauge", holding("risk.view_risklimit")),
             Entry("Stress", "portal:risk-stress", "flame", holding("risk.view_stressresult")),
             Entry("Allocation", "portal:risk-allocation", "coins", holding("risk.view_capitalbudget")),
+            Entry("Guardrails", "portal:guardrails", "hand-stop", holding("risk.view_killswitch")),
             Entry("Leverage", "portal:leverage", "ladder", holding("risk.view_leveragedecision")),
             Entry("Overrides", "portal:overrides", "shield-exclamation", holding("risk.view_guardrailoverride")),
         ),

@@ -3,7 +3,19 @@
 from django.urls import URLPattern, URLResolver, path
 
 from portal import urls_approvals
-from portal.views import books, candles, cohorts, leverage, overrides, risk, risk_allocation, risk_stress, screening, strategies
+from portal.views import (
+    books,
+    candles,
+    cohorts,
+    guardrails,
+    leverage,
+    overrides,
+    risk,
+    risk_allocation,
+    risk_stress,
+    screening,
+    strategies,
+)
 from portal.views.home import home
 from portal.views.roles import roles
 
@@ -44,6 +56,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("risk/allocation/", risk_allocation.allocation_page, name="risk-allocation"),
     path("risk/allocation/propose/", risk_allocation.allocation_propose, name="risk-allocation-propose"),
     path("risk/reverse/", risk_stress.reverse_stress, name="risk-reverse"),
+    path("risk/guardrails/", guardrails.guardrails_page, name="guardrails"),
+    path("risk/guardrails/stop/", guardrails.guardrails_stop, name="guardrails-stop"),
     path("risk/leverage/", leverage.LeveragePage.as_view(), name="leverage"),
     path("risk/leverage/over-time.json", leverage.leverage_chart, name="leverage-chart"),
     path("risk/leverage/lower/", leverage.leverage_lower, name="leverage-lower"),

@@ -7,7 +7,7 @@ Book, else the shipped one (`standard_triggers.yaml`). What is not known fires n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -17,8 +17,9 @@ from django.db.models import Sum
 
 from fundops.core import clock
 from risk.measuring import MeasuredBooks, measure_books
-from risk.models import ErrorReport, RiskSignal, SignalKind, StopCause, StressResult, TriggerPolicy
+from risk.models import ErrorReport, GuardrailOverride, RiskSignal, SignalKind, StopCause, StressResult, TriggerPolicy
 from risk.models.switches import TRIGGERS
+from risk.overrides import trigger_overridden
 from risk.quant.metrics import CODES, Metric
 from risk.quant.pretrade import TradingMode
 from treasury.models import Book
@@ -50,10 +51,23 @@ class Reading:
     venue: str = ""
     source: str = ""
     at: datetime | None = None
+    silenced_by: GuardrailOverride | None = None
+
+    @property
+    def passed(self) -> bool:
+        return self.value is not None and self.value > self.rule.threshold
 
     @property
     def fires(self) -> bool:
-        return self.rule.enabled and self.value is not None and self.value > self.rule.threshold
+        return self.rule.enabled and self.silenced_by is None and self.passed
+
+    @property
+    def shown_value(self) -> str:
+        return shown(self.rule.cause, self.value)
+
+    @property
+    def shown_threshold(self) -> str:
+        return shown(self.rule.cause, self.rule.threshold)
 
     @property
     def headroom(self) -> float | None:
@@ -292,8 +306,16 @@ def readings(
 ) -> list[Reading]:
     """Everything the triggers read now, those that fire first. `measured` spares measuring the books again."""
     world = _World(at or clock.now(), rules_in_force(), measured)
-    found = [reading for cause in causes for reading in _READERS[cause](world)]
+    found = [_unless_silenced(reading, world.at) for cause in causes for reading in _READERS[cause](world)]
     return sorted(found, key=lambda r: not r.fires)
+
+
+def _unless_silenced(reading: Reading, at: datetime) -> Reading:
+    """An override in force silences the trigger of its Book and of all below it."""
+    if reading.book is None or not reading.fires:
+        return reading
+    override = trigger_overridden(book=reading.book, cause=reading.rule.cause, at=at)
+    return reading if override is None else replace(reading, silenced_by=override)
 
 
 def would_stop_again(book: Book | None, venue: str, *, found: Iterable[Reading] | None = None) -> list[Reading]:
