@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from compliance.approvals.access import grantable
 from compliance.approvals.registry import ActionPayload, DisplayedField, Target, Warrant, register_action
 from fundops.core import clock
 from treasury.actions.books import close_book, open_book, open_fund
@@ -52,6 +53,10 @@ _AHEAD = timedelta(days=366)
 
 Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=40)]
 Amount = Annotated[Decimal, Field(allow_inf_nan=False, max_digits=38, decimal_places=18)]
+
+
+grantable("treasury.fund", by="code", permissions=("view_fund",))
+grantable("treasury.book", by="path", permissions=("view_book",))
 
 
 def _book(path: str) -> Book:

@@ -21,6 +21,7 @@ DROP FUNCTION compliance_guard_objects() CASCADE;
 DROP FUNCTION compliance_guard_roles() CASCADE;
 DROP FUNCTION compliance_refuse_access(text) CASCADE;
 DROP FUNCTION compliance_access_changes(text, bigint, text, text) CASCADE;
+DROP FUNCTION compliance_access_founded() CASCADE;
 DROP FUNCTION compliance_gate_guard() CASCADE;
 DROP FUNCTION compliance_founded(text) CASCADE;
 DROP FUNCTION compliance_executing_any(text[]) CASCADE;

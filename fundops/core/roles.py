@@ -31,7 +31,7 @@ ABOUT: dict[Role, str] = {
     Role.CLIENT_RELATIONS: "Investors, dealing, statements, distribution.",
     Role.INVESTOR: "Sees their own holdings and statements, and nothing of anyone else.",
     Role.AUDITOR: "Reads everything, changes nothing, verifies the audit chain.",
-    Role.ADMINISTRATOR: "Accounts and settings; proposes who gets which role. No right to trade or to approve, by design.",
+    Role.ADMINISTRATOR: "Accounts and settings; proposes roles. No right to trade or to approve, by design.",
 }
 
 #: What everyone who works for the fund may see.
@@ -139,9 +139,10 @@ MATRIX: dict[Role, tuple[str, ...]] = {
     Role.INVESTOR: (),
     Role.AUDITOR: ("*.view_*",),
     Role.ADMINISTRATOR: (
-        # Asking is no approving: an administrator proposes access, and sees what they proposed.
+        # Asking is no approving: an administrator proposes access, and follows what becomes of it.
         "compliance.propose_request",
         "compliance.propose_access",
+        "compliance.view_approvalrequest",
         "core.add_user",
         "core.change_user",
         "core.view_*",

@@ -2,6 +2,11 @@
 -- alone. Until then (an installation's first accounts) the door is open; policies are never removed, so it closes once,
 -- for good. Refusals carry SQLSTATE 23A09.
 
+CREATE FUNCTION public.compliance_access_founded() RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM public.compliance_approvalpolicy WHERE starts_with(kind, 'access.'))
+$$;
+
 CREATE FUNCTION public.compliance_access_changes(what text, account bigint, detail text, value text) RETURNS boolean
 LANGUAGE sql STABLE SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT EXISTS (
@@ -22,7 +27,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     held text;
 BEGIN
-    IF NOT compliance_founded('access.grant_role') THEN
+    IF NOT compliance_access_founded() THEN
         RETURN NULL;
     END IF;
     IF TG_OP = 'INSERT' THEN
@@ -48,7 +53,7 @@ DECLARE
     change record;
     wanted text := CASE TG_OP WHEN 'INSERT' THEN 'access.grant_fund' ELSE 'access.remove_fund' END;
 BEGIN
-    IF NOT compliance_founded('access.grant_fund') THEN
+    IF NOT compliance_access_founded() THEN
         RETURN NULL;
     END IF;
     change := CASE TG_OP WHEN 'INSERT' THEN NEW ELSE OLD END;
@@ -71,7 +76,7 @@ CREATE TRIGGER gate_guard AFTER INSERT OR UPDATE OR DELETE ON guardian_userobjec
 CREATE FUNCTION public.compliance_guard_grants() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    IF compliance_founded('access.grant_role')
+    IF compliance_access_founded()
        AND NOT pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = TG_RELID), 'USAGE') THEN
         PERFORM compliance_refuse_access('Changing what roles and permissions mean');
     END IF;
@@ -97,7 +102,7 @@ END $$;
 CREATE FUNCTION public.compliance_guard_accounts() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
-    IF compliance_founded('access.reopen_account')
+    IF compliance_access_founded()
        AND NOT compliance_access_changes('access.reopen_account', NEW.id, '', '') THEN
         PERFORM compliance_refuse_access('Opening a closed account');
     END IF;

@@ -80,7 +80,7 @@ def check_roles(*, user: User | None, roles: Collection[Role], actor: User | Non
     if user is not None:
         _may_change_roles(user, actor)
     require_open_door(GRANT_ROLE)
-    _refuse_mixture(frozenset(roles))
+    check_mixture(frozenset(roles))
 
 
 def grant_role(*, user: User, role: Role, actor: User | None) -> bool:
@@ -102,7 +102,7 @@ def place_role(*, user: User, role: Role, actor: User | None) -> bool:
         if role in held:
             return False
         together = held | {role}
-        _refuse_mixture(together)
+        check_mixture(together)
         locked.groups.add(Group.objects.get(name=role.value))
         publish(
             "core.role.granted",
@@ -210,7 +210,8 @@ def lift_lock_of_name(*, username: str, actor: User | None) -> int:
     return forgotten
 
 
-def _refuse_mixture(roles: frozenset[Role]) -> None:
+def check_mixture(roles: frozenset[Role]) -> None:
+    """Raises RolesExcludeEachOtherError where administering would meet another role in one account."""
     if Role.ADMINISTRATOR in roles and len(roles) > 1:
         others = ", ".join(sorted(roles - {Role.ADMINISTRATOR}))
         raise RolesExcludeEachOtherError(
