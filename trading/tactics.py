@@ -99,6 +99,8 @@ def _flow(deployment: Deployment, at: datetime, window: timedelta) -> list[OwnOr
             cycle__bar_ms__lte=clock.to_ms(at),
         )
         .exclude(status=OrderStatus.DENIED)
+        # A desk sends nothing before the venue has ended what the desk asked it to end.
+        .exclude(deployment=deployment, cancel_asked=True)
         .select_related("deployment__book", "cycle")
         .order_by("pk")
     )

@@ -22,7 +22,7 @@ from trading.desk import lease, voices
 from trading.desk.council import Resolution, Vote, resolve
 from trading.desk.judging import judge, limit_price
 from trading.desk.messages import DirectorMessage, ExecutionMessage, QuantMessage, VoteMessage, as_json
-from trading.desk.records import check_books, write_answers, write_cycles
+from trading.desk.records import check_books, write_answers, write_cycles, write_order_states
 from trading.desk.seat import Seat
 from trading.desk.sizing import Decision, Holding, decide, flatten
 from trading.gateways.base import (
@@ -80,6 +80,7 @@ def work_bar(seats: Sequence[Seat], bar: Market, gateway: Gateway, *, opening: b
             _take_in(seat, reports[seat.account], bar, opening=opening)
             _deliberate(seat, bar, opening=opening)
         at = time.perf_counter()
+        write_order_states(mine)
         judge(mine, bar=bar, at_ms=close_ms)
         for seat in mine:
             at = seat.timed("judge", at)
@@ -350,7 +351,9 @@ _REFUSED = {
 def _draft(seat: Seat, symbol: str, decision: Decision, bar: Market) -> None:
     working = seat.working(symbol)
     if decision.cancel_working and working is not None:
+        working.cancel_asked = True
         seat.to_cancel.append(working)
+        seat.changed_orders[working.client_order_id] = working
     if decision.intent is None:
         return
     column = bar.symbols.index(symbol)
@@ -379,9 +382,6 @@ def _prepare_sending(seat: Seat, close_ms: int) -> None:
         seat.cycle.decision, seat.cycle.phase = "cancel", CyclePhase.DECIDED
     elif denied:
         seat.cycle.decision = "denied"
-    for order in seat.to_cancel:
-        order.cancel_asked = True
-        seat.changed_orders[order.client_order_id] = order
     sent = [order.client_order_id for _, order in seat.intents]
     if sent or seat.to_cancel:
         cancelled = [f"Cancels {order.client_order_id}." for order in seat.to_cancel]

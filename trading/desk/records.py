@@ -112,6 +112,13 @@ def load_seats(desks: Sequence[Desk], tokens: Mapping[int, int]) -> list[Seat]:
 
 
 # --- Writing ----------------------------------------------------------------------------------------------------
+def write_order_states(seats: Sequence[Seat]) -> None:
+    """What the venue told of known orders, and which are to be cancelled: what new orders are judged against."""
+    save_many(Order, [order for seat in seats for order in seat.changed_orders.values()], _ORDER_FIELDS)
+    for seat in seats:
+        seat.changed_orders = {}
+
+
 def write_cycles(seats: Sequence[Seat]) -> None:
     """Everything that a bar did, before anything is sent. Inside the transaction that holds the leases."""
     cycles = [seat.cycle for seat in seats if seat.cycle is not None]
@@ -121,15 +128,12 @@ def write_cycles(seats: Sequence[Seat]) -> None:
         seat.messages = []
     TradingCycle.objects.bulk_create(cycles)
     Order.objects.bulk_create([order for seat in seats for order in seat.new_orders])
-    save_many(Order, [order for seat in seats for order in seat.changed_orders.values()], _ORDER_FIELDS)
     Fill.objects.bulk_create([row for seat in seats for row in seat.fills])
     FundingPayment.objects.bulk_create([row for seat in seats for row in seat.funding])
     _write_positions([held for seat in seats for held in seat.touched_positions.values()])
     _post(seats)
     save_many(DeskRun, [seat.run for seat in seats], _RUN_FIELDS)
     _tell(seats)
-    for seat in seats:
-        seat.changed_orders = {}
 
 
 def _write_positions(rows: Sequence[Position]) -> None:

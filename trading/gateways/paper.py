@@ -10,6 +10,7 @@ Candles reach the venue through `trade_bar`, which only a simulated venue has.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -46,6 +47,11 @@ _SAVE_ACCOUNTS = (
     "UPDATE trading_paperaccount a SET state = v.state, last_bar_ms = v.bar, reports = v.reports, equity = v.equity"
     " FROM unnest(%s::bigint[], %s::bytea[], %s::bigint[], %s::bigint[], %s::numeric[])"
     " AS v (id, state, bar, reports, equity) WHERE a.id = v.id"
+)
+_REPORTS = (
+    "SELECT a.key, r.number, r.kind, r.at_ms, r.content::text FROM unnest(%s::text[], %s::bigint[]) AS asked (key, after)"
+    " JOIN trading_paperaccount a ON a.key = asked.key"
+    " JOIN trading_paperreport r ON r.account_id = a.id AND r.number > asked.after ORDER BY a.id, r.number"
 )
 
 
@@ -184,11 +190,10 @@ class PaperGateway:
 
     def reports(self, after: Mapping[str, int]) -> dict[str, list[Report]]:
         found: dict[str, list[Report]] = {key: [] for key in after}
-        lowest = min(after.values(), default=0)
-        rows = PaperReport.objects.filter(account__key__in=list(after), number__gt=lowest).order_by("account", "number")
-        for key, number, kind, at_ms, content in rows.values_list("account__key", "number", "kind", "at_ms", "content"):
-            if number > after[key]:
-                found[key].append(_read(key, number, kind, at_ms, content))
+        with connection.cursor() as cursor:
+            cursor.execute(_REPORTS, [list(after), list(after.values())])
+            for key, number, kind, at_ms, content in cursor.fetchall():
+                found[key].append(_read(key, number, kind, at_ms, json.loads(content)))
         return found
 
     def balances(self, accounts: Collection[str]) -> dict[str, Balances]:
