@@ -123,6 +123,9 @@ class EffectiveLimitSerializer(serializers.Serializer[Any]):
     hard_limit_id = serializers.IntegerField(allow_null=True)
     soft_book_id = serializers.IntegerField(allow_null=True)
     hard_book_id = serializers.IntegerField(allow_null=True)
+    origin = serializers.CharField(help_text="What the level comes from, where that is not simply the limit.")
+    override_id = serializers.IntegerField(allow_null=True, help_text="The override that loosens the hard level now.")
+    decision_id = serializers.IntegerField(allow_null=True, help_text="The decision on leverage behind it.")
 
 
 class LimitStatusSerializer(serializers.Serializer[Any]):
