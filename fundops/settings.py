@@ -185,6 +185,9 @@ CELERY_BEAT_SCHEDULE |= {
     "reviews": {"task": "trading.tasks.review_cohorts", "schedule": 15.0, "options": {"expires": 15.0}},
     "promotions": {"task": "trading.tasks.tick_reviews", "schedule": 2.0, "options": {"expires": 2.0}},
 }
+CELERY_BEAT_SCHEDULE |= {
+    "desks": {"task": "trading.tasks.call_desks", "schedule": 1.0, "options": {"expires": 2.0}},
+}
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = CELERY_WORKER_REDIRECT_STDOUTS = False

@@ -11,6 +11,7 @@ from trading.actions.promotion import review_cohort as review
 from trading.actions.promotion import reviewable_cohorts
 from trading.actions.promotion_tick import tick_reviews as tick
 from trading.actions.screening import screen_closed_days as screen
+from trading.desk.drive import SHARE, due_desks
 from trading.desk.drive import run_desks as run
 from trading.models.cohort import LIVE_STATUSES, Cohort
 
@@ -35,14 +36,32 @@ def drive_live_cohorts() -> None:
 
 @shared_task(name="trading.tasks.feed_forward_cohorts", ignore_result=True, expires=30)
 def feed_forward_cohorts() -> None:
-    """Beat's call for fresh candles; a venue that does not answer is asked again at the next one."""
-    feed()
+    """Beat's call for fresh candles; a venue that does not answer is asked again at the next one.
+
+    Desks hear of the bars at once, and do not wait for their tick.
+    """
+    if feed():
+        call_desks()
 
 
 @shared_task(name="trading.tasks.screen_closed_days", ignore_result=True, expires=30)
 def screen_closed_days() -> None:
     """Looks for prohibited tactics in the days that have closed."""
     screen()
+
+
+def call_desks() -> int:
+    """Wakes as many workers as the desks that are due need; returns how many. What closes a bar calls this."""
+    shares = -(-len(due_desks()) // SHARE)
+    for _ in range(shares):
+        run_desks.apply_async(expires=5)
+    return shares
+
+
+@shared_task(name="trading.tasks.call_desks", ignore_result=True, expires=2)
+def tick_desks() -> None:
+    """Beat's tick: desks whose bar nobody announced, whose time runs faster, or whose worker died."""
+    call_desks()
 
 
 @shared_task(name="trading.tasks.run_desks", ignore_result=True, expires=5)

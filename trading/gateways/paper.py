@@ -49,7 +49,8 @@ _SAVE_ACCOUNTS = (
     " AS v (id, state, bar, reports, equity) WHERE a.id = v.id"
 )
 _REPORTS = (
-    "SELECT a.key, r.number, r.kind, r.at_ms, r.content::text FROM unnest(%s::text[], %s::bigint[]) AS asked (key, after)"
+    "SELECT a.key, r.number, r.kind, r.at_ms, r.content::text"
+    " FROM unnest(%s::text[], %s::bigint[]) AS asked (key, after)"
     " JOIN trading_paperaccount a ON a.key = asked.key"
     " JOIN trading_paperreport r ON r.account_id = a.id AND r.number > asked.after ORDER BY a.id, r.number"
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import struct
@@ -16,6 +17,12 @@ from trading.quant.engine.errors import EngineStateError
 STATE_VERSION = 1
 _MAGIC = b"FUNDOPS-ENGINE\x00"
 _DIGEST = 32
+
+
+@functools.lru_cache(maxsize=64)
+def _described(dtype: np.dtype[Any]) -> list[Any]:
+    """A dtype as its header says it; numpy walks the fields anew each time it is asked."""
+    return dtype.descr
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,7 @@ class EngineState:
         header = {
             "version": STATE_VERSION,
             "fingerprint": self.fingerprint,
-            "arrays": [[name, values.dtype.descr, values.shape] for name, values in self.arrays.items()],
+            "arrays": [[name, _described(values.dtype), values.shape] for name, values in self.arrays.items()],
         }
         head = json.dumps(header).encode()
         body = b"".join(
