@@ -30,6 +30,9 @@ class Promote(ActionPayload):
     evidence_sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Of the evidence as it was compiled.")
     pool: int = Field(ge=1, description="The bankroll pool it draws on.")
     amount: Money = Field(description="Its slice, in the pool's asset.")
+    speed: Annotated[Decimal, Field(ge=0, le=100_000, allow_inf_nan=False)] | None = Field(
+        default=None, description="Simulated seconds a real one over stored candles; left out: the cohort's clock."
+    )
 
 
 def _review(payload: Promote) -> PromotionReview:
@@ -66,6 +69,7 @@ def _render(payload: Promote) -> Sequence[DisplayedField]:
         "Genome": agent.genome_hash,
         "Rules": f"version {review.policy_version}" if review.policy_version else "as shipped",
         "Slice": f"{payload.amount:f} {pool.asset.code} of {pool}",
+        "Clock": "the cohort's" if payload.speed is None else f"{payload.speed.normalize():f} x over stored candles",
         "Ends by itself at": f"drawdown {watch.drawdown_frac:.1%}, or after {watch.days:g} days of market time",
     }
     for check in review.verdict["musts"]:
@@ -115,6 +119,7 @@ def promote(payload: Promote, warrant: Warrant) -> Mapping[str, Any]:
         book=pool.book,
         limits_template="micro-live",
         reason=f"Promotion review {review.pk}",
+        speed=None if payload.speed is None else float(payload.speed),
     )
     take_slice(
         pool=pool,

@@ -23,7 +23,8 @@ from fundops.core.events import publish
 from fundops.core.models import User
 from fundops.core.permissions import require
 from trading.actions.deployments import stop_deployment
-from trading.models.cohort import Cohort, CohortAgent, CohortStatus
+from trading.cohorts.catalog import open_catalog, series_or_none
+from trading.models.cohort import Cohort, CohortAgent, CohortMode, CohortStatus
 from trading.models.deployments import ENDED_STATUSES, Deployment, DeploymentStatus
 from trading.models.promotion import WATCHED, PromotionReview, ReviewState, ReviewStep
 from trading.promotion.compiling import compile_evidence
@@ -41,6 +42,9 @@ from treasury.models import BankrollPool, BankrollSlice
 PROMOTE = "trading.promote"
 #: The day of a cohort's life at whose end it is reviewed.
 REVIEW_DAY = 3
+DAY_MS = 86_400_000
+#: Simulated seconds a real one where stored candles are all there is.
+REPLAY_PACE = Decimal(600)
 #: A cohort launched longer ago is history: nobody waits for its review.
 REVIEWED_WITHIN = timedelta(days=14)
 
@@ -138,12 +142,15 @@ def _ask(review: PromotionReview) -> bool:
     return True
 
 
-def ask_for_promotion(*, review: PromotionReview, actor: User, override_reason: str = "") -> PromotionReview:
+def ask_for_promotion(
+    *, review: PromotionReview, actor: User, override_reason: str = "", speed: Decimal | None = None
+) -> PromotionReview:
     """Opens the request for the two signatures, with the evidence attached, in the actor's name.
 
     The machine calls it for whoever launched the cohort; a person calls it to ask again, or, with a reason, to send on
-    a candidate that the gate refused. Raises PermissionMissingError, PromotionError, ReviewStepError and what the gate
-    for change refuses.
+    a candidate that the gate refused. ``speed`` is the pace of a paper desk (simulated seconds a real one; 0 is as
+    fast as can be), left out it is the cohort's. Raises PermissionMissingError, PromotionError, ReviewStepError and
+    what the gate for change refuses.
     """
     require(actor, "trading.promote")
     with transaction.atomic():
@@ -157,7 +164,7 @@ def ask_for_promotion(*, review: PromotionReview, actor: User, override_reason: 
             if held.agent_id is None:
                 raise PromotionError("There is no candidate: every agent was excluded.")
             held.override_reason, held.overridden_by = reason[:1000], actor
-        terms = promotion_terms(held)
+        terms = promotion_terms(held) | ({} if speed is None else {"speed": speed})
         before = advance(held, "ask")
         held.waits_for = ""
         held.save(update_fields=["state", "override_reason", "overridden_by", "waits_for"])
@@ -191,7 +198,18 @@ def promotion_terms(review: PromotionReview) -> dict[str, Any]:
         "evidence_sha256": review.evidence_sha256,
         "pool": pool.pk,
         "amount": pool_slice_amount(pool),
+        "speed": _pace(review.cohort),
     }
+
+
+def _pace(cohort: Cohort) -> Decimal | None:
+    """Simulated seconds a real one; None follows the cohort's own clock. A cohort over history whose candles ended
+    goes on over what is stored behind its window, at a pace that people can follow."""
+    if cohort.mode == CohortMode.FORWARD:
+        return None
+    series = [series_or_none(open_catalog(), cohort.venue, symbol, cohort.interval_ms) for symbol in cohort.symbols]
+    ends = min((s.last_ms or 0 if s is not None else 0) for s in series)
+    return Decimal(1) if ends >= clock.now_ms() - 2 * DAY_MS else REPLAY_PACE
 
 
 def pool_of(cohort: Cohort) -> BankrollPool:
@@ -244,7 +262,9 @@ def begin_deployed(*, review: PromotionReview, deployment: Deployment, actor: Us
     with transaction.atomic():
         held = _held(review)
         if held.state == ReviewState.AWAITING_APPROVAL:
-            _record(held, advance(held, "approve"), actor=None, words="Both have signed.")
+            signed = advance(held, "approve")
+            held.save(update_fields=["state"])
+            _record(held, signed, actor=None, words="Both have signed.")
         before = advance(held, "deploy")
         held.deployment = deployment
         held.watch_until_ms = deployment.start_ms + int(rules.watch.days * 86_400_000)
@@ -256,6 +276,7 @@ def begin_deployed(*, review: PromotionReview, deployment: Deployment, actor: Us
 
 def watch_review(*, review: PromotionReview) -> list[Meter]:
     """Reads the rollback meters of a deployed candidate and does what they ask for; returns them."""
+    review = PromotionReview.objects.select_related("cohort", "deployment__run", "deployment__book").get(pk=review.pk)
     if review.state not in WATCHED or review.deployment is None:
         return []
     rules = rules_of(review.policy_version)

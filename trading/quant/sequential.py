@@ -72,7 +72,7 @@ def claim_of(returns: Float64, *, scale: float = 1.0, confidence: float = 0.95) 
     if x.size < 20:
         return None
     deviation = float(x.std(ddof=1))
-    if not deviation > 0:
+    if not deviation > 1e-12 * float(np.abs(x).max()):
         return None
     z = np.clip(x / deviation, -CUT, CUT)
     return Claim(
