@@ -360,7 +360,7 @@ def _combined(m: _Material, combined: Float64, agent: int) -> Combined:
                 t=_known(p.by.t[at]),
                 df=p.by.df,
                 daily=_known(p.of.mean[at] * bars_a_day),
-                variance_ratio=p.of.ratio,
+                variance_ratio=_known(p.of.ratio[at]),
                 peers_explain=_known(p.of.explained[at]),
                 weight=float(np.sqrt(p.days / total)) if np.isfinite(p.z[agent]) else 0.0,
             )

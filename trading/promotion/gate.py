@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
 from trading.promotion.evidence import Evidence, Known
@@ -88,9 +90,17 @@ def meets(check: Check, value: float | None) -> bool:
     return value >= check.threshold if side is Side.AT_LEAST else value > check.threshold
 
 
-def passes_musts(policy: GatePolicy, figures: Mapping[Figure, float | None]) -> bool:
-    """Whether the musts among ``figures`` hold: what studies of the gate ask, figure by figure of their own."""
-    return all(meets(check, figures[check.figure]) for check in policy.checks if check.must and check.figure in figures)
+def musts_hold(policy: GatePolicy, figures: Mapping[Figure, npt.NDArray[np.float64]]) -> npt.NDArray[np.bool_]:
+    """Where all musts among ``figures`` hold, element by element; NaN is not known. What studies of the gate ask."""
+    held = np.array(True)  # noqa: FBT003
+    for check in policy.checks:
+        if check.must and check.figure in figures:
+            value, side = figures[check.figure], GOOD_SIDE[check.figure]
+            if side is Side.AT_MOST:
+                held = held & (value <= check.threshold)
+            else:
+                held = held & ((value >= check.threshold) if side is Side.AT_LEAST else (value > check.threshold))
+    return held
 
 
 def judge(check: Check, figures: Mapping[Figure, Known]) -> CheckResult:

@@ -150,7 +150,7 @@ def run_cohort_again(cast: Cast, *, until_ms: int, mark_ms: int) -> CohortRunAga
             market.slice(0, at), setup.agents, first_ts_ms=first, mark_every_ms=mark_ms, **terms
         )
     run = engine.run(trading, setup.agents, state=state, mark_every_ms=mark_ms, **terms)
-    return CohortRunAgain(_results(run, cast.draws[: len(cast.seats)], mark_ms), run, trading, setup)
+    return CohortRunAgain(results_of(run, cast.draws[: len(cast.seats)], mark_ms), run, trading, setup)
 
 
 def replay_genomes(cast: Cast, *, rules: Replay, forbidden: Sequence[Window], mark_ms: int) -> ReplayRun:
@@ -169,10 +169,11 @@ def replay_genomes(cast: Cast, *, rules: Replay, forbidden: Sequence[Window], ma
         most_days=rules.most_days,
     )
     parts, used, trades = [], [], none.copy()
+    terms = _terms(cast)
     for market, fold in _fold_markets(cast, folds, rules.warmup_days):
-        outcome = _run_fold(cast, market, fold, mark_ms)
+        outcome = _run_fold(terms, market, fold, mark_ms)
         if outcome is not None:
-            parts.append(_results(outcome, cast.draws, mark_ms))
+            parts.append(results_of(outcome, cast.draws, mark_ms))
             trades += outcome.final.agents["trades"][0]
             used.append(fold)
     if not parts:
@@ -226,8 +227,32 @@ def _cut(frame: CandleFrame, low: int, high: int) -> CandleFrame:
     return replace(frame, **columns)
 
 
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What every fold has in common: agents, rules and costs, in a wallet without common ceilings."""
+
+    agents: list[engine.AgentSpec]
+    instruments: list[engine.InstrumentRules]
+    costs: engine.CostModel
+    wallet: engine.WalletRules
+
+
+def _terms(cast: Cast) -> _Terms:
+    unit = dict.fromkeys(cast.cohort.symbols, 1.0)  # each fold measures its own volatility
+    setup = engine_setup(cast.cohort, cast.seats, cast.instruments, volatility=unit, families=cast.families)
+    ceiling = float(cast.cohort.leverage_ceiling)
+    live = [
+        one.genome.agent(
+            cast.families[one.genome.family], draw=one.draw, leverage=min(1.0, ceiling), max_leverage=ceiling
+        )
+        for one in cast.live
+    ]
+    wallet = engine.WalletRules(bankroll=float(cast.draws.sum()))
+    return _Terms(setup.agents + live, setup.instruments, setup.costs, wallet)
+
+
 def _run_fold(
-    cast: Cast, market_and_frame: tuple[engine.Market, CandleFrame], fold: Window, mark_ms: int
+    terms: _Terms, market_and_frame: tuple[engine.Market, CandleFrame], fold: Window, mark_ms: int
 ) -> engine.Run | None:
     """One fold: listen to the warm-up, then trade; None where a market has no bar in either part."""
     market, frame = market_and_frame
@@ -236,24 +261,17 @@ def _run_fold(
     if not (seen[:at].any(axis=0).all() and seen[at:].any(axis=0).all()):
         return None
     volatility = volatility_of(_cut(frame, 0, at))
-    setup = engine_setup(cast.cohort, cast.seats, cast.instruments, volatility=volatility, families=cast.families)
-    ceiling = float(cast.cohort.leverage_ceiling)
-    agents = setup.agents + [
-        live.genome.agent(
-            cast.families[live.genome.family], draw=live.draw, leverage=min(1.0, ceiling), max_leverage=ceiling
-        )
-        for live in cast.live
-    ]
-    terms: dict[str, Any] = {
-        "instruments": setup.instruments,
-        "costs": setup.costs,
-        "wallet": engine.WalletRules(bankroll=float(cast.draws.sum())),
+    rest: dict[str, Any] = {
+        "instruments": [replace(rule, daily_volatility=volatility[rule.symbol]) for rule in terms.instruments],
+        "costs": terms.costs,
+        "wallet": terms.wallet,
+        "mark_every_ms": mark_ms,
     }
-    state = engine.warmed_state(market.slice(0, at), agents, first_ts_ms=fold.start_ms, mark_every_ms=mark_ms, **terms)
-    return engine.run(market.slice(at), agents, state=state, mark_every_ms=mark_ms, **terms)
+    state = engine.warmed_state(market.slice(0, at), terms.agents, first_ts_ms=fold.start_ms, **rest)
+    return engine.run(market.slice(at), terms.agents, state=state, **rest)
 
 
-def _results(run: engine.Run, draws: Float64, mark_ms: int) -> Results:
+def results_of(run: engine.Run, draws: Float64, mark_ms: int) -> Results:
     """Profit over draw between the run's marks; costs are added back for the gross ones."""
     marks = run.marks.agents
     costs = marks["fees"] + marks["spread_cost"] + marks["impact_cost"]

@@ -38,8 +38,7 @@ class Moments:
     ``mean`` of net results and ``control_mean`` of the peers' standardised gross ones, both per bar; ``slope`` on the
     control, ``control_ss`` its centred sum of squares, ``residual`` variance around the line; ``scale`` the standard
     deviation of gross results; ``explained`` the share of variance that the peers explain. ``ratio`` is the
-    variance of the residuals' block sums over what independence implies, pooled over agents. NaN for agents that
-    were idle.
+    variance of the residuals' block sums over what independence of the bars implies. NaN for agents that were idle.
     """
 
     n_bars: int
@@ -50,7 +49,7 @@ class Moments:
     residual: Float64
     scale: Float64
     explained: Float64
-    ratio: float
+    ratio: Float64
     df: int
     n_peers: int
 
@@ -87,11 +86,9 @@ def _active(net: Any, gross: Any, scale: Any) -> int:
 
 
 @loop
-def _moments(net: Any, gross: Any, block: int, scale: Any, out: Any) -> float:
-    """``net`` and ``gross`` (n_agents, n_bars) into ``out`` (6, n_agents): mean, control mean, slope, control ss,
-    residual variance, explained share.
-
-    Returns the pooled variance ratio of the residuals. O(n_bars x n_agents).
+def _moments(net: Any, gross: Any, block: int, scale: Any, out: Any) -> None:
+    """``net`` and ``gross`` (n_agents, n_bars) into ``out`` (7, n_agents): mean, control mean, slope, control ss,
+    residual variance, explained share, variance ratio of the residuals. O(n_bars x n_agents).
     """
     n_agents, n_bars = net.shape
     count = _active(net, gross, scale)
@@ -103,10 +100,9 @@ def _moments(net: Any, gross: Any, block: int, scale: Any, out: Any) -> float:
                 total[t] += gross[j, t] / scale[j]
     df = n_bars - 2 if controlled else n_bars - 1
     n_blocks = n_bars // block
-    of_blocks, of_bars = 0.0, 0.0
     control = np.zeros(n_bars)
     for j in range(n_agents):
-        for k in range(6):
+        for k in range(7):
             out[k, j] = np.nan
         if scale[j] != scale[j]:
             continue
@@ -141,9 +137,20 @@ def _moments(net: Any, gross: Any, block: int, scale: Any, out: Any) -> float:
             for t in range(k * block, (k + 1) * block):
                 part += net[j, t] - mean - slope * (control[t] - control_mean)
             sums += part * part
-        of_blocks += sums / (left / df * block * (n_blocks - 1))
-        of_bars += 1.0
-    return of_blocks / of_bars if of_bars > 0.0 and n_blocks > 1 else 1.0
+        out[6, j] = sums / (left / df * block * (n_blocks - 1))
+
+
+def _pooled(own: Float64) -> Float64:
+    """The agents' variance ratios: their mean, since neighbours share a market, but its own for whom far above it.
+
+    An agent's own ratio rests on some forty blocks; pooled, its noise does not reach the scores.
+    """
+    known = own[np.isfinite(own)]
+    if known.size == 0:
+        return np.ones_like(own)
+    far = 2.0 * float(np.median(known))
+    pooled = float(known[known <= far].mean())
+    return np.where(own > far, own, pooled)
 
 
 def block_bars(n_bars: int) -> int:
@@ -164,31 +171,31 @@ def moments(net: Float64, gross: Float64 | None = None) -> Moments:
     if not (np.isfinite(after).all() and np.isfinite(before).all()):
         raise EvidenceError("Results must be finite numbers: leave out the bars that have none.")
     n_agents, n_bars = after.shape
-    scale, table = np.full(n_agents, np.nan), np.full((6, n_agents), np.nan)
-    ratio, peers, df = 1.0, 0, 0
+    scale, table = np.full(n_agents, np.nan), np.full((7, n_agents), np.nan)
+    peers, df = 0, 0
     if n_bars >= FEWEST_ACTIVE:
-        ratio = float(_moments(after, before, block_bars(n_bars), scale, table))
+        _moments(after, before, block_bars(n_bars), scale, table)
         peers = int(np.isfinite(scale).sum()) - 1
         peers = peers if peers >= FEWEST_PEERS else 0
         df = n_bars - 2 if peers else n_bars - 1
-    mean, control_mean, slope, control_ss, residual, explained = table
+    mean, control_mean, slope, control_ss, residual, explained, own = table
     return Moments(
-        n_bars, mean, control_mean, slope, control_ss, residual, scale, explained, ratio, df, n_peers=peers
+        n_bars, mean, control_mean, slope, control_ss, residual, scale, explained, _pooled(own), df, n_peers=peers
     )
 
 
 def scores(of: Moments, shift: Float64 | None = None) -> Scores:
     """The agents' scores.
 
-    ``shift`` (n_agents,) adds a constant to each agent's results before they are judged (net and gross alike): second
-    moments do not change, so studies of power need one pass only.
+    ``shift`` (..., n_agents) adds a constant to each agent's results before they are judged (net and gross alike), one
+    set of scores for each row: second moments do not change, so studies of power need one pass only.
     """
     mean, control = of.mean, of.control_mean
     if shift is not None:
         mean = mean + shift
         if of.n_peers:
             added = np.where(np.isfinite(of.scale), shift / of.scale, 0.0)
-            control = control + (added.sum() - added) / of.n_peers
+            control = control + (added.sum(axis=-1, keepdims=True) - added) / of.n_peers
     alpha = mean - of.slope * control
     with np.errstate(divide="ignore", invalid="ignore"):
         lever = np.where(of.control_ss > 0, control**2 / of.control_ss, 0.0)

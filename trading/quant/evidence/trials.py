@@ -82,7 +82,7 @@ def _clusters(matrix: Float64) -> int:
         found = _silhouette(distance, labels)
         if found > score:
             best, score = int(labels.max()), found
-    return min(whole, best * step)
+    return int(min(whole, best * step))
 
 
 def _silhouette(distance: Float64, labels: npt.NDArray[np.int32]) -> float:
