@@ -21,6 +21,7 @@ from compliance.approvals.errors import (
     StaleRequestError,
     TransitionRefusedError,
 )
+from compliance.approvals.evidence import check_evidence
 from compliance.approvals.refusals import refusals
 from compliance.approvals.registry import Action, Warrant, action_for
 from compliance.approvals.statement import check_fresh, check_statement
@@ -182,6 +183,7 @@ def _check_all(request: ApprovalRequest) -> ApprovalStatement:
     if clock.now() > statement.expires_at:
         raise RequestExpiredError("This request has expired. Ask for a new one.")
     content = check_statement(statement, request)
+    check_evidence(content["evidence"])
     decisions = list(decisions_of(statement))
     for decision in decisions:
         check_signature(decision, content)

@@ -29,6 +29,8 @@ from compliance.approvals.errors import (
     StatementChangedError,
     TransitionRefusedError,
 )
+from compliance.approvals.evidence import Evidence as Evidence
+from compliance.approvals.evidence import check_evidence, written
 from compliance.approvals.humans import records_of
 from compliance.approvals.passkeys import passkey_options
 from compliance.approvals.policy import SET_POLICY, ProofKind
@@ -66,18 +68,6 @@ DECIDE = "compliance.decide_request"
 REVIEW = "compliance.review_request"
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What supports a request: a name and the SHA-256 of the file."""
-
-    name: str
-    sha256: str
-
-    def __post_init__(self) -> None:
-        if not self.name or len(self.sha256) != 64 or not set(self.sha256) <= set("0123456789abcdef"):
-            raise PayloadError("Evidence needs a name and the SHA-256 of the file, in lower case hex.")
-
-
 # --- Making -----------------------------------------------------------------------------------------------
 def draft_request(
     *,
@@ -106,7 +96,7 @@ def draft_request(
             object_label=target.label[:200],
             payload=action.write(typed),
             amount=action.amount(typed),
-            evidence=[{"name": item.name, "sha256": item.sha256} for item in evidence],
+            evidence=written(evidence),
             reason=_reason(reason),
             maker=actor,
             maker_person=person,
@@ -143,7 +133,7 @@ def edit_request(
         if reason is not None:
             request.reason = _reason(reason)
         if evidence is not None:
-            request.evidence = [{"name": item.name, "sha256": item.sha256} for item in evidence]
+            request.evidence = written(evidence)
         request.submitted_at = request.expires_at = request.approved_at = request.review_due_at = None
         request.break_glass = False
         return step(
@@ -168,6 +158,7 @@ def submit_request(*, request_id: UUID, actor: User) -> ApprovalRequest:
             raise TransitionRefusedError("Only a draft is submitted. Edit the request to make it one.")
         action = action_for(request.kind)
         require(actor, action.maker_permission)
+        check_evidence(request.evidence)
         action.recheck(action.read(request.payload))
         if request.kind == SET_POLICY:
             found_policy()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from compliance.api import approvals, people, screening, views
+from compliance.api import approvals, evidence, people, screening, views
 
 router = SimpleRouter()
 router.register("audit/events", views.AuditEventViewSet, basename="api-audit-event")
@@ -19,6 +19,12 @@ router.register("screening/flags", screening.FlagViewSet, basename="api-screenin
 urlpatterns = [
     *router.urls,
     path("audit/chain/", views.ChainStatusView.as_view(), name="api-audit-chain"),
+    path("approvals/evidence/", evidence.EvidenceView.as_view(), name="api-approval-evidence"),
+    path(
+        "approvals/requests/<uuid:pk>/evidence/<str:sha256>/",
+        evidence.RequestEvidenceView.as_view(),
+        name="api-approval-request-evidence",
+    ),
     path("approvals/kinds/", approvals.ApprovalKindsView.as_view(), name="api-approval-kinds"),
     path("screening/rules/", screening.ScreeningRulesView.as_view(), name="api-screening-rules"),
 ]

@@ -117,6 +117,11 @@ class ProofNotAllowedError(ApprovalError):
     title = "The policy asks for another proof"
 
 
+class EvidenceRefusedError(ApprovalError):
+    status = 422
+    title = "This is not taken as evidence"
+
+
 class AccessError(ApprovalError):
     title = "The change of access makes no sense"
 

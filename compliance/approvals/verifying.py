@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from compliance.approvals.canonical import digest
 from compliance.approvals.errors import ApprovalError
+from compliance.approvals.evidence import check_evidence
 from compliance.approvals.policy import FOUNDING, read_policy
 from compliance.approvals.statement import check_statement, read_statement
 from compliance.approvals.votes import check_people, check_signature
@@ -94,7 +95,8 @@ def _requests() -> Iterator[Finding]:
             continue
         decisions = list(statement.decisions.all())
         try:
-            check_statement(statement, request)
+            content = check_statement(statement, request)
+            check_evidence(content["evidence"])
             # Who was one and the same was asked with what was known when it ended.
             check_people(request, decisions, as_known_at=request.finished_at)
         except (ApprovalError, ValueError, KeyError) as error:

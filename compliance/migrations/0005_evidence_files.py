@@ -6,10 +6,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import django.db.models.deletion
+from django.conf import settings
 from django.db import migrations, models
 
 SQL = Path(__file__).parent / "sql"
-RULES = [(SQL / name).read_text() for name in ("gate_guards.sql", "access_guards.sql", "people_merged.sql")]
+RULES = [
+    (SQL / name).read_text()
+    for name in ("gate_guards.sql", "access_guards.sql", "people_merged.sql", "evidence_rules.sql")
+]
 UNDO = """
 DROP FUNCTION compliance_check_humans_of_review() CASCADE;
 DROP FUNCTION compliance_check_humans_of_request() CASCADE;
@@ -89,6 +93,32 @@ class Migration(migrations.Migration):
                     models.CheckConstraint(
                         condition=models.Q(("person", models.F("same_as")), _negated=True),
                         name="compliance_merge_of_two",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="EvidenceFile",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("sha256", models.CharField(max_length=64, unique=True)),
+                ("content", models.BinaryField()),
+                ("size", models.PositiveIntegerField()),
+                ("media_type", models.CharField(max_length=60)),
+                ("uploaded_at", models.DateTimeField()),
+                (
+                    "uploaded_by",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+            ],
+            options={
+                "default_permissions": (),
+                "indexes": [models.Index(fields=["uploaded_by", "uploaded_at"], name="compliance_evidence_by")],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("size__gt", 0), ("size__lte", 10485760)), name="compliance_evidence_size"
                     )
                 ],
             },

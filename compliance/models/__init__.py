@@ -11,6 +11,7 @@ from compliance.models.approvals import (
     RequestState,
 )
 from compliance.models.audit import AuditAnchor, AuditEvent, AuditSeal
+from compliance.models.evidence import EvidenceFile
 from compliance.models.people import Delegation, Person, PersonAccount, PersonMerge
 from compliance.models.relay import EventCursor, RelayState
 from compliance.models.screening import RestrictedInstrument, ScreeningFlag, ScreeningPolicy
@@ -28,6 +29,7 @@ __all__ = [
     "Decision",
     "Delegation",
     "EventCursor",
+    "EvidenceFile",
     "Person",
     "PersonAccount",
     "PersonMerge",

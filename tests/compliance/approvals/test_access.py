@@ -244,18 +244,24 @@ def test_a_table_of_the_same_name_stands_in_for_nothing(founded: User) -> None:
     """A session's temporary tables come first on its search path; the guards do not look there."""
     user, auditor = gate_people().maker, Group.objects.get(name="Auditor")
     request = released(GRANT, {"account": user.username, "role": "Auditor"}, maker=founded)
-    for shadow in (
-        "CREATE TEMP TABLE compliance_approvalpolicy (kind text)",
-        "CREATE TEMP TABLE compliance_approvalrequest AS SELECT *, pg_current_xact_id()::text::bigint AS xid"
-        " FROM public.compliance_approvalrequest",
-    ):
-        with pytest.raises(DatabaseError, match="approved request"), transaction.atomic():
-            with connection.cursor() as cursor:
-                cursor.execute(shadow)
-                cursor.execute("SET LOCAL search_path = pg_temp, public")
-                cursor.execute(
-                    "INSERT INTO core_user_groups (user_id, group_id) VALUES (%s, %s)", [user.pk, auditor.pk]
-                )
+    shadows = (
+        ["CREATE TEMP TABLE compliance_approvalpolicy (kind text)"],
+        [
+            "CREATE TEMP TABLE compliance_approvalrequest AS SELECT * FROM public.compliance_approvalrequest",
+            "UPDATE pg_temp.compliance_approvalrequest SET executing_xid = pg_current_xact_id()::text::bigint",
+        ],
+    )
+    grant = "INSERT INTO core_user_groups (user_id, group_id) VALUES (%s, %s)"
+    for shadow in shadows:
+        with (
+            pytest.raises(DatabaseError, match="approved request"),
+            transaction.atomic(),
+            connection.cursor() as cursor,
+        ):
+            for statement in shadow:
+                cursor.execute(statement)
+            cursor.execute("SET LOCAL search_path = pg_temp, public")
+            cursor.execute(grant, [user.pk, auditor.pk])
     assert ApprovalRequest.objects.get(pk=request.pk).state == "executing"
 
 
