@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from trading.api import views
+from trading.api import reviews, views
 
 router = SimpleRouter()
 router.register("cohorts", views.CohortViewSet, basename="api-cohort")
@@ -17,5 +18,7 @@ for _name, _view in (
     ("alerts", views.AlertViewSet),
 ):
     router.register(rf"cohorts/(?P<cohort_pk>\d+)/{_name}", _view, basename=f"api-cohort-{_name}")
+router.register("reviews", reviews.ReviewViewSet, basename="api-review")
+router.register("live-records", reviews.LiveRecordViewSet, basename="api-live-record")
 
-urlpatterns = router.urls
+urlpatterns = [*router.urls, path("promotion-rules/", reviews.PromotionRulesView.as_view(), name="api-promotion-rules")]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, transaction
 from pytest_django import Settings
+from rest_framework.test import APIClient
 
 from compliance.models import ApprovalRequest, RequestState
 from fundops.core import clock
@@ -232,3 +233,22 @@ def test_rolling_back_is_for_those_on_duty(reviewed: PromotionReview, pm: User, 
     else:
         with pytest.raises(PermissionMissingError):
             roll_back(review=review, cause="person", words="Stop.", actor=user)
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_api_answers_each_role_as_the_matrix_says(reviewed: PromotionReview, pool: BankrollPool, role: Role) -> None:
+    carry_review(review=reviewed)
+    user = staff(f"api_{role.name.lower()}", role)
+    api = APIClient()
+    api.force_authenticate(user)
+    reads = 200 if user.has_perm("trading.view_promotionreview") else 403
+    assert reads == (403 if role in (Role.INVESTOR, Role.CLIENT_RELATIONS, Role.ADMINISTRATOR) else 200)
+    for path in ("reviews/", f"reviews/{reviewed.pk}/", "live-records/", "promotion-rules/"):
+        assert api.get(f"/api/{path}").status_code == reads
+    asked = api.post(f"/api/reviews/{reviewed.pk}/ask/", {"override_reason": "A rehearsal."}, format="json")
+    assert asked.status_code == (202 if role is Role.PORTFOLIO_MANAGER else 403)
+    if role is Role.PORTFOLIO_MANAGER:
+        assert asked.json()["state"] == "awaiting_approval"
+        assert asked.json()["verdict"]["musts"]
+    rolled = api.post(f"/api/reviews/{reviewed.pk}/roll-back/", {"reason": "Stop."}, format="json")
+    assert rolled.status_code == (409 if user.has_perm("trading.roll_back") else 403)
