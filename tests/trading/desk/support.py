@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -38,6 +39,15 @@ def busiest(cohort: Cohort) -> CohortAgent:
     return max(cohort.agents.all(), key=lambda agent: agent.fills.count())
 
 
+def by_family(cohort: Cohort, family: str) -> CohortAgent:
+    """The first agent of that family."""
+    return next(agent for agent in cohort.agents.order_by("number") if agent.family.startswith(family))
+
+
+def start_of(cohort: Cohort) -> datetime:
+    return datetime.combine(cohort.start, datetime.min.time(), tzinfo=UTC)
+
+
 def deploy(agent: CohortAgent, **terms: Any) -> Deployment:
     """A deployment of the agent, by an approved request."""
     payload = {"agent": agent.pk, "bankroll": str(max(agent.draw, Decimal(50))), "reason": "A test asks.", **terms}
@@ -45,19 +55,22 @@ def deploy(agent: CohortAgent, **terms: Any) -> Deployment:
     return Deployment.objects.get(pk=result["deployment"])
 
 
-def replay_of(agent: CohortAgent, **terms: Any) -> Deployment:
-    """A deployment that will be worked over the very days of the agent's cohort, unbound by limits."""
+def replay_of(agent: CohortAgent, *, hours: float | None = None, **terms: Any) -> Deployment:
+    """A deployment that will be worked over the very days of the agent's cohort (or their first hours), unbound by
+    limits, as fast as can be."""
     cohort = agent.cohort
-    start = datetime.combine(cohort.start, datetime.min.time(), tzinfo=UTC)
-    return deploy(
-        agent,
-        starts=start,
-        ends=start + timedelta(days=cohort.days),
-        speed="0",
-        market_orders=True,
-        limits_template="",
-        **terms,
-    )
+    start = start_of(cohort)
+    ends = start + (timedelta(days=cohort.days) if hours is None else timedelta(hours=hours))
+    fixed: dict[str, Any] = {
+        "starts": start,
+        "ends": ends,
+        "speed": "0",
+        "market_orders": True,
+        "limits_template": "",
+        "bankroll": str(agent.draw),
+        "leverage": "1",
+    }
+    return deploy(agent, **(fixed | terms))
 
 
 def work_off(deployment: Deployment) -> Deployment:
@@ -68,9 +81,15 @@ def work_off(deployment: Deployment) -> Deployment:
     return deployment
 
 
-def cohort_fills(agent: CohortAgent) -> list[tuple[Any, ...]]:
-    return list(CohortFill.objects.filter(agent=agent).order_by("number").values_list(*COLUMNS))
+def cohort_fills(agent: CohortAgent, *, before: datetime | None = None) -> list[tuple[Any, ...]]:
+    rows = CohortFill.objects.filter(agent=agent).order_by("number")
+    return list((rows if before is None else rows.filter(at__lt=before)).values_list(*COLUMNS))
 
 
 def desk_fills(deployment: Deployment) -> list[tuple[Any, ...]]:
     return list(Fill.objects.filter(deployment=deployment).order_by("number").values_list(*COLUMNS))
+
+
+def stances(messages: Sequence[dict[str, Any]], agent: str) -> list[str]:
+    """What one of the desk's agents said in a cycle."""
+    return [message["stance"] for message in messages if message["agent"] == agent]
