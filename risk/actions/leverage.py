@@ -21,6 +21,7 @@ from risk.errors import LeverageError, LeveragePolicyError
 from risk.leverage import (
     blockers,
     last_decision,
+    leverage_in_force,
     levered_books,
     performance_of,
     policy_in_force,
@@ -68,6 +69,17 @@ def start_leverage(*, book: Book, actor: User | None, at: datetime | None = None
     with transaction.atomic():
         moment = _held(book, at)
         return last_decision(book) or _start(book, actor, moment)
+
+
+def begin_leverage(*, book: Book, actor: User | None, at: datetime | None = None) -> Decimal:
+    """For whoever opens a Book that trades: puts it under the policy where one is in force.
+
+    Answers with what the Book may carry: the policy's first tier or less where a Book above it is held lower; 1
+    without a policy. Raises LeverageError for a closed Book.
+    """
+    if policy_in_force() is not None:
+        start_leverage(book=book, actor=actor, at=at)
+    return leverage_in_force(book, at=at)
 
 
 def decide_leverage(

@@ -16,6 +16,7 @@ from compliance.models import AuditEvent
 from fundops.core.errors import PermissionMissingError
 from fundops.core.roles import Role
 from risk.actions.leverage import (
+    begin_leverage,
     decide_leverage,
     evaluate_leverage,
     lower_leverage,
@@ -357,3 +358,13 @@ def test_decisions_and_policies_are_never_changed(policy: LeveragePolicy, tree: 
     ):
         with pytest.raises(DatabaseError), transaction.atomic():
             attack()
+
+
+def test_who_opens_a_book_puts_it_under_the_policy(people: People, tree: Tree) -> None:
+    assert begin_leverage(book=tree.trend, actor=None) == 1
+    assert not LeverageDecision.objects.exists(), "without a policy nothing begins"
+    through_the_gate(people, LEVERAGE, {})
+    assert begin_leverage(book=tree.trend, actor=None) == 2
+    lower_leverage(book=tree.trend, reason="Calm.", actor=people.operations)
+    assert begin_leverage(book=tree.agent, actor=None) == 1, "held down by the book above"
+    assert LeverageDecision.objects.get(book=tree.agent).to_leverage == 2

@@ -19,8 +19,8 @@ from fundops.core.events import publish
 from fundops.core.models import User
 from fundops.core.permissions import require
 from fundops.core.tasks import enqueue_on_commit
+from risk.actions.leverage import begin_leverage
 from risk.actions.limits import apply_template
-from risk.leverage import leverage_in_force
 from trading.cohorts.installed import installed_families
 from trading.desk.errors import DeploymentEndedError, DeploymentSpecError
 from trading.gateways.installed import NAMES
@@ -61,9 +61,10 @@ def open_deployment(
     """Opens a deployment of a cohort's agent in the name of the executing request: Book, bankroll, limits, council.
 
     ``book`` hands out the bankroll from its cash; left out, the strategy's own Book does, which receives it as paper
-    capital first. ``leverage`` left out is what the policy allows the strategy's Book. ``others`` are further voices
-    of the council (name, genome, weight). It trades from ``start_ms`` on: the next bar to open for an agent of a
-    cohort that followed the market, else the end of its cohort's window, over stored candles at the cohort's speed.
+    capital first. ``leverage`` left out is what the policy allows a new Book there, which it comes under. ``others``
+    are further voices of the council (name, genome, weight). It trades from ``start_ms`` on: the next bar to open
+    for an agent of a cohort that followed the market, else the end of its cohort's window, over stored candles at
+    the cohort's speed.
     Raises NotApprovedError, DeploymentSpecError, and what books and limits refuse.
     """
     require_execution(warrant, *OPENING_KINDS)
@@ -76,7 +77,6 @@ def open_deployment(
         raise DeploymentSpecError(f"The first bar must open on the {cohort.interval} grid.")
     with transaction.atomic():
         strategy = strategy_book(agent, actor=warrant.actor)
-        lever = min(leverage_in_force(strategy), leverage) if leverage is not None else leverage_in_force(strategy)
         number = _next_number()
         opened_on = clock.from_ms(first - cohort.interval_ms).date()
         own = open_book(
@@ -87,6 +87,8 @@ def open_deployment(
             opened_on=opened_on,
             actor=warrant.actor,
         )
+        allowed = begin_leverage(book=own, actor=warrant.actor)
+        lever = allowed if leverage is None else min(allowed, leverage)
         deployment = Deployment.objects.create(
             pk=number,
             name=f"{agent.family.split('@')[0]} {agent.symbol or 'all markets'} #{number}",
