@@ -1,0 +1,38 @@
+"""The council: weights, quorum, and a council of one."""
+
+from __future__ import annotations
+
+import pytest
+
+from trading.desk.council import Vote, resolve
+
+
+def votes(*pairs: tuple[float, float | None]) -> list[Vote]:
+    return [Vote(n, f"voice {n}", weight, target) for n, (weight, target) in enumerate(pairs, start=1)]
+
+
+def test_one_voice_is_heard_to_the_last_bit() -> None:
+    target = 0.1 + 0.2
+    assert resolve("X", votes((0.3, target)), quorum_frac=0.5).target == target
+
+
+def test_targets_are_weighed() -> None:
+    found = resolve("X", votes((3, 1.0), (1, -1.0)), quorum_frac=0.5)
+    assert found.target == pytest.approx(0.5)
+    assert found.support_frac == 1.0
+
+
+def test_silent_voices_count_for_the_quorum_and_not_for_the_mean() -> None:
+    found = resolve("X", votes((1, 1.0), (1, None)), quorum_frac=0.5)
+    assert (found.target, found.support_frac) == (1.0, 0.5)
+    assert resolve("X", votes((1, 1.0), (1.1, None)), quorum_frac=0.5).target is None
+
+
+def test_a_voice_without_weight_decides_nothing() -> None:
+    found = resolve("X", votes((0, 1.0), (1, -0.5)), quorum_frac=0.5)
+    assert found.target == -0.5
+    assert resolve("X", votes((0, 1.0)), quorum_frac=0.0).target is None
+
+
+def test_nobody_there_is_no_quorum() -> None:
+    assert resolve("X", [], quorum_frac=0.0).target is None
