@@ -55,8 +55,8 @@ def _render_restore(payload: RestoreTrading) -> Sequence[DisplayedField]:
         DisplayedField("Mode", switch.mode, payload.mode.value),
         DisplayedField("Stopped by", stopped, ""),
         DisplayedField("Why", f"{switch.get_cause_display()}: {switch.reason}", ""),
-        DisplayedField("Triggers that would stop it, or a part of it, again", "", again),
-        DisplayedField("Hard breaches that hold it down still", "", _breaches(switch)),
+        DisplayedField("Triggers that fire still", "", again),
+        DisplayedField("Hard breaches still open", "", _breaches(switch)),
     ]
 
 

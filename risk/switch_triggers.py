@@ -103,7 +103,7 @@ def shown(cause: StopCause, value: float | None) -> str:
     if cause in {StopCause.HEARTBEAT, StopCause.STALE_DATA}:
         return f"{value:,.0f} s"
     if cause is StopCause.STRESS:
-        return f"{value:.2f} x what it may lose"
+        return f"{value:.2f} x tolerance"
     return f"{value:g}"
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.core.paginator import Paginator
+from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -28,7 +29,7 @@ from risk.switch_gate import RESTORE, SET_TRIGGER, restore_payload
 from risk.switch_selectors import VIEW_SWITCHES, ScopeStanding, change_list, standings
 from risk.switch_triggers import readings
 from trading.models.cohort import LIVE_STATUSES, Cohort
-from trading.models.deployments import WORKED_STATUSES, Deployment
+from trading.models.deployments import ENDED_STATUSES, WORKED_STATUSES, Deployment
 from treasury.models import Book, BookKind
 
 STOP = "risk.stop_trading"
@@ -66,7 +67,7 @@ def guardrails_page(request: HttpRequest) -> HttpResponse:
 
 def _board(request: HttpRequest) -> dict[str, Any]:
     user = _user(request)
-    books = Book.objects.for_user(user).filter(closed_at=None).exclude(kind=BookKind.AGENT)
+    books = _books_that_trade(user)
     found = standings(books.order_by("path"), _venues())
     asked = _waiting_requests(found)
     found_readings = readings()
@@ -92,6 +93,13 @@ def _board(request: HttpRequest) -> dict[str, Any]:
             (TradingMode.REDUCING, "Reduce: only closing orders"),
         ],
     }
+
+
+def _books_that_trade(user: User) -> QuerySet[Book]:
+    """Open Books but agents', without those of cohorts and deployments that have ended."""
+    books = Book.objects.for_user(user).filter(closed_at=None).exclude(kind=BookKind.AGENT)
+    over = Q(cohort__isnull=False) & ~Q(cohort__status__in=LIVE_STATUSES)
+    return books.exclude(over).exclude(deployment__status__in=ENDED_STATUSES)
 
 
 def _severity(mode: TradingMode) -> int:
