@@ -1,9 +1,8 @@
 """How many things were tried, raw and effective, and what their number does to the deflated Sharpe ratio.
 
 Sources: Bailey and Lopez de Prado, The Deflated Sharpe Ratio (2014); Lopez de Prado and Lewis, Detection of false
-investment strategies using unsupervised learning methods (2019), for clustering trials by the distance
-sqrt((1 - rho) / 2); Li and Ji, Adjusting multiple testing in multilocus analyses using the eigenvalues of a correlation
-matrix (2005).
+investment strategies using unsupervised learning methods (2019), for clustering trials by the distance sqrt((1 - rho) /
+2); Galwey, A new measure of the effective number of tests, Genetic Epidemiology 33 (2009), for the eigenvalues.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _MOST_CLUSTERED = 600
 
 @dataclass(frozen=True, slots=True)
 class EffectiveTrials:
-    """``raw`` columns tried; ``eigen`` after Li and Ji, ``clusters`` by average linkage; None below two that moved."""
+    """``raw`` columns tried; ``eigen`` after Galwey, ``clusters`` by average linkage; None below two that moved."""
 
     raw: int
     eigen: float | None
@@ -51,18 +50,19 @@ def correlation_of(returns: Float64) -> Float64:
 def effective_trials(returns: Float64) -> EffectiveTrials:
     """The effective number of trials in ``returns`` (n_observations, n_trials), no NaN.
 
-    Eigenvalues: sum over lambda of [lambda >= 1] + (lambda - floor(lambda)). With fewer observations than trials the
-    matrix is singular and this figure small: it is shown beside the raw count, never instead of it.
+    Eigenvalues: (sum of their roots)^2 / their sum; n for independent trials, 1 for copies of one. With fewer
+    observations than trials the matrix is singular and this figure small: it is shown beside the raw count, never
+    instead of it.
     """
     table = np.asarray(returns, dtype=np.float64)
     matrix = correlation_of(table)
     n = matrix.shape[0]
     if n < 2:
         return EffectiveTrials(int(table.shape[1]), None, None, None, int(table.shape[0]))
-    eigen = np.abs(np.linalg.eigvalsh(matrix))
-    li_ji = float(np.sum((eigen >= 1.0 - 1e-9) + (eigen - np.floor(eigen + 1e-9))))
+    roots = np.sqrt(np.clip(np.linalg.eigvalsh(matrix), 0.0, None))
+    galwey = float(roots.sum() ** 2 / (roots**2).sum())
     mean = float((matrix.sum() - n) / (n * (n - 1)))
-    return EffectiveTrials(int(table.shape[1]), min(float(n), li_ji), _clusters(matrix), mean, int(table.shape[0]))
+    return EffectiveTrials(int(table.shape[1]), min(float(n), galwey), _clusters(matrix), mean, int(table.shape[0]))
 
 
 def _clusters(matrix: Float64) -> int:
