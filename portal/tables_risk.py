@@ -15,7 +15,7 @@ from risk.quant.metrics import CODES, Metric
 from treasury.models import Book
 from treasury.models.books import PATH_SEPARATOR
 
-_SHOWN = (Metric.GROSS_EXPOSURE, Metric.NET_EXPOSURE, Metric.LEVERAGE, Metric.DRAWDOWN_FRAC, Metric.VAR, Metric.ES)
+_SHOWN = (Metric.GROSS_EXPOSURE, Metric.NET_EXPOSURE, Metric.LEVERAGE, Metric.DRAWDOWN_FRAC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,11 @@ class Below:
 
 
 def below_rows(
-    risk: BookRisk, children: Sequence[Book], breaches: Iterable[LimitBreach], pages: Mapping[int, str]
+    risk: BookRisk,
+    children: Sequence[Book],
+    breaches: Iterable[LimitBreach],
+    pages: Mapping[int, str],
+    tails: Mapping[int, tuple[float | None, float | None]],
 ) -> list[Below]:
     """The Books below, the largest exposure first; breaches of anything under one count for it."""
     place = {pk: row for row, pk in enumerate(risk.measured.ids)}
@@ -62,6 +66,7 @@ def below_rows(
                 figures.equity,
                 pnl,
                 *values,
+                *tails.get(book.pk, (None, None)),
                 counted[book.path],
             )
         )

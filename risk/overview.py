@@ -17,7 +17,7 @@ from fundops.core import clock
 from risk.measuring import ALPHA, HISTORY_DAYS, MeasuredBooks, measure_books, rows_below
 from risk.quant.backtests import VarBacktest, backtest_var
 from risk.quant.bulk import evaluate
-from risk.quant.contributions import contributions
+from risk.quant.contributions import contributions, standalone
 from risk.quant.es_backtests import EsBacktest, backtest_es, rolling_forecasts
 from risk.quant.garch import MINIMUM_FIT
 from risk.quant.measures import (
@@ -36,7 +36,7 @@ from risk.quant.rolling import VarMethod, tail_risk
 from risk.quant.tail import FloatArray, minimum_observations
 from risk.selectors import EffectiveLimit, effective_limits
 from risk.sources import BookFigures, DatesReturns, HeldPosition, MeasuresVolume, has_source, risk_source
-from treasury.models import Book
+from treasury.models import Asset, Book
 
 #: The levels that figures are offered at, the strictest first.
 LEVELS = (0.99, 0.975, 0.95)
@@ -264,7 +264,7 @@ def _why_no_tail(risk: BookRisk, method: VarMethod, alpha: float, days: int) -> 
     needed = MINIMUM_FIT if method is VarMethod.FILTERED else 20
     needed = max(needed, minimum_observations(alpha) if method is not VarMethod.CORNISH_FISHER else 20)
     if days < needed:
-        return f"Needs {needed} days at {alpha:.4g}; has {days}."
+        return f"Needs {needed} days of returns; there are {days}."
     if method is VarMethod.CORNISH_FISHER:
         return "The sample's skew and kurtosis lie outside the domain of the expansion."
     return "No GARCH model could be fitted to these days."
@@ -289,10 +289,17 @@ class Backtest:
 
 
 def backtest_window(days: int, alpha: float, method: VarMethod) -> int | None:
-    """250 days before each forecast, or half of a shorter history where that still carries the level."""
-    least = max(minimum_observations(alpha), MINIMUM_FIT if method is VarMethod.FILTERED else 20)
+    """250 days before each forecast, or half of a shorter history where that still carries the level.
+
+    None below as many forecasts as let one loss beyond the VaR be expected: from fewer nothing can be said.
+    """
+    least = _least_window(alpha, method)
     window = max(least, min(WINDOW, days // 2))
-    return window if days > window else None
+    return window if days - window >= minimum_observations(alpha) else None
+
+
+def _least_window(alpha: float, method: VarMethod) -> int:
+    return max(minimum_observations(alpha), MINIMUM_FIT if method is VarMethod.FILTERED else 20)
 
 
 def backtest(risk: BookRisk, alpha: float = ALPHA, method: VarMethod = VarMethod.HISTORICAL) -> Backtest | str:
@@ -303,8 +310,11 @@ def backtest(risk: BookRisk, alpha: float = ALPHA, method: VarMethod = VarMethod
         return "Nothing is held: there is no risk to test."
     window = backtest_window(risk.days, alpha, method)
     if window is None:
-        least = max(minimum_observations(alpha), MINIMUM_FIT if method is VarMethod.FILTERED else 20)
-        return f"A backtest at {alpha:.1%} needs more than {least} days of returns; there are {risk.days}."
+        before, tested = _least_window(alpha, method), minimum_observations(alpha)
+        return (
+            f"A backtest at {alpha:.1%} needs {before + tested} days of returns: {before} before the first forecast,"
+            f" and {tested} forecasts, of which one may be expected to fail. There are {risk.days}."
+        )
     pnl = risk.pnl
     forecasts = rolling_forecasts(pnl, alpha, window=window, method=method)
     var = np.array([math.nan if f is None else f.var for f in forecasts])
@@ -385,6 +395,21 @@ def components(
         sorted(by_asset, key=lambda c: -abs(c.es)),
         sorted(by_book, key=lambda c: -abs(c.es)),
     )
+
+
+def child_tails(
+    risk: BookRisk, children: Sequence[Book], alpha: float = ALPHA, *, days: int = HISTORY_DAYS
+) -> dict[int, tuple[float | None, float | None]]:
+    """VaR and ES of each of the Books directly below by itself, by Book id; None where not known."""
+    _, books, P = _by_child(risk, children) if risk.symbols and not risk.problems else ([], [], np.zeros((0, 0)))
+    if not P.size:
+        return {}
+    var, es = standalone(P, risk.returns[-days:], alpha)
+    return {
+        book.pk: (known(float(v)), known(float(e)))
+        for book, v, e in zip(books, var, es, strict=True)
+        if book is not None
+    }
 
 
 def _by_child(risk: BookRisk, children: Sequence[Book]) -> tuple[list[str], list[Book | None], FloatArray]:
@@ -475,21 +500,31 @@ class Movement:
 
 
 def movement(risk: BookRisk, *, benchmark: str = "", participation: float = PARTICIPATION) -> Movement:
-    """How much the Book moves, with what, and how long it takes to leave. `benchmark` defaults to a Bitcoin market
-    that is held, then to plain BTC."""
-    named = benchmark or next((s for s in risk.symbols if s.startswith("BTC")), "BTC")
+    """How much the Book moves, with what, and how long it takes to leave.
+
+    `benchmark` defaults to the Bitcoin market with the most days among those that the ledger knows.
+    """
     equity = risk.equity
     pnl = risk.pnl[-HISTORY_DAYS:]
     spread = ewma = None
-    slope: Beta | None = None
+    named, slope = benchmark or "BTC", None
     if equity is not None and equity > 0 and pnl.shape[0]:
         spread, ewma = known(volatility(pnl / equity)), known(ewma_volatility(pnl / equity))
-        market = np.asarray(risk_source().daily_returns([named], pnl.shape[0], risk.at), dtype=np.float64).reshape(-1)
+        named, market = _benchmark(risk, benchmark)
         n = min(market.shape[0], pnl.shape[0])
         found = beta(pnl[pnl.shape[0] - n :] / equity, market[market.shape[0] - n :])
         slope = found if math.isfinite(found.beta) else None
     size, slowest, lacking = _liquidity(risk, participation)
     return Movement(spread, ewma, slope, named, size, slowest, lacking, int(pnl.shape[0]))
+
+
+def _benchmark(risk: BookRisk, asked: str) -> tuple[str, FloatArray]:
+    """A market and its daily returns, the last of the same day as the Book's."""
+    known_assets = Asset.objects.filter(code__startswith="BTC").order_by("code").values_list("code", flat=True)[:5]
+    names = [asked] if asked else list(known_assets) or ["BTC"]
+    table = np.asarray(risk_source().daily_returns(names, risk.days, risk.at), dtype=np.float64).reshape(-1, len(names))
+    best = int(np.isfinite(table).sum(axis=0).argmax()) if table.shape[0] else 0
+    return names[best], table[:, best]
 
 
 def _liquidity(risk: BookRisk, participation: float) -> tuple[Liquidity | None, str, tuple[str, ...]]:

@@ -28,7 +28,7 @@ from risk.quant.stress import (
     venue_loss,
     volatility_spike,
 )
-from risk.quant.tail import TailRisk
+from risk.quant.tail import TailRisk, minimum_observations
 from risk.sources import AdvisesOnPrices, RiskSource
 
 STANDARD = Path(__file__).resolve().parent / "standard_scenarios.yaml"
@@ -173,7 +173,8 @@ def _from_tail(risk: TailRisk, symbols: tuple[str, ...], parts: Iterable[float])
     """`parts` are what each symbol carries of the ES; they sum to it."""
     if math.isfinite(risk.es) or not symbols:
         return Priced(risk.es, {s: -float(part) for s, part in zip(symbols, parts, strict=True) if part != 0})
-    return Priced(risk.es, {}, (f"enough returns of {', '.join(symbols)}: {risk.n} days",))
+    needed = minimum_observations(ALPHA)
+    return Priced(risk.es, {}, (f"{needed} days of returns of {', '.join(symbols)}: there are {risk.n}",))
 
 
 def _exposure(holdings: Holdings, source: RiskSource, at: datetime) -> tuple[Any, Any, tuple[str, ...]]:

@@ -11,6 +11,7 @@ from risk.actions.breaches import evaluate_limits as evaluate
 from risk.actions.leverage import evaluate_leverage as evaluate_all_leverage
 from risk.actions.overrides import revert_overrides as revert
 from risk.actions.snapshots import snapshot_risk as snapshot
+from risk.actions.stress import ensure_standard_scenarios
 from risk.actions.stress import run_stress as stress
 from risk.actions.stress_runs import drive_stress_run as drive
 from risk.actions.stress_runs import live_run_ids
@@ -34,8 +35,12 @@ def snapshot_risk() -> None:
 
 @shared_task(name="risk.tasks.run_stress", autoretry_for=(OperationalError,), max_retries=3)
 def run_stress(scenario_id: int | None = None) -> None:
-    """One scenario, or all active ones, on every fund; a scenario that is gone is left out."""
+    """One scenario, or all active ones, on every fund; a scenario that is gone is left out.
+
+    The standard set is there from the first run on.
+    """
     if has_source():
+        ensure_standard_scenarios(actor=None)
         stress(
             actor=None,
             scenarios=None if scenario_id is None else StressScenario.objects.filter(pk=scenario_id),

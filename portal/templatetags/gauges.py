@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
 from django import template
+from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -81,6 +83,12 @@ def risk_share(value: Any, places: int = 1) -> SafeString:
 def magnitude(value: float | None) -> float | None:
     """Without its sign, where words tell the direction."""
     return None if value is None else abs(value)
+
+
+@register.simple_tag
+def chart_json(payload: Any, name: str) -> SafeString:
+    """A chart's figures in the page: in a hidden element, for HTMX takes every script out of what it swaps in."""
+    return format_html('<div hidden id="{}">{}</div>', name, json.dumps(payload, cls=DjangoJSONEncoder))
 
 
 @register.simple_tag

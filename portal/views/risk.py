@@ -32,6 +32,7 @@ from treasury.models import Book
 READ = "risk.view_risklimit"
 ACKNOWLEDGE = "risk.acknowledge_breach"
 BREACHES_SHOWN = 50
+DAY_S = 86_400
 METHOD_NAMES = {
     VarMethod.HISTORICAL: "Historical",
     VarMethod.AGE_WEIGHTED: "Age-weighted",
@@ -80,7 +81,8 @@ def _board(user: User, book: Book) -> dict[str, Any]:
     pages = trading_pages(user, [book, *children, *(b.book for b in breaches)])
     hrefs = {c.pk: with_book("portal:risk", c) for c in children}
     alpha = overview.highest_level(risk.days)
-    parts = overview.components(risk, children, alpha or overview.LEVELS[0])
+    level = alpha or overview.LEVELS[0]
+    parts = overview.components(risk, children, level)
     table = overview.strategy_by_asset(risk, children)
     standing = overview.headroom(risk)
     exposed = overview.breakdown(risk, children)
@@ -89,6 +91,7 @@ def _board(user: User, book: Book) -> dict[str, Any]:
     return {
         "risk": risk,
         "alpha": alpha,
+        "level": level,
         "parts": parts,
         "loss": loss,
         "gross": risk.value(Metric.GROSS_EXPOSURE),
@@ -96,6 +99,7 @@ def _board(user: User, book: Book) -> dict[str, Any]:
         "leverage": risk.value(Metric.LEVERAGE),
         "drawdown": risk.value(Metric.DRAWDOWN_FRAC),
         "movement": moved,
+        "horizon_s": None if moved.liquidity is None or moved.without_volume else moved.liquidity.horizon * DAY_S,
         "liquidity": _liquidity(risk, moved),
         "standing": [h for h in standing if not h.on_orders],
         "order_limits": [h for h in standing if h.on_orders],
@@ -119,7 +123,7 @@ def _board(user: User, book: Book) -> dict[str, Any]:
             ),
         },
         "exposed": exposed,
-        "below": below_rows(risk, children, breaches, pages),
+        "below": below_rows(risk, children, breaches, pages, overview.child_tails(risk, children, level)),
         "trading_page": pages.get(book.pk, ""),
     }
 
@@ -139,17 +143,17 @@ def _loss(risk: BookRisk) -> float | None:
 class AssetLiquidity:
     symbol: str
     exposure: float
-    days: float | None
+    seconds: float | None
 
 
 def _liquidity(risk: BookRisk, moved: overview.Movement) -> list[AssetLiquidity]:
     if moved.liquidity is None or not risk.symbols:
         return []
     rows = [
-        AssetLiquidity(s, float(x), float(d) if math.isfinite(d) else None)
+        AssetLiquidity(s, float(x), float(d) * DAY_S if math.isfinite(d) else None)
         for s, x, d in zip(risk.symbols, risk.exposure, moved.liquidity.days, strict=True)
     ]
-    return sorted(rows, key=lambda r: (r.days is not None, -(r.days or 0.0), -abs(r.exposure)))[:12]
+    return sorted(rows, key=lambda r: (r.seconds is not None, -(r.seconds or 0.0), -abs(r.exposure)))[:12]
 
 
 def _live(breach: LimitBreach, pages: dict[int, str]) -> LiveBreach:

@@ -14,7 +14,7 @@ from fundops.core.events import publish
 from fundops.core.models import User
 from fundops.core.permissions import require
 from fundops.core.tasks import enqueue_on_commit
-from risk.actions.stress import run_stress
+from risk.actions.stress import ensure_standard_scenarios, run_stress
 from risk.errors import NothingToStressError, StressRunningError, StressRunOverError
 from risk.models import StressRun, StressRunState, StressScenario
 from risk.models.stress_runs import LIVE_RUNS
@@ -31,15 +31,17 @@ _LOCK = 0x73747273
 def ask_for_stress(*, book: Book, actor: User, scenario: StressScenario | None = None) -> StressRun:
     """Queues one scenario, or every active one, on a Book with all below it.
 
-    Raises StressRunningError while one runs on this Book, NothingToStressError for a closed Book or without a
-    scenario.
+    The standard set is made where there is no scenario yet. Raises StressRunningError while one runs on this Book,
+    NothingToStressError for a closed Book or where no scenario is active.
     """
     require(actor, RUN)
     if not book.is_open:
         raise NothingToStressError(f"Book {book.path} is closed; there is nothing to stress.", book=book.path)
+    if not StressScenario.objects.exists():
+        ensure_standard_scenarios(actor=None)
     total = 1 if scenario is not None else StressScenario.objects.filter(is_active=True).count()
     if not total:
-        raise NothingToStressError("There is no active scenario. The standard set is made by the first start.")
+        raise NothingToStressError("No scenario is active. Ask for one through an approval (risk.save_scenario).")
     with transaction.atomic():
         Book.objects.select_for_update(no_key=True).get(pk=book.pk)
         running = StressRun.objects.filter(book=book, state__in=LIVE_RUNS).first()

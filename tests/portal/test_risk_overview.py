@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import date
+from html import unescape
 from typing import Any
 
 import numpy as np
@@ -69,9 +70,9 @@ def pages_of(book: Book) -> list[str]:
 
 
 def payload(html: str, name: str) -> Any:
-    found = re.search(rf'<script id="{name}" type="application/json">(.*?)</script>', html, re.DOTALL)
+    found = re.search(rf'<div hidden id="{name}">(.*?)</div>', html, re.DOTALL)
     assert found is not None, name
-    return json.loads(found.group(1))
+    return json.loads(unescape(found.group(1)))
 
 
 @pytest.mark.parametrize("role", sorted(Role))
@@ -211,8 +212,8 @@ def test_short_histories_give_a_reason_and_never_a_figure(
     if days == 0:
         assert "Not known: daily returns of BTC, ETH." in html
     elif days < 100:
-        assert f"Needs 100 days at 0.99; has {days}." in html
-    assert "needs more than 100 days" in html or days == 0
+        assert f"Needs 100 days of returns; there are {days}." in html
+    assert "needs 200 days of returns: 100 before the first forecast" in html or days == 0
 
 
 def test_an_empty_fund_has_zeroes_where_zero_is_the_truth(tree: Tree, source: WrittenSource, officer: User) -> None:

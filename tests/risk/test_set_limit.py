@@ -186,7 +186,7 @@ def test_overlapping_dates_are_excluded_in_the_database(tree: Tree, start: int, 
 
 # --- Templates ----------------------------------------------------------------------------------------------
 def test_the_three_sets_load_and_apply(tree: Tree) -> None:
-    assert template_names() == ["conservative", "micro-live", "standard"]
+    assert template_names() == ["conservative", "micro-live", "standard", "watch"]
     for name in template_names():
         made = put_template(book=tree.carry, template=name)
         assert {x.metric for x in made} == {x.metric.value for x in load_template(name).limits}
@@ -233,7 +233,7 @@ def test_a_broken_set_is_refused_with_its_place(text: str, says: str) -> None:
 
 
 def test_an_unknown_set_names_the_known_ones(tree: Tree) -> None:
-    with pytest.raises(TemplateError, match="conservative, micro-live, standard"):
+    with pytest.raises(TemplateError, match="conservative, micro-live, standard, watch"):
         put_template(book=tree.carry, template="yolo")
 
 
