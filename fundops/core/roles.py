@@ -55,6 +55,7 @@ _RISK_MAKER = (
     "risk.set_budget",
     "risk.save_scenario",
     "risk.set_leverage_policy",
+    "risk.set_override_policy",
     "risk.override_guardrail",
 )
 #: Taking a candidate to capital: asking, overriding the gate's verdict, other rules for it.
@@ -93,7 +94,6 @@ MATRIX: dict[Role, tuple[str, ...]] = {
         *_ON_DUTY,
         *_RISK_MAKER,
         "risk.set_trigger_policy",
-        "risk.set_override_policy",
         "risk.acknowledge_breach",
         "risk.run_stress",
         "risk.snapshot_risk",
