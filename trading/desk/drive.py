@@ -227,13 +227,12 @@ def _start(desk: Desk, token: int, gateway: Gateway) -> None:
     gateway.open_account(desk.account_rules(closes))
     memories = voices.opened_states(desk.voices, history, deployment.start_ms)
     with transaction.atomic():
-        held = lease.hold({deployment.pk: token})
-        if deployment.pk not in held:
+        if not lease.hold({deployment.pk: token}):
             return
         row = Deployment.objects.select_for_update(of=("self",)).get(pk=deployment.pk)
         if row.status != DeploymentStatus.DEPLOYING:
             return
-        run = held[deployment.pk]
+        run = DeskRun.objects.get(deployment=deployment)
         run.voices_state = voices.pack(memories)
         run.last_closes = closes
         run.history_bars = 0 if history is None else history.n_bars

@@ -14,10 +14,8 @@ from functools import lru_cache
 
 from django.db import connection
 
-from trading.models.deployments import DeskRun
-
-#: How long a desk belongs to a worker that says nothing. With a tick every second a killed one is replaced in four.
-LEASE_S = 3.0
+#: How long a desk belongs to a worker that says nothing. With a tick every second a killed one is replaced within four.
+LEASE_S = 2.5
 
 _TAKE = """
 UPDATE trading_deskrun r
@@ -28,6 +26,15 @@ UPDATE trading_deskrun r
      WHERE deployment_id = ANY (%s) AND (leased_until IS NULL OR leased_until < clock_timestamp())
      ORDER BY next_bar_ms, deployment_id LIMIT %s FOR UPDATE SKIP LOCKED)
 RETURNING r.deployment_id, r.token
+"""
+_HOLD = """
+WITH mine AS (
+    SELECT id FROM trading_deskrun
+     WHERE (deployment_id, token) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
+     ORDER BY id FOR NO KEY UPDATE)
+UPDATE trading_deskrun r SET leased_until = clock_timestamp() + make_interval(secs => %s)
+  FROM mine WHERE r.id = mine.id
+RETURNING r.deployment_id
 """
 _RELEASE = """
 UPDATE trading_deskrun SET leased_until = clock_timestamp()
@@ -58,7 +65,11 @@ def release(tokens: Mapping[int, int]) -> None:
         cursor.execute(_RELEASE, [list(tokens), list(tokens.values())])
 
 
-def hold(tokens: Mapping[int, int]) -> dict[int, DeskRun]:
-    """Locks the runs whose token still holds, for the rest of the transaction; the others were lost."""
-    rows = DeskRun.objects.select_for_update(no_key=True).filter(deployment_id__in=list(tokens))
-    return {row.deployment_id: row for row in rows.order_by("pk") if row.token == tokens[row.deployment_id]}
+def hold(tokens: Mapping[int, int], *, lease_s: float = LEASE_S) -> set[int]:
+    """Locks the runs whose token still holds, for the rest of the transaction, and renews their leases.
+
+    Returns the deployments; those that are missing were lost.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_HOLD, [list(tokens), list(tokens.values()), lease_s])
+        return {row[0] for row in cursor.fetchall()}

@@ -79,7 +79,7 @@ def run_until_death(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _reraise(_desk: object) -> None:
-    raise  # noqa: PLE0704 - within the handler that calls it
+    raise
 
 
 @pytest.mark.parametrize("where", ["send", "write_answers", "write_cycles", "judge"])
@@ -198,9 +198,9 @@ def test_a_bar_has_one_cycle(deployment: Deployment) -> None:
     cycle = TradingCycle.objects.filter(deployment=deployment).latest("bar_ms")
     with pytest.raises(IntegrityError, match="one_a_bar"), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO trading_tradingcycle (deployment_id, bar_ms, number, phase, token, decision, messages, timings,"
-            " equity, decided_at) SELECT deployment_id, bar_ms, number + 999, phase, token, decision, messages, timings,"
-            " equity, decided_at FROM trading_tradingcycle WHERE id = %s",
+            "INSERT INTO trading_tradingcycle (deployment_id, bar_ms, number, phase, token, decision, messages,"
+            " timings, equity, decided_at) SELECT deployment_id, bar_ms, number + 999, phase, token, decision,"
+            " messages, timings, equity, decided_at FROM trading_tradingcycle WHERE id = %s",
             [cycle.pk],
         )
 

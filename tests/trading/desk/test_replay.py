@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.timeout(600)]
 
 
 def test_agents_of_a_cohort_are_reproduced_fill_by_fill(cohort: Cohort) -> None:
-    """Price, size, fee, costs, time, reason: equal to the last digit, whatever the family. Three hours each, at once."""
+    """Price, size, fee, costs, time, reason: equal to the last digit, whatever the family; three hours each."""
     hours = 3
     until = start_of(cohort) + timedelta(hours=hours)
     agents = [agent for agent in cohort.agents.order_by("number") if cohort_fills(agent, before=until)]
