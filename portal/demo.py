@@ -21,6 +21,7 @@ from fundops.core.actions.users import create_user
 from fundops.core.errors import FundopsError
 from fundops.core.models import User
 from fundops.core.roles import Role
+from portal import demo_gate
 from trading.actions.cohort import launch_cohort
 from trading.actions.cohort_drive import drive_cohort
 from trading.actions.marketdata import synthesise_candles
@@ -142,6 +143,15 @@ def make_fund() -> Fund:
         return fund
     usdt = ensure_asset(code="USDT", name="Tether USD", kind=AssetKind.CRYPTO, places=2, actor=None)
     return open_fund(code=FUND_CODE, name="Demo Fund", base_asset=usdt, opened_on=date(2013, 1, 1), actor=None)
+
+
+def make_gate(fund: Fund, *, say: Say) -> list[demo_gate.App]:
+    """People, rules, a limit and a request that waits; returns the authenticator apps made now."""
+    demo_gate.link_people(CAST)
+    apps = demo_gate.give_apps()
+    demo_gate.make_rules(say=say)
+    demo_gate.make_requests(fund, say=say)
+    return apps
 
 
 def make_cohorts(fund: Fund, *, say: Say) -> list[Cohort]:

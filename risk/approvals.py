@@ -98,8 +98,12 @@ def _render(payload: SetLimit) -> Sequence[DisplayedField]:
             str(HardAction(now.action).label) if now else "",
             str(payload.action.label),
         ),
-        DisplayedField("From", _when(now.effective_from) if now else "", _when(payload.effective_from)),
-        DisplayedField("Until", _when(now.effective_to) if now else "", _when(payload.effective_to)),
+        DisplayedField(
+            "From", _when(now.effective_from) if now else "", _when(payload.effective_from) or "its execution"
+        ),
+        DisplayedField(
+            "Until", (_when(now.effective_to) or "changed") if now else "", _when(payload.effective_to) or "changed"
+        ),
     ]
 
 

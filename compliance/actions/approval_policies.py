@@ -68,8 +68,9 @@ def _render(payload: SetPolicy) -> Sequence[DisplayedField]:
 
 def _render_one(document: PolicyDocument) -> Sequence[DisplayedField]:
     version, now = _present(document.kind)
+    name = f"{action_for(document.kind).title} ({document.kind})"
     fields = [
-        DisplayedField("Rules for", action_for(document.kind).title, document.kind),
+        DisplayedField("Rules for", name, name),
         DisplayedField("Version", str(version) if version else "none", str(version + 1)),
     ]
     before = now.bands if now else ()

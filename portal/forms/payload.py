@@ -52,7 +52,7 @@ class Hint:
     choices: Callable[[], list[tuple[str, str]]] | None = None
     leave_out: frozenset[str] = frozenset()
     words: Callable[[Any], str] | None = None
-    advanced: bool = False
+    column_words: Callable[[Any], str] | None = None
 
 
 Hints = Callable[[str], Hint]
@@ -76,7 +76,6 @@ class Node:
     errors: list[str] = field(default_factory=list)
     optional: bool = False
     on: bool = True
-    advanced: bool = False
 
     @property
     def id(self) -> str:
@@ -85,6 +84,11 @@ class Node:
     @property
     def wrong(self) -> bool:
         return bool(self.errors) or any(child.wrong for child in self.children)
+
+    @property
+    def may_be_empty(self) -> bool:
+        """True where leaving it empty says something."""
+        return not self.required and self.shape != "choice" and (self.optional or self.value in ("", None))
 
     @property
     def wide(self) -> bool:
@@ -339,13 +343,12 @@ def _node(path: str, name: str, info: FieldInfo, value: Any, errors: Errors, hin
     node = Node(
         shape=shape,
         name=path,
-        label=hint.label or info.title or name.removesuffix(end).replace("_", " ").capitalize(),
+        label=(hint.label or info.title or name.removesuffix(end).replace("_", " ").capitalize()).strip(),
         help=hint.help or info.description or "",
         unit=unit,
         required=info.is_required() and not optional,
         errors=list(errors.get(path, ())),
         optional=optional,
-        advanced=hint.advanced,
     )
     if hint.suggest is not None:
         node.suggestions = hint.suggest()
@@ -378,9 +381,9 @@ def _fill(node: Node, kind: Any, value: Any, errors: Errors, hints: Hints, hint:
         case "matrix":
             given = {str(_plain(k)): v for k, v in value.items()} if isinstance(value, Mapping) else {}
             keys, values = (bare(part)[0] for part in get_args(kind))
-            node.columns = _members(_item(values), Hint())
+            node.columns = _members(_item(values), Hint(words=hint.column_words))
             node.choices = [
-                (v, label, [(c, c in {str(_plain(one)) for one in given.get(v, ())}) for c, _ in node.columns])
+                (v, label, [(c, w, c in {str(_plain(one)) for one in given.get(v, ())}) for c, w in node.columns])
                 for v, label in _members(keys, hint)
             ]
             node.errors += [t for v, _, _ in node.choices for t in errors.get(f"{node.name}.{v}", ())]

@@ -49,7 +49,7 @@ def _kinds() -> list[tuple[str, str]]:
 HINTS: dict[str, Hint] = {
     ":book": Hint(suggest=_books, help="The Book's path; the rule holds for all Books below it too."),
     ":fund": Hint(suggest=_funds),
-    ":symbol": Hint(suggest=_symbols, advanced=False),
+    ":symbol": Hint(suggest=_symbols),
     ":venue": Hint(suggest=_venues),
     "risk.set_limit:metric": Hint(words=describe, help="What is limited."),
     "risk.set_limit:soft": Hint(label="Soft level", help="Passing it warns. Empty: no warning."),
@@ -59,7 +59,7 @@ HINTS: dict[str, Hint] = {
     "risk.set_limit:action": Hint(label="On a hard breach", help="What happens when a position is past it already."),
     "risk.set_limit:effective_from": Hint(label="From", unit="UTC", help="Empty: from its execution on."),
     "risk.set_limit:effective_to": Hint(label="Until", unit="UTC", help="Empty: until it is changed."),
-    f"{SET_POLICY}:document": Hint(label="Rules"),
+    f"{SET_POLICY}:document": Hint(label=" "),
     f"{SET_POLICY}:document.kind": Hint(label="Rules for", choices=_kinds),
     f"{SET_POLICY}:also": Hint(
         label="Further rules", help="Rules for other kinds that are to change by the same request; seldom needed."
@@ -77,7 +77,10 @@ HINTS: dict[str, Hint] = {
         label="May release", help="One more person of one of these roles lets it go.", leave_out=_NO_SIGNERS
     ),
     f"{SET_POLICY}:document.bands.*.proofs": Hint(
-        label="Accepted proofs", help="A role without a mark signs by passkey alone.", leave_out=_NO_SIGNERS
+        label="Accepted proofs",
+        help="A role without a mark signs by passkey alone.",
+        leave_out=_NO_SIGNERS,
+        column_words=lambda proof: {"totp": "authenticator code"}.get(proof.value, proof.value),
     ),
     f"{SET_POLICY}:document.bands.*.expires_h": Hint(label="Expires after", unit="h"),
     f"{SET_POLICY}:document.bands.*.break_glass": Hint(
@@ -85,7 +88,7 @@ HINTS: dict[str, Hint] = {
     ),
     f"{SET_POLICY}:document.bands.*.break_glass.roles": Hint(label="By", leave_out=_NO_SIGNERS),
     f"{SET_POLICY}:document.bands.*.break_glass.review_within_h": Hint(label="Reviewed within", unit="h"),
-    "_:reason": Hint(label="Why", help="The approvers read it and sign it with the rest."),
+    "_:reason": Hint(label="Reason", help="The approvers read it and sign it with the rest."),
     "_:evidence": Hint(label="Evidence", help="Files that support it: name and SHA-256. The hash is signed."),
     "_:evidence.*.sha256": Hint(label="SHA-256", help="64 hex digits; choose the file to have it worked out."),
 }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from allauth.mfa.models import Authenticator
 
-from compliance.actions.approval_execution import check_release
+from compliance.actions.approval_execution import RELEASE, check_release
 from compliance.actions.approvals import DECIDE, check_review, prepare_decision
 from compliance.approvals.errors import PolicyMissingError
 from compliance.approvals.machine import allowed_steps
@@ -114,7 +114,9 @@ def options_for(user: User, waiting: Waiting) -> Options:
             "reject": _vote(user, waiting, Decision.REJECT),
             "break_glass": _vote(user, waiting, Decision.BREAK_GLASS),
         },
-        release=_asked("release", lambda: check_release(request=request, actor=user)),
+        release=_asked("release", lambda: check_release(request=request, actor=user))
+        if may(user, RELEASE)
+        else Option("release", possible=False, why_not="Your roles do not release requests."),
         review=_asked("review", lambda: check_review(request=request, actor=user)),
         is_maker=is_maker,
         proofs_held=proofs_of(user),

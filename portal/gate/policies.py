@@ -56,10 +56,8 @@ class Rules:
 
 
 def people_words(quorum: dict[str, Any]) -> str:
-    """1 Operations and 2 Risk officers."""
-    told = [
-        f"{number} {role}" if int(number) == 1 else f"{number} of {role}" for role, number in sorted(quorum.items())
-    ]
+    """Operations and 2 × Risk officer."""
+    told = [role if int(number) == 1 else f"{number} × {role}" for role, number in sorted(quorum.items())]
     return " and ".join(told)
 
 

@@ -9,12 +9,15 @@ from django.db.models import F, Q, QuerySet
 from django.utils.functional import cached_property
 
 from compliance.actions.approvals import REVIEW
+from compliance.approvals.errors import ApprovalError, InterestedError
+from compliance.approvals.humans import records_of
+from compliance.approvals.registry import action_for
+from compliance.approvals.votes import check_interest
 from compliance.models import (
     ApprovalDecision,
     ApprovalRequest,
     ApprovalStatement,
     Decision,
-    Delegation,
     Person,
     RequestState,
 )
@@ -23,6 +26,7 @@ from compliance.selectors_approvals import (
     VIEW_REQUESTS,
     approval_queue,
     approval_request_list,
+    is_delegate,
     release_queue,
 )
 from fundops.core import clock
@@ -101,7 +105,7 @@ class Queue:
 def queue_of(user: User) -> Queue:
     person = Person.objects.filter(accounts__account=user).first()
     sign, release, review = to_sign(user), to_release(user), to_review(user, person)
-    mine = Q(maker_person=person) if person else Q(maker=user)
+    mine = Q(maker_person__in=records_of(person.pk)) if person else Q(maker=user)
     requests = with_votes(approval_request_list(user=user))
     drafts = _waiting(requests.filter(mine, state=RequestState.DRAFT).order_by("-created_at")[:MOST])
     open_mine = _waiting(requests.filter(mine, state__in=OPEN).order_by("expires_at")[:MOST])
@@ -124,7 +128,7 @@ def to_sign(user: User) -> list[Waiting]:
     """Requests on which a vote of a role that ``user`` holds is still missing, the next deadline first."""
     roles = {role.value for role in user.roles}
     found = _waiting(with_votes(approval_queue(user=user)).order_by("expires_at")[:MOST])
-    return [waiting for waiting in found if roles & waiting.missing.keys()]
+    return [waiting for waiting in found if roles & waiting.missing.keys() and not _about(user, waiting.request)]
 
 
 def to_release(user: User) -> list[Waiting]:
@@ -136,34 +140,42 @@ def to_release(user: User) -> list[Waiting]:
         for waiting in _waiting(with_votes(found).distinct().order_by("expires_at")[:MOST])
         if waiting.statement and roles & set(waiting.statement.releaser_roles)
     ]
-    if not allowed:
-        return []
-    now = clock.now()
-    acts_for = list(
-        Delegation.objects.filter(delegate__accounts__account=user, starts_at__lte=now).values_list(
-            "principal", "ends_at"
-        )
-    )
-    return [
-        waiting
-        for waiting in allowed
-        if not any(
-            principal == waiting.request.maker_person_id and (ends is None or ends > waiting.request.created_at)
-            for principal, ends in acts_for
-        )
-    ]
+    return [one for one in allowed if not _stands_in(user, one.request) and not _about(user, one.request)]
+
+
+def _stands_in(user: User, request: ApprovalRequest) -> bool:
+    return is_delegate(_person_of(user), of=request.maker_person, since=request.created_at, until=clock.now())
+
+
+def _person_of(user: User) -> Person:
+    return Person.objects.get(accounts__account=user)
+
+
+def _about(user: User, request: ApprovalRequest) -> bool:
+    """True when the request is about this very person, who has no part in it then."""
+    try:
+        action = action_for(request.kind)
+        payload = action.read(request.payload)
+        if action.interested(payload):
+            check_interest(action, payload, [_person_of(user).pk])
+    except InterestedError:
+        return True
+    except ApprovalError:
+        return False  # its page says what is wrong with it
+    return False
 
 
 def to_review(user: User, person: Person | None) -> list[Waiting]:
     """What was done behind broken glass and still wants the look of somebody like ``user``."""
     if person is None or not may(user, REVIEW):
         return []
+    own = records_of(person.pk)
     found = (
         approval_request_list(user=user)
         .filter(break_glass=True, review=None, state__in=(RequestState.EXECUTED, RequestState.FAILED))
-        .exclude(maker_person=person)
-        .exclude(released_person=person)
-        .exclude(decisions__person=person)
+        .exclude(maker_person__in=own)
+        .exclude(released_person__in=own)
+        .exclude(decisions__person__in=own)
     )
     return _waiting(with_votes(found).order_by("review_due_at")[:MOST])
 

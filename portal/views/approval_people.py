@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from compliance.actions.people import delegate_duties, end_delegation, link_account
+from compliance.approvals.registry import registered_actions
 from compliance.models import Delegation, Person
 from compliance.selectors import live_seq
 from fundops.core import clock
@@ -24,6 +25,8 @@ from fundops.core.roles import STAFF_ROLES
 
 VIEW = "compliance.view_person"
 LINK = "compliance.link_account"
+#: The kind of request that declares two records to be of one human being.
+MERGE = "compliance.merge_people"
 _MOMENT = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
 
 
@@ -67,7 +70,7 @@ class DelegationForm(forms.Form):
 
 @dataclass(frozen=True)
 class Row:
-    """A person with their accounts, and whom they stand in for now."""
+    """A person with their accounts and the roles of each."""
 
     person: Person
     accounts: list[tuple[User, list[str]]]
@@ -87,7 +90,11 @@ def _page(
     refused: FundopsError | None = None,
 ) -> HttpResponse:
     user, now = _user(request), clock.now()
-    people = Person.objects.prefetch_related("accounts__account__groups").order_by("full_name", "reference")
+    people = (
+        Person.objects.select_related("merge__same_as")
+        .prefetch_related("accounts__account__groups")
+        .order_by("full_name", "reference")
+    )
     rows = [
         Row(person, [(one.account, sorted(g.name for g in one.account.groups.all())) for one in person.accounts.all()])
         for person in people
@@ -97,6 +104,8 @@ def _page(
         "unlinked": unlinked_accounts(),
         "delegations": Delegation.objects.select_related("principal", "delegate").order_by("-starts_at", "-pk"),
         "may_link": may(user, LINK),
+        "may_merge": may(user, "compliance.merge_people") and any(a.kind == MERGE for a in registered_actions()),
+        "merge_kind": MERGE,
         "link_form": link or LinkForm(reader=user, initial={"account": request.GET.get("account")}),
         "delegation_form": delegation or DelegationForm(initial={"starts_at": now.replace(second=0, microsecond=0)}),
         "refused": refused,

@@ -57,6 +57,8 @@ def approval_queue_page(request: HttpRequest) -> HttpResponse:
     context = {
         "queue": queue_of(user),
         "may_propose": may(user, PROPOSE),
+        "sees_policies": may(user, "compliance.view_approvalpolicy"),
+        "sees_people": may(user, "compliance.view_person"),
         "may_act": any(may(user, permission) for permission in (PROPOSE, DECIDE, RELEASE, REVIEW)),
         "person_known": hasattr(user, "person_link"),
         "now": clock.now(),
@@ -114,6 +116,7 @@ def _page(request: HttpRequest, pk: UUID, *, refused: FundopsError | None = None
         "now": clock.now(),
         "sees_events": may(user, "compliance.view_auditevent"),
         "may_propose": may(user, PROPOSE),
+        "sees_policies": may(user, "compliance.view_approvalpolicy"),
         "crumbs": [("Approvals", reverse("portal:approvals")), (asked.object_label or title_of(asked.kind), "")],
         "live_after": live_seq(),
     }
@@ -151,7 +154,7 @@ def _verdict(asked: ApprovalRequest, waiting: Waiting) -> tuple[str, str]:
         case RequestState.DRAFT:
             return "info", "A draft: nothing is asked of anybody before its maker submits it."
         case RequestState.SUBMITTED | RequestState.PARTIALLY_APPROVED:
-            return "warn", f"Waits for {people_words(waiting.missing)} to approve."
+            return "warn", f"Waits for the approval of {people_words(waiting.missing)}."
         case RequestState.APPROVED:
             roles = " or ".join(waiting.statement.releaser_roles) if waiting.statement else ""
             glass = "The glass was broken. " if asked.break_glass else "The quorum is met. "

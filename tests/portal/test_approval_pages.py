@@ -8,11 +8,11 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from compliance.models import ApprovalRequest, AuditEvent
+from compliance.models import AuditEvent
 from fundops.core.models import User
 from fundops.core.roles import Role
 from tests.compliance.approvals.conftest import people, world  # noqa: F401 - fixtures of the gate
-from tests.compliance.approvals.support import KIND, People, approved, ask
+from tests.compliance.approvals.support import KIND, People, ask
 from tests.factories import user_with
 
 READERS = {
@@ -22,7 +22,9 @@ READERS = {
     Role.COMPLIANCE_OFFICER,
     Role.AUDITOR,
 }
-MAKERS = READERS - {Role.AUDITOR}
+#: Administrators ask for access, and follow what becomes of it; rules and votes are none of theirs.
+FOLLOWERS = READERS | {Role.ADMINISTRATOR}
+MAKERS = FOLLOWERS - {Role.AUDITOR}
 LISTENERS = {Role.RISK_OFFICER, Role.COMPLIANCE_OFFICER, Role.AUDITOR}
 
 
@@ -45,9 +47,10 @@ def test_every_role_at_every_page(people: People, role: Role) -> None:  # noqa: 
     assert event is not None
     client = client_of(user_with(role, username="reader"))
     pages = [
-        *((READERS, name, ()) for name in ("approvals", "approval-badge", "approval-history", "approval-policies")),
+        *((FOLLOWERS, name, ()) for name in ("approvals", "approval-badge", "approval-history")),
+        (FOLLOWERS, "approval", (request.pk,)),
+        (READERS, "approval-policies", ()),
         (READERS, "approval-policy", (KIND,)),
-        (READERS, "approval", (request.pk,)),
         (MAKERS, "approval-kinds", ()),
         (MAKERS, "approval-new", (KIND,)),
         (MAKERS, "approval-new", ("compliance.set_policy",)),

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fundops.core.errors import FundopsError
-from portal import demo
+from portal import demo, demo_gate
 
 
 class Command(BaseCommand):
@@ -27,16 +27,20 @@ class Command(BaseCommand):
         if settings.PRODUCTION:
             raise CommandError("This is a production environment: the demo has no business here.")
         made = demo.make_people()
+        apps: list[demo_gate.App] = []
         try:
+            fund = demo.make_fund()
+            apps = demo.make_gate(fund, say=self.say)
             demo.make_candles(
                 path=options["candles"], source=options["source"], base_url=options["base_url"], say=self.say
             )
-            demo.make_cohorts(demo.make_fund(), say=self.say)
+            demo.make_cohorts(fund, say=self.say)
         except FundopsError as refused:
             raise CommandError(refused.message) from refused
         finally:
             # Whatever else went wrong: these passwords are known to nobody else.
             self.show(made)
+            self.show_apps(apps)
 
     def say(self, text: str) -> None:
         self.stdout.write(text)
@@ -52,3 +56,11 @@ class Command(BaseCommand):
         for one in made:
             table.add_row(one.role.value, one.name, one.username, one.password)
         Console(file=self.stdout, width=100).print(table)  # type: ignore[arg-type]
+
+    def show_apps(self, apps: list[demo_gate.App]) -> None:
+        if not apps:
+            return
+        self.say("\nWho signs has an authenticator app. The demo's own pages show its codes where one is asked for;")
+        self.say("to use a phone instead, add these keys to it (shown once). Passkeys work on http://localhost:8000.")
+        for app in apps:
+            self.say(f"  {app.username:<8} {app.otpauth}")
