@@ -15,13 +15,14 @@ from django.db import transaction
 
 from compliance.actions.approval_execution import execute_request, release_request
 from compliance.actions.proposing import propose
-from compliance.approvals.policy import SET_POLICY
+from compliance.approvals.policy import SET_POLICY, ProofKind
 from compliance.approvals.registry import Warrant, action_for
+from compliance.founding import Signer, found_policies
 from compliance.models import ApprovalPolicy, ApprovalRequest, RequestState
 from compliance.models.audit import CurrentTransaction
 from fundops.core.models import User
 from fundops.core.roles import MATRIX, Role
-from tests.compliance.approvals.support import People, policy_document, staff, vote
+from tests.compliance.approvals.support import People, fresh_code_proof, policy_document, staff, vote
 
 MAKER_OF_RULES = "gate_manager"
 
@@ -59,6 +60,16 @@ def ensure_policy(kind: str) -> None:
     if kind == SET_POLICY or ApprovalPolicy.objects.filter(kind=kind).exists():
         return
     carry(propose(kind=SET_POLICY, payload={"document": policy_document(kind)}, reason="R", actor=gate_people().maker))
+
+
+def found_everything() -> None:
+    """The shipped rules of every kind in force, by one signed request: an installation after its founding."""
+    people = gate_people()
+    signers = [
+        Signer(user, role, lambda _shown, user=user: (ProofKind.TOTP, fresh_code_proof(user)))  # type: ignore[misc]
+        for user, role in ((people.risk, Role.RISK_OFFICER), (people.operations, Role.OPERATIONS))
+    ]
+    found_policies(maker=people.maker, signers=signers, releaser=people.reviewer)
 
 
 def carry(request: ApprovalRequest, *, execute: bool = True) -> ApprovalRequest:
