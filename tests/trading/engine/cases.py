@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
+from risk.quant.metrics import SYMBOL_SCOPED, Metric
+from risk.quant.pretrade import Limit, LimitSet, TradingMode
 from tests.trading.engine.families import ROTATION, SCRIPT, SCRIPT_LENGTH, SMA
 from trading.quant.engine import (
     AgentSpec,
@@ -17,7 +19,9 @@ from trading.quant.engine import (
     InstrumentKind,
     InstrumentRules,
     Market,
+    OrderLimits,
     Sizing,
+    UnitRisk,
     WalletRules,
 )
 from trading.quant.engine.costs import FeeSchedule, FeeTier, HalfSpread
@@ -25,6 +29,7 @@ from trading.quant.engine.market import DAY_MS, HOUR_MS
 
 START = 1_746_057_600_000  # 2025-05-01 00:00 UTC
 MINUTE = 60_000
+COUNTS = {Metric.OPEN_POSITIONS, Metric.ORDER_RATE}
 
 
 @dataclass(frozen=True)
@@ -34,9 +39,11 @@ class Case:
     instruments: list[InstrumentRules]
     costs: CostModel
     wallet: WalletRules
+    limits: OrderLimits | None = None
 
     def rules(self) -> dict[str, Any]:
-        return {"instruments": self.instruments, "costs": self.costs, "wallet": self.wallet}
+        rules: dict[str, Any] = {"instruments": self.instruments, "costs": self.costs, "wallet": self.wallet}
+        return rules if self.limits is None else {**rules, "limits": self.limits}
 
 
 def random_market(rng: np.random.Generator, n_bars: int, n_symbols: int, interval: int) -> Market:
@@ -156,13 +163,73 @@ def random_case(seed: int, n_bars: int, n_symbols: int, n_agents: int) -> Case:
     return Case(market, agents, instruments, costs, wallet)
 
 
-CASES = st.builds(
-    random_case,
-    seed=st.integers(0, 2**32 - 1),
-    n_bars=st.integers(2, 160),
-    n_symbols=st.integers(1, 4),
-    n_agents=st.integers(1, 7),
-)
+#: Metric, and the hard levels that a random case may ask of it; money is against draws of some hundreds to thousands.
+LEVELS: dict[Metric, tuple[float, float]] = {
+    Metric.GROSS_EXPOSURE: (100, 20_000),
+    Metric.NET_EXPOSURE: (100, 10_000),
+    Metric.NET_EXPOSURE_FRAC: (0.05, 2),
+    Metric.LEVERAGE: (0.1, 4),
+    Metric.POSITION_NOTIONAL: (50, 6_000),
+    Metric.OPEN_POSITIONS: (1, 5),
+    Metric.SYMBOL_CONCENTRATION_FRAC: (0.05, 2),
+    Metric.VENUE_CONCENTRATION_FRAC: (0.1, 3),
+    Metric.VAR: (5, 2_000),
+    Metric.VAR_FRAC: (0.01, 0.5),
+    Metric.ES: (5, 3_000),
+    Metric.ES_FRAC: (0.01, 0.7),
+    Metric.DAILY_LOSS: (1, 500),
+    Metric.DAILY_LOSS_FRAC: (0.001, 0.2),
+    Metric.DRAWDOWN_FRAC: (0.001, 0.3),
+    Metric.STOP_LOSS_FRAC: (0.001, 0.1),
+    Metric.COOLDOWN_S: (60, 40_000),
+    Metric.ORDER_NOTIONAL: (20, 5_000),
+    Metric.ORDER_NOTIONAL_FRAC: (0.02, 2),
+    Metric.PARTICIPATION_FRAC: (0.001, 0.5),
+    Metric.ORDER_RATE: (1, 4),
+    Metric.PRICE_COLLAR_FRAC: (0.001, 0.1),
+}
+
+
+def random_limits(rng: np.random.Generator, case: Case) -> OrderLimits:
+    """Some limits on the cohort's Book, others on some agents' Books, some narrowed to a symbol; every mode."""
+
+    def some(most: int) -> LimitSet:
+        limits = []
+        for metric in rng.permutation(list(LEVELS))[: rng.integers(0, most + 1)]:
+            low, high = LEVELS[Metric(str(metric))]
+            level = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+            hard = float(np.ceil(level)) if Metric(str(metric)) in COUNTS else level
+            narrow = Metric(str(metric)) in SYMBOL_SCOPED and rng.random() < 0.4
+            limits.append(
+                Limit(Metric(str(metric)), hard=hard, symbol=str(rng.choice(case.market.symbols)) if narrow else "")
+            )
+        return LimitSet(limits)
+
+    cohort = some(3)
+    agents = {a: some(4) for a in range(len(case.agents)) if rng.random() < 0.4}
+    risk = {
+        symbol: UnitRisk(*(float(x) for x in rng.uniform(0.01, 0.2, 4)))
+        for symbol in case.market.symbols
+        if rng.random() < 0.8
+    }
+    modes = [TradingMode.ACTIVE] * 7 + [TradingMode.REDUCING, TradingMode.HALTED, None]
+    return OrderLimits(cohort, agents, modes[rng.integers(len(modes))], "v", risk)
+
+
+def limited_case(seed: int, n_bars: int, n_symbols: int, n_agents: int) -> Case:
+    """A random case whose orders are judged."""
+    case = random_case(seed, n_bars, n_symbols, n_agents)
+    return replace(case, limits=random_limits(np.random.default_rng([seed, 1]), case))
+
+
+SIZES: dict[str, Any] = {
+    "seed": st.integers(0, 2**32 - 1),
+    "n_bars": st.integers(2, 160),
+    "n_symbols": st.integers(1, 4),
+    "n_agents": st.integers(1, 7),
+}
+LIMITED = st.builds(limited_case, **SIZES)
+CASES = st.builds(random_case, **SIZES)
 
 
 def rows(table: np.ndarray[Any, Any]) -> list[tuple[Any, ...]]:

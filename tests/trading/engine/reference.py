@@ -13,18 +13,34 @@ from typing import Any
 
 import numpy as np
 
+from risk.quant.metrics import CODES, Level
+from risk.quant.pretrade import (
+    BookState,
+    LimitSet,
+    OrderIntent,
+    PositionState,
+    TradingMode,
+    Verdict,
+    check_order,
+    check_order_path,
+)
+from risk.quant.pretrade import Side as OrderSide
 from trading.quant.engine import (
     AgentSpec,
     BreachKind,
     CostModel,
+    ExitRules,
     FillReason,
     InstrumentKind,
     InstrumentRules,
     Market,
+    OrderLimits,
     RejectionReason,
     Sizing,
+    UnitRisk,
     WalletRules,
 )
+from trading.quant.engine.codes import COHORT_LIMIT, LIMIT_UNKNOWN, OWN_LIMIT
 from trading.quant.engine.market import DAY_MS, HOUR_MS
 from trading.quant.engine.rules import agent_parameters, decimal_step, to_atoms
 from trading.strategies.spec import Scope
@@ -68,6 +84,16 @@ class Instrument:
 
 
 @dataclass
+class Memory:
+    """What limits ask of a Book's past."""
+
+    day_open: float = math.nan
+    sent_bar: int = -1
+    sent: int = 0
+    last_loss: int | None = None
+
+
+@dataclass
 class Position:
     agent: Agent
     symbol: int
@@ -78,6 +104,7 @@ class Position:
     order: int = 0
     reason: FillReason = FillReason.SIGNAL
     noted: bool = False
+    denied: bool = False
     cooldown_until: int = 0
     trade: int = 0
     signal: float | None = None
@@ -105,6 +132,7 @@ class Agent:
     rejections: int = 0
     breached: bool = False
     bankrupt: bool = False
+    book: Memory = field(default_factory=Memory)
 
     @property
     def max_leverage(self) -> float:
@@ -121,8 +149,11 @@ class Reference:
         instruments: Sequence[InstrumentRules],
         costs: CostModel,
         wallet: WalletRules,
+        limits: OrderLimits | None = None,
     ) -> None:
         self.market = market
+        self.limits = limits
+        self.book_memory = Memory()
         self.wallet = wallet
         self.costs = costs
         self.instruments = [self._instrument(rules) for rules in instruments]
@@ -189,6 +220,9 @@ class Reference:
             if self.ts // DAY_MS != rates_of:
                 rates_of = self.ts // DAY_MS
                 self.rates = [self.tier(kind, rates_of) for kind in (0, 1)]
+                for agent in self.agents:
+                    agent.book.day_open = self.agent_equity(agent)
+                self.book_memory.day_open = self.wallet_equity()
             while stamps and stamps[0][0] <= self.ts:
                 self.pay(*stamps.pop(0))
             first = bar % len(self.agents)
@@ -237,7 +271,7 @@ class Reference:
                         self.last[symbol], rate, amount / ATOM)
                     )  # fmt: skip
 
-    def reject(self, p: Position, reason: RejectionReason, wanted: float, permitted: float, side: int) -> None:
+    def reject(self, p: Position, reason: int, wanted: float, permitted: float, side: int) -> None:
         p.agent.rejections += 1
         q = self.instruments[p.symbol].quantity
         row = (self.ts, self.bar, p.agent.index, p.symbol, side, int(reason), q(wanted), q(permitted))
@@ -246,6 +280,138 @@ class Reference:
     def worth(self, p: Position) -> float:
         return p.lots * self.instruments[p.symbol].lot_value * self.last[p.symbol]
 
+    def agent_equity(self, agent: Agent) -> float:
+        equity = agent.cash / ATOM
+        for p in agent.positions:
+            if p.lots:
+                equity += self.worth(p)
+        return equity
+
+    def wallet_equity(self) -> float:
+        longs, shorts = self.held()
+        equity = self.cash / ATOM
+        for s, instrument in enumerate(self.instruments):
+            if longs[s] or shorts[s]:
+                equity += (longs[s] - shorts[s]) * (instrument.lot_value * self.last[s])
+        return equity
+
+    # Limits
+
+    def judge(self, p: Position, side: int, part: int, price: float, *, drop: bool) -> int:
+        """What `check_order_path` leaves of an order; refusals are logged, ``drop`` says that the rest is forgotten."""
+        if self.limits is None or p.reason is FillReason.LIQUIDATION:
+            return part
+        close = self.last[p.symbol]
+        instrument = self.instruments[p.symbol]
+        unit = instrument.lot_value * close
+        allowed, why = 0, int(RejectionReason.UNPRICED)
+        if unit > 0:
+            risk = self.risk(p.symbol)
+            intent = OrderIntent(
+                symbol=self.market.symbols[p.symbol],
+                venue=self.limits.venue,
+                side=OrderSide(side),
+                quantity=float(part),
+                unit_notional=unit,
+                price=price,
+                reference_price=close,
+                volume=float(self.market.volume[self.bar, p.symbol]) / instrument.lot_value,
+                unit_var=risk.var_long if side > 0 else risk.var_short,
+                unit_es=risk.es_long if side > 0 else risk.es_short,
+                lot=1.0,
+            )
+            own = self.limits.agents.get(p.agent.index, self.limits.cohort)
+            path = [(self.own_state(p), own), (self.cohort_state(p), self.limits.cohort)]
+            verdict = check_order_path(path, intent)
+            allowed, why = int(verdict.size), self.reason_of(path, intent, verdict)
+            if allowed:
+                for book in (p.agent.book, self.book_memory):
+                    book.sent = book.sent + 1 if book.sent_bar == self.bar else 1
+                    book.sent_bar = self.bar
+        if allowed < part and (drop or not p.denied):
+            p.denied = True
+            self.reject(p, why, part, allowed, side)
+        return allowed
+
+    def reason_of(self, path: list[tuple[BookState, LimitSet]], intent: OrderIntent, verdict: Verdict) -> int:
+        """The rule that leaves least if it were the only one: the mode, then the agent's limits, then the cohort's."""
+        assert self.limits is not None
+        mode = self.limits.mode
+        codes = {
+            TradingMode.REDUCING: RejectionReason.MODE_REDUCING,
+            TradingMode.HALTED: RejectionReason.MODE_HALTED,
+            None: RejectionReason.MODE_UNKNOWN,
+        }
+        least, why = verdict.asked, -1
+        if mode is not TradingMode.ACTIVE:
+            alone = check_order(path[0][0], intent, LimitSet(())).size
+            if alone < least:
+                least, why = alone, int(codes[mode])
+        for base, (state, limits) in zip((OWN_LIMIT, COHORT_LIMIT), path, strict=True):
+            active = self.with_mode(state, TradingMode.ACTIVE)
+            for limit in limits.for_target(intent.symbol, intent.venue).limits:
+                if limit.hard is None:
+                    continue
+                one = check_order(active, intent, LimitSet((limit,)))
+                if one.size < least:
+                    unknown = any(r.level is Level.UNKNOWN for r in one.reasons)
+                    least, why = one.size, base + CODES[limit.metric] + (LIMIT_UNKNOWN if unknown else 0)
+        return why
+
+    @staticmethod
+    def with_mode(state: BookState, mode: TradingMode | None) -> BookState:
+        return BookState(
+            state.equity, state.day_open_equity, state.peak_equity, state.positions, state.orders_in_window,
+            state.seconds_since_loss, state.var, state.es, mode, state.elsewhere,
+        )  # fmt: skip
+
+    def risk(self, symbol: int) -> UnitRisk:
+        assert self.limits is not None
+        return self.limits.unit_risk.get(self.market.symbols[symbol], UnitRisk())
+
+    def tail(self, positions: list[Position]) -> tuple[float, float]:
+        """VaR and ES of positions, each by itself."""
+        var = es = 0.0
+        for p in positions:
+            if p.lots:
+                risk, size = self.risk(p.symbol), abs(self.worth(p))
+                var += size * (risk.var_long if p.lots > 0 else risk.var_short)
+                es += size * (risk.es_long if p.lots > 0 else risk.es_short)
+        return var, es
+
+    def position_state(self, p: Position) -> PositionState:
+        assert self.limits is not None
+        unit = self.instruments[p.symbol].lot_value * self.last[p.symbol]
+        cost = p.cost / ATOM
+        loss = (cost - p.lots * unit) / abs(cost) if p.lots else 0.0
+        return PositionState(self.market.symbols[p.symbol], self.limits.venue, float(p.lots), unit, loss)
+
+    def book_state(
+        self, memory: Memory, equity: float, peak: float, own: list[Position], others: list[Position]
+    ) -> BookState:
+        assert self.limits is not None
+        var, es = self.tail(own + others)
+        return BookState(
+            equity=equity,
+            day_open_equity=memory.day_open,
+            peak_equity=peak,
+            positions=tuple(self.position_state(p) for p in own if p.lots),
+            elsewhere=tuple(self.position_state(p) for p in others if p.lots),
+            orders_in_window=float(memory.sent) if memory.sent_bar == self.bar else 0.0,
+            seconds_since_loss=math.inf if memory.last_loss is None else (self.ts - memory.last_loss) / 1000.0,
+            var=var,
+            es=es,
+            mode=self.limits.mode,
+        )
+
+    def own_state(self, p: Position) -> BookState:
+        agent = p.agent
+        return self.book_state(agent.book, self.agent_equity(agent), agent.peak, agent.positions, [])
+
+    def cohort_state(self, p: Position) -> BookState:
+        others = [q for a in self.agents if a is not p.agent for q in a.positions]
+        return self.book_state(self.book_memory, self.wallet_equity(), self.peak, p.agent.positions, others)
+
     def decide(self, p: Position) -> None:
         agent, spec = p.agent, p.agent.spec
         instrument = self.instruments[p.symbol]
@@ -253,7 +419,7 @@ class Reference:
             limit = spec.exits.time_limit_bars
             free = p.order == 0 or p.reason is FillReason.SIGNAL
             if p.lots and limit and self.bar - p.entry_bar >= limit and free:
-                p.order, p.reason, p.noted = -p.lots, FillReason.TIME_LIMIT, False
+                p.order, p.reason, p.noted, p.denied = -p.lots, FillReason.TIME_LIMIT, False, False
             return
         target = max(-1.0, min(1.0, p.signal))
         p.signal = None
@@ -286,7 +452,7 @@ class Reference:
         if desired and abs(delta) * instrument.lot_value * price < instrument.rules.min_notional:
             self.reject(p, RejectionReason.MIN_NOTIONAL, abs(delta), 0, 1 if delta > 0 else -1)
             return
-        p.order, p.reason, p.noted = delta, FillReason.SIGNAL, False
+        p.order, p.reason, p.noted, p.denied = delta, FillReason.SIGNAL, False, False
 
     def allowed_by_volume(self, p: Position, lots: int) -> int:
         instrument = self.instruments[p.symbol]
@@ -315,6 +481,12 @@ class Reference:
             return
         opened = float(self.market.open[self.bar, p.symbol])
         volume = float(self.market.volume[self.bar, p.symbol])
+        drop = p.reason is FillReason.SIGNAL
+        asked, part = part, self.judge(p, side, part, opened, drop=drop)
+        if part < asked and drop:
+            p.order = side * part
+        if not part:
+            return
 
         def quote(size: int) -> tuple[float, float]:
             impact = instrument.slippage(size, volume)
@@ -443,6 +615,8 @@ class Reference:
             realised = -side * part - out
             p.cost -= out
             p.trade += realised
+            if realised < 0:
+                agent.book.last_loss = self.book_memory.last_loss = self.ts
             if closed == abs(before):
                 agent.trades += 1
                 agent.wins += p.trade > 0
@@ -472,7 +646,10 @@ class Reference:
         )  # fmt: skip
 
     def exit(self, p: Position) -> None:
-        if not p.lots or (p.order and p.reason is not FillReason.SIGNAL):
+        if not p.lots:
+            return
+        pending = p.order != 0 and p.reason is not FillReason.SIGNAL
+        if pending and (self.limits is None or p.reason is FillReason.LIQUIDATION):
             return
         market, bar, rules, agent = self.market, self.bar, p.agent.spec.exits, p.agent
         opened, high, low = (float(x[bar, p.symbol]) for x in (market.open, market.high, market.low))
@@ -489,6 +666,10 @@ class Reference:
                 levels[FillReason.LIQUIDATION] = -cash / (quantity * (1.0 - instrument.maintenance))
             elif direction < 0:
                 levels[FillReason.LIQUIDATION] = cash / (-quantity * (1.0 + instrument.maintenance))
+        if pending:  # held up by a limit perhaps; the venue liquidates all the same
+            rules = ExitRules()
+            if p.agent.spec.family.scope is not Scope.SINGLE:
+                return
         if rules.stop_loss_frac > 0:
             levels[FillReason.STOP_LOSS] = entry * (1.0 - direction * rules.stop_loss_frac)
         if rules.trailing_stop_frac > 0:
@@ -513,13 +694,15 @@ class Reference:
         elif direction * kindest >= direction * goal:
             reason, reference = FillReason.TAKE_PROFIT, goal
         else:
-            if not math.isnan(high):
+            if not math.isnan(high) and not pending:
                 p.best = max(p.best, high) if direction > 0 else min(p.best, low)
             return
-        p.order, p.reason, p.noted = -p.lots, reason, False
+        p.order, p.reason, p.noted, p.denied = -p.lots, reason, False, False
         lots = abs(p.lots)
         part = self.allowed_by_volume(p, lots)
         self.short_of_volume(p, lots, part, -direction)
+        if part:
+            part = self.judge(p, -direction, part, reference, drop=False)
         maker = reason is FillReason.TAKE_PROFIT
         impact = 0.0 if maker else instrument.slippage(max(part, 1), float(market.volume[bar, p.symbol]))
         slip = 0.0 if maker else instrument.half_spread + impact
@@ -559,7 +742,7 @@ class Reference:
             if agent.spec.family.scope is Scope.PANEL and gross > 0 and equity <= maintenance:
                 for p in agent.positions:
                     if p.lots:
-                        p.order, p.reason, p.noted = -p.lots, FillReason.LIQUIDATION, False
+                        p.order, p.reason, p.noted, p.denied = -p.lots, FillReason.LIQUIDATION, False, False
         longs, shorts = self.held()
         self.equity = self.cash / ATOM
         for s, instrument in enumerate(self.instruments):

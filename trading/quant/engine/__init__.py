@@ -12,6 +12,7 @@ from trading.quant.engine.codes import (
     Sizing,
 )
 from trading.quant.engine.costs import CostModel, frictionless, list_cost_profiles, load_cost_profile
+from trading.quant.engine.limits import OrderLimits, UnitRisk
 from trading.quant.engine.market import Market
 from trading.quant.engine.results import Marks, Run, money
 from trading.quant.engine.rules import AgentSpec, ExitRules, InstrumentRules, WalletRules
@@ -34,11 +35,13 @@ __all__ = [
     "InstrumentRules",
     "Market",
     "Marks",
+    "OrderLimits",
     "RejectionReason",
     "Run",
     "Side",
     "Sizing",
     "Sweep",
+    "UnitRisk",
     "WalletRules",
     "frictionless",
     "list_cost_profiles",

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import IntEnum
+
+from risk.quant.metrics import METRICS, Metric
 
 
 class InstrumentKind(IntEnum):
@@ -46,6 +49,10 @@ class RejectionReason(IntEnum):
     COOLDOWN = 12  # a new position inside the cooldown after a rule exit
     EXIT_PENDING = 13  # a new position while a rule exit is still being worked off
     TICK_TOO_SMALL = 14  # the price rounds to zero ticks
+    MODE_REDUCING = 15  # the trading mode lets positions only be closed
+    MODE_HALTED = 16  # the trading mode lets nothing be sent
+    MODE_UNKNOWN = 17  # nobody could say what the trading mode is
+    UNPRICED = 18  # a limit cannot be judged before the first close of a market
 
 
 class BreachKind(IntEnum):
@@ -58,3 +65,68 @@ class BreachKind(IntEnum):
 class Side(IntEnum):
     BUY = 1
     SELL = -1
+
+
+#: An order that a limit denies or cuts has one of these plus the metric's code (risk.quant.metrics.CODES) as its
+#: reason: a limit on the agent's own Book, or on the cohort's; ``LIMIT_UNKNOWN`` more where the metric is not known.
+OWN_LIMIT = 100
+COHORT_LIMIT = 200
+LIMIT_UNKNOWN = 50
+
+_SHORT = {
+    Metric.GROSS_EXPOSURE: "gross",
+    Metric.NET_EXPOSURE: "net",
+    Metric.NET_EXPOSURE_FRAC: "net_frac",
+    Metric.LEVERAGE: "leverage",
+    Metric.POSITION_NOTIONAL: "position",
+    Metric.OPEN_POSITIONS: "positions",
+    Metric.SYMBOL_CONCENTRATION_FRAC: "symbol",
+    Metric.VENUE_CONCENTRATION_FRAC: "venue",
+    Metric.VAR: "var",
+    Metric.VAR_FRAC: "var_frac",
+    Metric.ES: "es",
+    Metric.ES_FRAC: "es_frac",
+    Metric.DAILY_LOSS: "daily",
+    Metric.DAILY_LOSS_FRAC: "daily_frac",
+    Metric.DRAWDOWN_FRAC: "drawdown",
+    Metric.STOP_LOSS_FRAC: "stop_loss",
+    Metric.COOLDOWN_S: "after_loss",
+    Metric.ORDER_NOTIONAL: "order",
+    Metric.ORDER_NOTIONAL_FRAC: "order_frac",
+    Metric.PARTICIPATION_FRAC: "volume",
+    Metric.ORDER_RATE: "order_rate",
+    Metric.PRICE_COLLAR_FRAC: "collar",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LimitReason:
+    """The limit behind a refusal: ``own`` when it bound the agent's Book, else it bound the cohort's."""
+
+    metric: Metric
+    own: bool
+    known: bool
+
+
+def reason_name(code: int) -> str:
+    """A refusal's reason as it is stored: a rule's name, or a limit's (``limit_gross``, ``own_limit_leverage``)."""
+    if code < OWN_LIMIT:
+        return RejectionReason(code).name.lower()
+    own = code < COHORT_LIMIT
+    code -= OWN_LIMIT if own else COHORT_LIMIT
+    known = code < LIMIT_UNKNOWN
+    metric = METRICS[code if known else code - LIMIT_UNKNOWN]
+    return f"{'own_' if own else ''}{'limit' if known else 'unknown'}_{_SHORT[metric]}"
+
+
+def limit_reason(name: str) -> LimitReason | None:
+    """What a stored reason says about a limit; None for every other rule."""
+    return _BY_NAME.get(name)
+
+
+_BY_NAME = {
+    reason_name(base + code + unknown): LimitReason(metric, own=base == OWN_LIMIT, known=not unknown)
+    for base in (OWN_LIMIT, COHORT_LIMIT)
+    for unknown in (0, LIMIT_UNKNOWN)
+    for code, metric in enumerate(METRICS)
+}

@@ -27,6 +27,10 @@ class WalletRulesError(EngineError):
     """Ceilings of the parent wallet that contradict each other or the draws."""
 
 
+class OrderLimitsError(EngineError):
+    """Limits that a run cannot be judged by."""
+
+
 class CostProfileError(EngineError):
     """A cost profile that is missing or does not validate; the message names the file and the field."""
 

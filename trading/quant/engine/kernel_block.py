@@ -25,16 +25,15 @@ from trading.quant.engine.kernel_exits import (
     mark_single,
 )
 from trading.quant.engine.kernel_orders import (
-    ATOMS,
     LIQUIDATION,
     SIGNAL,
-    atoms,
+    agent_equity,
     decide,
     fill_at_open,
     fill_exit,
     keep_net,
-    previous_close,
 )
+from trading.quant.engine.kernel_values import ATOMS, atoms, previous_close
 from trading.quant.engine.market import DAY_MS
 
 PARENT_DRAWDOWN = int(BreachKind.PARENT_DRAWDOWN)
@@ -69,6 +68,24 @@ def roll_day(ts: int, clock: Any, volumes: Any, tier_volumes: Any, tier_rates: A
                 tier += 1
             fee_now[w, kind, 0] = tier_rates[kind, tier, 0]
             fee_now[w, kind, 1] = tier_rates[kind, tier, 1]
+
+
+@kernel
+def open_day(
+    i: int, mark: Any, before: Any, run: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any,
+    agents: Any, wallets: Any, held: Any, books: Any,
+) -> None:  # fmt: skip
+    """Remember what every Book is worth when a UTC day begins."""
+    for a in range(agents.shape[0]):
+        books[a].day_open = agent_equity(a, i, agent_rules, slot_rules, symbol_rules, agents, slots, mark, before)
+    if run.shared_wallet == 0:
+        return
+    equity = wallets[0].cash / ATOMS
+    for s in range(held.shape[1]):
+        if held[0, s, 0] != 0 or held[0, s, 1] != 0:
+            unit = symbol_rules[s].lot_value * previous_close(mark, before, s, i)
+            equity += (held[0, s, 0] - held[0, s, 1]) * unit
+    books[agents.shape[0]].day_open = equity
 
 
 @kernel
@@ -279,6 +296,8 @@ def find_segment_end(row: int, rows: int, block: int, ts: Any, next_funding: Any
     """The first row after ``row`` before which something concerns everybody: a mark, a new day, a funding
     stamp.
     """
+    if run.bar_by_bar != 0:  # a limit asks for the parent's peak at every close
+        return row + 1
     k = row
     while True:
         if ts[block + k] + run.interval_ms >= clock.next_mark:
@@ -303,7 +322,7 @@ def execute_block(
     wake: Any, exits: Any, used: Any, has_gaps: int, pairs: Any, extremes: Any, net_rows: Any, net_done: Any,
     equity_rows: Any, todo: Any, leaving: Any, fills: Any,
     rejections: Any, breaches: Any, payments: Any, mark_ts: Any, agent_marks: Any, wallet_marks: Any,
-    positions: Any,
+    positions: Any, books: Any, guard: Any,
 ) -> int:  # fmt: skip
     """Trade bars ``block`` to ``block + rows``; returns FULL when it stopped because an output table is full.
 
@@ -342,6 +361,9 @@ def execute_block(
                 clock.next_mark += run.mark_ms
             if ts[i] >= clock.next_day:
                 roll_day(ts[i], clock, volumes, tier_volumes, tier_rates, fee_now)
+                open_day(
+                    i, mark, before, run, symbol_rules, slot_rules, agent_rules, slots, agents, wallets, held, books
+                )
             while cursor.funding < due:
                 if single_wallet:
                     keep_net(net_rows, net_done, net_rows.shape[0] - 1, wallets[0].cash / ATOMS, row)
@@ -385,7 +407,7 @@ def execute_block(
                 n_leaving = collect(exits[row], n_slots, first, leaving)
                 if run.keep_log != 0 and (
                     fills.shape[0] - cursor.fills < 2 * n_todo + n_leaving
-                    or rejections.shape[0] - cursor.rejections < 5 * n_todo + n_leaving
+                    or rejections.shape[0] - cursor.rejections < 6 * n_todo + 2 * n_leaving
                 ):
                     cursor.row = row
                     return FULL
@@ -409,7 +431,7 @@ def execute_block(
                             slot, i, row, ts, opens, volume, mark, before, wake, clock, run, cursor,
                             symbol_rules, slot_rules,
                             agent_rules, slots, agents, wallets, held, fee_now, volumes, fills, rejections,
-                            net_rows, net_done,
+                            net_rows, net_done, books, guard,
                         )  # fmt: skip
                     if st.lots != 0:
                         follow(
@@ -438,11 +460,11 @@ def execute_block(
                     else:
                         reason, reference = exit_terms(-1, slot, opens[s, i], highs[s, i], work)
                     fill_exit(
-                        slot, i, row, reason, reference, ts, volume, wake,
+                        slot, i, row, reason, reference, ts, volume, mark, before, wake,
                         clock, run, cursor,
                         symbol_rules, slot_rules, agent_rules, slots, agents, wallets, held, fee_now,
                         volumes, fills,
-                        rejections, net_rows, net_done,
+                        rejections, net_rows, net_done, books, guard,
                     )  # fmt: skip
                     if agent_rules[slot_rules[slot].agent].single != 0:
                         mark_single(

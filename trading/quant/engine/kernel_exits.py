@@ -11,7 +11,8 @@ import numpy as np
 from trading.quant.engine.bits import prefetch, set_bit
 from trading.quant.engine.codes import BreachKind, FillReason
 from trading.quant.engine.jit import inlined, kernel
-from trading.quant.engine.kernel_orders import ATOMS, LIQUIDATION, TAKE_PROFIT
+from trading.quant.engine.kernel_orders import LIQUIDATION, TAKE_PROFIT
+from trading.quant.engine.kernel_values import ATOMS
 
 STOP_LOSS = int(FillReason.STOP_LOSS)
 TRAILING_STOP = int(FillReason.TRAILING_STOP)
@@ -187,6 +188,39 @@ def better(side: int, best: float, price: float) -> float:
 
 
 @inlined
+def liquidation_price(side: int, quantity: float, cash: float, maintenance: float) -> float:
+    """The price at which what an agent of one slot holds no longer covers its maintenance margin."""
+    if side > 0:
+        return -cash / (quantity * (1.0 - maintenance)) if cash < 0.0 else 0.0
+    return cash / (-quantity * (1.0 + maintenance))
+
+
+@kernel
+def is_liquidated(
+    slot: int, i: int, highs: Any, lows: Any, symbol_rules: Any, slot_rules: Any, slots: Any, work: Any, agents: Any
+) -> bool:
+    """Whether bar ``i`` liquidates a position; if so that is its exit."""
+    s = slot_rules[slot].symbol
+    rule = symbol_rules[s]
+    quantity = slots[slot].lots * rule.lot_value
+    cash = agents[slot_rules[slot].agent].cash / ATOMS
+    if quantity > 0.0:
+        level = liquidation_price(1, quantity, cash, rule.maintenance)
+        reached = meets(1, lows[s, i], level)
+        work[slot].exit_target = np.inf
+    else:
+        level = liquidation_price(-1, quantity, cash, rule.maintenance)
+        reached = meets(-1, highs[s, i], level)
+        work[slot].exit_target = 0.0
+    if not reached:
+        return False
+    work[slot].exit_bar = i
+    work[slot].exit_reason = LIQUIDATION
+    work[slot].exit_level = level
+    return True
+
+
+@inlined
 def is_calm(
     side: int, worst: float, most: float, fixed: float, trail: float, target: float, best: float, single: int,
     quantity: float, cash: float, peak: float, floor: float, ceiling: float,
@@ -230,12 +264,7 @@ def walk(
     stop = entry * (1.0 - side * rules.stop_loss) if rules.stop_loss > 0.0 else never
     target = entry * (1.0 + side * rules.take_profit) if rules.take_profit > 0.0 else far
     trail = 1.0 - side * rules.trailing if rules.trailing > 0.0 else never
-    liquidation = never
-    if side > 0:
-        if single != 0 and cash < 0.0:
-            liquidation = -cash / (quantity * (1.0 - rule.maintenance))
-    elif single != 0:
-        liquidation = cash / (-quantity * (1.0 + rule.maintenance))
+    liquidation = liquidation_price(side, quantity, cash, rule.maintenance) if single != 0 else never
     fixed = nearer(side, stop, liquidation)
     best = st.best
     against = lows[s] if side > 0 else highs[s]
@@ -344,7 +373,14 @@ def follow(
     if st.order_lots != 0:
         end = row + 1
         if st.order_reason != 0:  # a rule exit under way: nothing more to look for
-            if single != 0:
+            if (
+                run.guarded != 0  # a limit may hold the exit up for long; the venue liquidates all the same
+                and single != 0
+                and st.order_reason != LIQUIDATION
+                and is_liquidated(slot, i, highs, lows, symbol_rules, slot_rules, slots, work, agents)
+            ):
+                set_bit(exits[row], slot)
+            elif single != 0:
                 mark_single(
                     slot,
                     i,

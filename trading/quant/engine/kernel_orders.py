@@ -15,9 +15,12 @@ import numpy as np
 from trading.quant.engine.bits import set_bit
 from trading.quant.engine.codes import FillReason, InstrumentKind, RejectionReason
 from trading.quant.engine.jit import inlined, kernel
+from trading.quant.engine.kernel_limits import judge
+from trading.quant.engine.kernel_values import ATOMS, atoms, previous_close
 
-ATOMS = 1e8
 OFF = 1e300  # a ceiling that never binds; infinity times a zero equity would be NaN
+VOLUME_NOTED = 1  # flags of an order: what has been logged of it already
+LIMIT_NOTED = 2
 ROUNDING = 1e-9  # of a lot or a tick: what floating point may be off by before a floor or a ceiling
 
 SIGNAL = int(FillReason.SIGNAL)
@@ -41,17 +44,6 @@ NO_VOLUME = int(RejectionReason.NO_VOLUME)
 COOLDOWN = int(RejectionReason.COOLDOWN)
 EXIT_PENDING = int(RejectionReason.EXIT_PENDING)
 TICK_TOO_SMALL = int(RejectionReason.TICK_TOO_SMALL)
-
-
-@inlined
-def atoms(amount: float) -> Any:
-    """An amount as whole 1e-8 units, half to even."""
-    return np.int64(np.rint(amount * ATOMS))
-
-
-@inlined
-def previous_close(mark: Any, before: Any, s: int, i: int) -> Any:
-    return mark[s, i - 1] if i > 0 else before[s]
 
 
 @inlined
@@ -350,7 +342,7 @@ def book(
     reason: int, ts: Any, clock: Any, run: Any, cursor: Any, symbol_rules: Any, slot_rules: Any,
     agent_rules: Any,
     slots: Any, agents: Any, wallets: Any, held: Any, fee_now: Any, volumes: Any, fills: Any, net_rows: Any,
-    net_done: Any,
+    net_done: Any, books: Any,
 ) -> None:  # fmt: skip
     """Move cash, position, cost basis and the wallet's totals by one fill, and write its line."""
     st = slots[slot]
@@ -382,6 +374,9 @@ def book(
         realised = -side * part - out
         st.cost -= out
         st.trade_realised += realised
+        if realised < 0:
+            books[a].last_loss = ts[i]
+            books[agents.shape[0] + w].last_loss = ts[i]
         if closed == abs(held_before):
             who.trades += 1
             if st.trade_realised > 0:
@@ -440,13 +435,29 @@ def book(
     line.maker = maker
 
 
+@kernel
+def note_denial(
+    why: int, asked: int, part: int, side: int, slot: int, i: int, ts: Any, clock: Any, run: Any, cursor: Any,
+    slot_rules: Any, symbol_rules: Any, slots: Any, agents: Any, rejections: Any,
+) -> None:  # fmt: skip
+    """Log what a limit has denied: each of a signal's orders; a rule exit, which asks again at every bar, once."""
+    st = slots[slot]
+    if st.order_reason == SIGNAL or st.noted & LIMIT_NOTED == 0:
+        st.noted |= LIMIT_NOTED
+        log_rejection(
+            why, float(asked), float(part), side, slot, i, ts, clock, run, cursor, slot_rules, symbol_rules, agents,
+            rejections,
+        )  # fmt: skip
+
+
 @inlined
 def fill_at_open(
     slot: int, i: int, row: int, ts: Any, opens: Any, volume: Any, mark: Any, before: Any, wake: Any,
     clock: Any,
     run: Any, cursor: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, agents: Any,
     wallets: Any,
-    held: Any, fee_now: Any, volumes: Any, fills: Any, rejections: Any, net_rows: Any, net_done: Any,
+    held: Any, fee_now: Any, volumes: Any, fills: Any, rejections: Any, net_rows: Any, net_done: Any, books: Any,
+    guard: Any,
 ) -> None:  # fmt: skip
     """Trade what this bar allows of the slot's order; what remains asks to be woken at the next bar."""
     st = slots[slot]
@@ -460,8 +471,8 @@ def fill_at_open(
     part = lots
     if reason != LIQUIDATION or price != price:
         part = volume_share(rule, lots, traded)
-    if part < lots and st.noted == 0:
-        st.noted = 1
+    if part < lots and st.noted & VOLUME_NOTED == 0:
+        st.noted |= VOLUME_NOTED
         log_rejection(
             PARTICIPATION if part > 0 else NO_VOLUME, float(lots), float(part), side, slot, i, ts, clock,
             run, cursor,
@@ -470,6 +481,23 @@ def fill_at_open(
     if part == 0:
         set_bit(wake[row + 1], slot)
         return
+    if run.guarded != 0 and reason != LIQUIDATION:
+        asked = part
+        part, why = judge(
+            slot, i, side, asked, price, traded, ts, mark, before, clock, run, symbol_rules, slot_rules, agent_rules,
+            slots, agents, wallets, held, books, guard,
+        )  # fmt: skip
+        if part < asked:
+            note_denial(
+                why, asked, part, side, slot, i, ts, clock, run, cursor, slot_rules, symbol_rules, slots, agents,
+                rejections,
+            )  # fmt: skip
+            if reason == SIGNAL:
+                st.order_lots = side * part
+            elif part == 0:
+                set_bit(wake[row + 1], slot)
+            if part == 0:
+                return
     impact = impact_frac(rule, part, traded)
     paid = slipped(rule, price, side, rule.half_spread + impact)
     if paid <= 0.0:
@@ -502,7 +530,7 @@ def fill_at_open(
     book(
         slot, i, row, side, part, paid, price, impact, 0, reason, ts, clock, run, cursor, symbol_rules,
         slot_rules,
-        agent_rules, slots, agents, wallets, held, fee_now, volumes, fills, net_rows, net_done,
+        agent_rules, slots, agents, wallets, held, fee_now, volumes, fills, net_rows, net_done, books,
     )  # fmt: skip
     st.order_lots -= side * part
     if st.order_lots != 0:
@@ -513,11 +541,11 @@ def fill_at_open(
 
 @inlined
 def fill_exit(
-    slot: int, i: int, row: int, reason: int, reference: float, ts: Any, volume: Any, wake: Any, clock: Any,
-    run: Any,
+    slot: int, i: int, row: int, reason: int, reference: float, ts: Any, volume: Any, mark: Any, before: Any,
+    wake: Any, clock: Any, run: Any,
     cursor: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, agents: Any, wallets: Any,
     held: Any,
-    fee_now: Any, volumes: Any, fills: Any, rejections: Any, net_rows: Any, net_done: Any,
+    fee_now: Any, volumes: Any, fills: Any, rejections: Any, net_rows: Any, net_done: Any, books: Any, guard: Any,
 ) -> None:  # fmt: skip
     """Close the slot's position at a level that the bar has reached; what its volume does not allow goes on
     next bar.
@@ -535,12 +563,23 @@ def fill_exit(
     if reason != LIQUIDATION:
         part = volume_share(rule, lots, traded)
         if part < lots:
-            st.noted = 1
+            st.noted |= VOLUME_NOTED
             log_rejection(
                 PARTICIPATION if part > 0 else NO_VOLUME, float(lots), float(part), side, slot, i, ts, clock,
                 run, cursor,
                 slot_rules, symbol_rules, agents, rejections,
             )  # fmt: skip
+        if run.guarded != 0 and part > 0:
+            asked = part
+            part, why = judge(
+                slot, i, side, asked, reference, traded, ts, mark, before, clock, run, symbol_rules, slot_rules,
+                agent_rules, slots, agents, wallets, held, books, guard,
+            )  # fmt: skip
+            if part < asked:
+                note_denial(
+                    why, asked, part, side, slot, i, ts, clock, run, cursor, slot_rules, symbol_rules, slots, agents,
+                    rejections,
+                )  # fmt: skip
     maker = 1 if reason == TAKE_PROFIT else 0
     impact = 0.0
     slip = 0.0
@@ -553,7 +592,7 @@ def fill_exit(
             slot, i, row, side, part, paid, reference, impact, maker, reason, ts, clock, run, cursor,
             symbol_rules,
             slot_rules, agent_rules, slots, agents, wallets, held, fee_now, volumes, fills, net_rows,
-            net_done,
+            net_done, books,
         )  # fmt: skip
         st.order_lots -= side * part
     if st.lots == 0:

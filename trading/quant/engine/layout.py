@@ -49,7 +49,7 @@ RUN_RULES = np.dtype(
         ("keep_log", "i8"), ("bankroll", "f8"), ("gross_ceiling", "f8"), ("net_ceiling", "f8"),
         ("leverage_ceiling", "f8"),
         ("has_ceilings", "i8"), ("max_open_positions", "i8"), ("drawdown_alert", "f8"), ("utilisation_alert",
-        "f8"),
+        "f8"), ("guarded", "i8"), ("bar_by_bar", "i8"), ("mode", "f8"),
     ],
     align=True,
 )  # fmt: skip
@@ -85,6 +85,10 @@ WALLET_STATE = np.dtype(
     ],
     align=True,
 )  # fmt: skip
+
+#: Saved per agent, then per wallet: what limits ask of a Book's past. ``day_open`` is its equity when the UTC day
+#: began, ``sent`` counts its orders at bar ``sent_bar``, ``last_loss`` is the bar that last realised one.
+BOOK_STATE = np.dtype([("day_open", "f8"), ("sent_bar", "i8"), ("sent", "i8"), ("last_loss", "i8")], align=True)
 
 #: Saved once: how far the run has come. ``bars`` counts from the very first bar.
 CLOCK_STATE = np.dtype(

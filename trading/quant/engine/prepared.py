@@ -25,7 +25,9 @@ from trading.quant.engine.errors import (
     StrategyStepError,
     WalletRulesError,
 )
+from trading.quant.engine.kernel_limits import NEVER
 from trading.quant.engine.kernel_orders import OFF
+from trading.quant.engine.limits import Guard, OrderLimits, lay_out_limits
 from trading.quant.engine.market import DAY_MS, Market
 from trading.quant.engine.rules import (
     AgentSpec,
@@ -74,6 +76,7 @@ class Prepared:
     n_wallets: int
     prior_volume: tuple[float, float]
     fingerprint: str
+    guard: Guard
 
     @property
     def n_agents(self) -> int:
@@ -216,6 +219,7 @@ def prepare(
     wallet: WalletRules,
     *,
     mark_ms: int,
+    limits: OrderLimits | None = None,
 ) -> Prepared:
     """Check everything and lay it out, all agents under one wallet."""
     if not agents:
@@ -269,6 +273,10 @@ def prepare(
             f"The agents draw {drawn / 1e8:,.2f} together; the bankroll is {wallet.bankroll:,.2f}. Lower the draws."
         )
     tier_volumes, tier_rates = costs.fee_table()
+    guard = lay_out_limits(limits, market.symbols, len(agents), market.interval_ms)
+    run_rules["guarded"] = int(guard.guarded)
+    run_rules["bar_by_bar"] = int(guard.bar_by_bar)
+    run_rules["mode"] = guard.mode
     slots = np.array(slot_rules, dtype=lay.SLOT_RULES)
     table = np.array(agent_rules, dtype=lay.AGENT_RULES)
     # What a saved state depends on: agents, steps and grid. Spreads, volatilities, fees and ceilings may
@@ -292,6 +300,7 @@ def prepare(
         n_wallets=1,
         prior_volume=wallet.prior_volume_usd,
         fingerprint=digest.hexdigest(),
+        guard=guard,
     )
 
 
@@ -336,8 +345,18 @@ def fresh_state(cohort: Prepared, first_ts: int) -> EngineState:
             "fee_now": np.zeros((n_wallets, 2, 2)),
             "last_close": np.zeros(n_symbols),
             "memory": memory,
+            "books": forgotten_books(cohort),
         },
     )
+
+
+def forgotten_books(cohort: Prepared) -> npt.NDArray[Any]:
+    """Books that remember nothing yet; what a day opened with is not known before the next one does."""
+    books = np.zeros(cohort.n_agents + cohort.n_wallets, lay.BOOK_STATE)
+    books["day_open"] = np.nan
+    books["sent_bar"] = -1
+    books["last_loss"] = NEVER
+    return books
 
 
 @functools.cache

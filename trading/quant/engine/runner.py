@@ -15,8 +15,9 @@ from trading.quant.engine.costs import CostModel
 from trading.quant.engine.errors import EngineStateError, MarketDataError
 from trading.quant.engine.kernel_block import DONE
 from trading.quant.engine.kernel_exits import HALF
+from trading.quant.engine.limits import OrderLimits
 from trading.quant.engine.market import HOUR_MS, Market
-from trading.quant.engine.prepared import Prepared, execute_kernel, fresh_state, mark_kernel, prepare
+from trading.quant.engine.prepared import Prepared, execute_kernel, forgotten_books, fresh_state, mark_kernel, prepare
 from trading.quant.engine.results import AGENT_MARK, BREACH, FILL, FUNDING, REJECTION, WALLET_MARK, Marks, Run
 from trading.quant.engine.rules import AgentSpec, InstrumentRules, WalletRules
 from trading.quant.engine.state import EngineState
@@ -37,6 +38,7 @@ def run(
     wallet: WalletRules,
     state: EngineState | None = None,
     mark_every_ms: int = HOUR_MS,
+    limits: OrderLimits | None = None,
 ) -> Run:
     """Trade ``agents`` on ``market`` under one parent wallet; deterministic, no randomness, no clock.
 
@@ -75,10 +77,15 @@ def run(
     is exchanged, so
     cash goes negative only with leverage (spot never). Every amount is a whole number of 1e-8.
 
+    ``limits`` puts every order before the limits of the agent's Book and of the cohort's, by the arithmetic of
+    ``risk.quant.pretrade.check_order``, at the moment it would meet the market, with what the bar's volume allows of
+    it as its size; positions are valued at the last closes. A denied or cut order of a signal is not sent again, a
+    rule exit asks again at every bar. Liquidations are the venue's and asked of nobody.
+
     Raises subclasses of EngineError before anything has run.
     """
     started = time.perf_counter()
-    cohort = prepare(market, agents, instruments, costs, wallet, mark_ms=mark_every_ms)
+    cohort = prepare(market, agents, instruments, costs, wallet, mark_ms=mark_every_ms, limits=limits)
     if market.n_bars == 0:
         raise MarketDataError("The market has no bars.")
     prepared = time.perf_counter()
@@ -134,6 +141,8 @@ class Pass:
         self.cohort = cohort
         self.state = state
         arrays = state.arrays
+        arrays.setdefault("books", forgotten_books(cohort))
+        self.guard = cohort.guard.arrays()
         self.before = arrays["last_close"].copy()
         self.mark = market.marks(self.before) if mark is None else mark
         n_slots, n_agents, n_symbols = cohort.n_slots, cohort.n_agents, market.n_symbols
@@ -162,7 +171,7 @@ class Pass:
         keep = bool(cohort.run_rules["keep_log"][0])
         small = 2 * n_agents + 8 if keep else 2 * n_agents + 4
         self.fills = _Log(np.empty(max(_FIRST_ROWS, 4 * n_slots) if keep else 1, FILL))
-        self.rejections = _Log(np.empty(max(_FIRST_ROWS, 6 * n_slots) if keep else 1, REJECTION))
+        self.rejections = _Log(np.empty(max(_FIRST_ROWS, 8 * n_slots) if keep else 1, REJECTION))
         self.breaches = _Log(np.empty(small, BREACH))
         self.payments = _Log(np.empty(max(64, n_slots) if keep else 1, FUNDING))
         mark_ms = int(cohort.run_rules["mark_ms"][0])
@@ -197,7 +206,7 @@ class Pass:
                     self.net_done, self.equity_rows, self.todo,
                     self.leaving, self.fills.rows, self.rejections.rows, self.breaches.rows,
                     self.payments.rows,
-                    self.mark_ts, self.agent_marks, self.wallet_marks, self.positions,
+                    self.mark_ts, self.agent_marks, self.wallet_marks, self.positions, arrays["books"], self.guard,
                 )
                 != DONE
             ):  # fmt: skip
@@ -228,12 +237,12 @@ class Pass:
         cursor = self.cursor[0]
         for log, used, least in (
             (self.fills, cursor["fills"], 3 * n_slots),
-            (self.rejections, cursor["rejections"], 6 * n_slots),
+            (self.rejections, cursor["rejections"], 8 * n_slots),
             (self.breaches, cursor["breaches"], 2 * n_agents + 4),
             (self.payments, cursor["payments"], n_slots * max(1, self.market.funding_ts_ms.shape[0])),
         ):
             if log.rows.shape[0] - int(used) < least:
-                log.grow(min(least, 6 * n_slots) if log is not self.payments else n_slots)
+                log.grow(min(least, 8 * n_slots) if log is not self.payments else n_slots)
 
     def result(self) -> Run:
         """The tables, cut to what was written; breaches sorted by bar and agent (agents are followed ahead

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from trading.quant.engine import layout as lay
 from trading.quant.engine.costs import CostModel
 from trading.quant.engine.errors import AgentSpecError, MarketDataError
+from trading.quant.engine.limits import lay_out_limits
 from trading.quant.engine.market import DAY_MS, Market
 from trading.quant.engine.prepared import Prepared, exit_columns, family_group, run_table, symbol_table
 from trading.quant.engine.results import AGENT_MARK, Table
@@ -195,4 +196,5 @@ def _chunk(
         n_wallets=n,
         prior_volume=wallet.prior_volume_usd,
         fingerprint="",
+        guard=lay_out_limits(None, market.symbols, n, market.interval_ms),
     )

@@ -1,0 +1,125 @@
+"""What a run's orders are judged by: the limits of the cohort's Book and of its agents' Books, and the trading mode."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from risk.quant import pretrade_kernel as pk
+from risk.quant.metrics import CODES, Metric
+from risk.quant.pretrade import LimitSet, TradingMode
+from trading.quant.engine.errors import OrderLimitsError
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+
+MINUTE_MS = 60_000
+_MODES = {TradingMode.ACTIVE: pk.ACTIVE, TradingMode.REDUCING: pk.REDUCING, TradingMode.HALTED: pk.HALTED}
+
+
+@dataclass(frozen=True, slots=True)
+class UnitRisk:
+    """VaR and ES of one unit of money in a symbol held by itself, long and short; NaN is not known."""
+
+    var_long: float = math.nan
+    es_long: float = math.nan
+    var_short: float = math.nan
+    es_short: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class OrderLimits:
+    """The effective limits of a cohort's Books. ``mode`` None is not known, and nothing is sent.
+
+    ``agents`` gives the limits of each agent's Book, by the agent's place; they are its own and all inherited ones.
+    An agent that is not named is bound by ``cohort`` as its own Book, too: a limit binds every Book below. ``venue``
+    selects the limits that are narrowed to one. VaR and ES of a Book are the sum of its positions' own
+    (``unit_risk``), which for ES is an upper bound.
+    """
+
+    cohort: LimitSet = field(default_factory=lambda: LimitSet(()))
+    agents: Mapping[int, LimitSet] = field(default_factory=dict)
+    mode: TradingMode | None = TradingMode.ACTIVE
+    venue: str = ""
+    unit_risk: Mapping[str, UnitRisk] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The same in the kernels' terms. Set 0 is the cohort's; ``spans[set, symbol]`` is a stretch of the flat arrays."""
+
+    guarded: bool
+    bar_by_bar: bool
+    mode: float
+    set_of: Int64
+    spans: Int64
+    codes: Int64
+    soft: Float64
+    hard: Float64
+    unit_risk: Float64
+
+    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
+        """For the kernels, with room to work in."""
+        widest = int((self.spans[:, :, 1] - self.spans[:, :, 0]).max(initial=0))
+        return (
+            self.set_of,
+            self.spans,
+            self.codes,
+            self.soft,
+            self.hard,
+            self.unit_risk,
+            np.zeros(pk.SLOTS),
+            np.zeros(widest + 1),
+            np.zeros(widest + 1, dtype=np.int8),
+        )
+
+
+def lay_out_limits(limits: OrderLimits | None, symbols: Sequence[str], n_agents: int, interval_ms: int) -> Guard:
+    """The arrays of a run. Limits without a hard level only report, elsewhere; here they are left out."""
+    limits = limits or OrderLimits()
+    strangers = [a for a in limits.agents if not 0 <= a < n_agents]
+    if strangers:
+        raise OrderLimitsError(f"Limits are given for agent {strangers[0]}; this run has {n_agents} agents from 0 on.")
+    sets: list[LimitSet] = [limits.cohort]
+    place = {id(limits.cohort): 0}
+    set_of = np.zeros(n_agents, dtype=np.int64)
+    for a, own in limits.agents.items():
+        if id(own) not in place:
+            place[id(own)] = len(sets)
+            sets.append(own)
+        set_of[a] = place[id(own)]
+    spans = np.zeros((len(sets), len(symbols), 2), dtype=np.int64)
+    codes: list[int] = []
+    hard: list[float] = []
+    for k, one in enumerate(sets):
+        for s, symbol in enumerate(symbols):
+            found = one.for_target(symbol, limits.venue)
+            spans[k, s, 0] = len(codes)
+            for code, level in zip(found.codes.tolist(), found.hard.tolist(), strict=True):
+                if not math.isnan(level):
+                    codes.append(code)
+                    hard.append(level)
+            spans[k, s, 1] = len(codes)
+    if CODES[Metric.ORDER_RATE] in codes and interval_ms < MINUTE_MS:
+        raise OrderLimitsError(
+            "A limit on the orders of a minute cannot be judged on bars shorter than a minute; use bars of a minute."
+        )
+    drawdown = CODES[Metric.DRAWDOWN_FRAC]
+    mode = math.nan if limits.mode is None else _MODES[limits.mode]
+    risk = [limits.unit_risk.get(symbol, UnitRisk()) for symbol in symbols]
+    return Guard(
+        guarded=bool(codes) or mode != pk.ACTIVE,
+        bar_by_bar=any(drawdown in codes[start:stop] for start, stop in spans[0].tolist()),
+        mode=mode,
+        set_of=set_of,
+        spans=spans,
+        codes=np.array(codes, dtype=np.int64),
+        soft=np.full(len(codes), np.nan),
+        hard=np.array(hard, dtype=np.float64),
+        unit_risk=np.array([(r.var_long, r.es_long, r.var_short, r.es_short) for r in risk], dtype=np.float64),
+    )
