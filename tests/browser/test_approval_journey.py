@@ -186,6 +186,7 @@ def test_bands_of_a_policy_are_added_and_their_errors_shown(open_page: OpenPage,
     page.locator("[name='document.bands.1.releasers'][value=Operations]").check()
     expect(page.get_by_text("Only the last band may have no end.")).to_be_visible()
     page.locator("[name='document.bands.0.below']").fill("1000")
+    page.locator("[name='document.bands.0.below']").press("Tab")
     expect(page.locator("#preview")).to_contain_text("Band 2")
     page.get_by_label("Reason").fill("Large amounts want two risk officers.")
     page.get_by_role("button", name="Save and submit").click()
