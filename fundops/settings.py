@@ -175,6 +175,7 @@ CELERY_BEAT_SCHEDULE |= {
     "screening": {"task": "trading.tasks.screen_closed_days", "schedule": 30.0, "options": {"expires": 30.0}},
 }
 CELERY_BEAT_SCHEDULE |= {
+    "signs of life of trading": {"task": "trading.tasks.tell_risk", "schedule": 10.0, "options": {"expires": 10.0}},
     "triggers of the kill switch": {
         "task": "risk.tasks.watch_triggers",
         "schedule": 10.0,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import DatabaseError
 
 from fundops.core import clock
 from risk.actions.switches import trip_switch
-from risk.models import ErrorReport, KillSwitch
+from risk.models import ErrorReport, KillSwitch, StopCause
+from risk.models.switches import TRIGGERS
 from risk.switch_triggers import Reading, readings
 
 logger = logging.getLogger(__name__)
@@ -18,14 +20,14 @@ logger = logging.getLogger(__name__)
 ERRORS_KEPT = timedelta(days=1)
 
 
-def watch_triggers(*, at: datetime | None = None) -> list[KillSwitch]:
-    """Stops every place whose trigger fires; returns the switches that were turned now.
+def watch_triggers(*, at: datetime | None = None, causes: Sequence[StopCause] = TRIGGERS) -> list[KillSwitch]:
+    """Stops every place whose trigger fires (of these causes); returns the switches that were turned now.
 
     One trigger that cannot be acted upon holds up no other.
     """
     moment = at or clock.now()
     turned = []
-    for reading in readings(at=moment):
+    for reading in readings(at=moment, causes=causes):
         if not reading.fires:
             continue
         try:
