@@ -14,6 +14,7 @@ from trading.actions.screening import screen_closed_days as screen
 from trading.desk.drive import SHARE, due_desks
 from trading.desk.drive import run_desks as run
 from trading.models.cohort import LIVE_STATUSES, Cohort
+from trading.risk_signals import tell_signals
 
 
 @shared_task(name="trading.tasks.drive_cohort", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=8)
@@ -89,3 +90,9 @@ def review_cohort(cohort_id: int) -> None:
 def tick_reviews() -> None:
     """Takes every review on: asks, follows its request, watches what is deployed, settles what was rolled back."""
     tick()
+
+
+@shared_task(name="trading.tasks.tell_risk", ignore_result=True, expires=10)
+def tell_risk() -> None:
+    """What the kill switch must know of desks and candles; it falls silent with this very worker."""
+    tell_signals(due=due_desks())

@@ -49,6 +49,7 @@ from trading.models.deployments import (
     TradingCycle,
 )
 from trading.quant.engine.market import Market
+from trading.risk_signals import gateway_failed
 
 DAY_MS = 86_400_000
 _STATUS = {
@@ -450,6 +451,7 @@ def send(seats: Sequence[Seat], gateway: Gateway, *, began: float | None = None)
         for _, order in orders:
             # Not sent for certain, it is sent again; perhaps sent, it is asked after.
             order.status = OrderStatus.IN_FLIGHT if isinstance(failed, OutcomeUnknownError) else OrderStatus.PENDING
+        gateway_failed({seat.desk.deployment for seat, _ in orders}, lost)
     done = []
     for seat in waiting:
         mine = [order for owner, order in orders if owner is seat]

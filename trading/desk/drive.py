@@ -34,6 +34,7 @@ from trading.models.deployments import (
     TradingCycle,
 )
 from trading.quant.engine.market import Market
+from trading.risk_signals import desk_failed
 
 logger = logging.getLogger(__name__)
 
@@ -206,6 +207,7 @@ def _trouble(desk: Desk) -> None:
     logger.exception("Deployment %s is stopped.", desk.deployment.pk)
     error = _present_error()
     reason = f"Its desk failed: {error}"[:400]
+    desk_failed(desk.deployment, sys.exc_info()[1])
     try:
         stop_deployment(deployment=desk.deployment, reason=reason, flatten=False, actor=None)
     except FundopsError:
