@@ -12,7 +12,7 @@ from risk.errors import ScenarioError
 from risk.measuring import HISTORY_DAYS
 from risk.models import ScenarioKind
 from risk.overview import BookRisk, known
-from risk.quant.stress import most_plausible_loss, worst_windows
+from risk.quant.stress import PlausibleLoss, most_plausible_loss, worst_windows
 from risk.scenarios import price_scenario
 from risk.sources import risk_source
 
@@ -86,9 +86,8 @@ def reverse_stress_of(risk: BookRisk, loss_frac: float) -> ReverseStress:
     found, reason = None, f"Needs {LEAST_DAYS} days of returns; has {days}."
     if days >= LEAST_DAYS:
         found = most_plausible_loss(risk.exposure, np.atleast_2d(np.cov(returns, rowvar=False)), target)
-        reason = (
-            "" if found is not None else "The positions carry no risk in these days: they are hedged or stand still."
-        )
+        reason = _why_none(found)
+        found = None if reason else found
     moves = (
         []
         if found is None
@@ -114,3 +113,11 @@ def reverse_stress_of(risk: BookRisk, loss_frac: float) -> ReverseStress:
         reason,
         worst,
     )
+
+
+def _why_none(found: PlausibleLoss | None) -> str:
+    if found is None:
+        return "The positions carry no risk in these days: they are hedged or stand still."
+    if float(found.shocks.min()) < -1.0:
+        return "The nearest move that loses it has prices fall by more than 100 %: none can be named."
+    return ""

@@ -217,6 +217,15 @@ def test_a_share_that_is_none_is_refused_in_words(
     assert "Give a share of equity above 0 %, up to 100 %." in response.content.decode()
 
 
+def test_no_price_falls_by_more_than_all_of_it(trading: WrittenSource, tree: Tree) -> None:
+    """Seven tenths of 2,000 from positions of 1,500 takes nearly all of them; hedged ones cannot lose it at all."""
+    trading.books[tree.agent.pk] = figures(1500.0, position("BTC", 4.0), position("ETH", 4.0))
+    found = reverse_stress_of(book_risk(tree.root), 0.7)
+    assert found.moves == [] and found.distance is None
+    assert "more than 100 %" in found.reason
+    assert found.uniform is None and found.uniform_reason == "no uniform move loses this much"
+
+
 def test_reverse_stress_of_little(trading: WrittenSource, tree: Tree) -> None:
     with pytest.raises(ScenarioError):
         reverse_stress_of(book_risk(tree.root), float("nan"))
