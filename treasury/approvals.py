@@ -201,6 +201,10 @@ def _render_closing(payload: CloseBook) -> Sequence[DisplayedField]:
     ]
 
 
+def _recheck_closing(payload: CloseBook) -> None:
+    _open(_book(payload.book))
+
+
 def _book_target(payload: CloseBook) -> Target:
     book = _book(payload.book)
     return Target("treasury.book", str(book.pk), book.path)
@@ -212,7 +216,7 @@ def _book_target(payload: CloseBook) -> Target:
     payload=CloseBook,
     maker_permission=MAY_CLOSE,
     render=_render_closing,
-    recheck=lambda payload: _open(_book(payload.book)) and None,
+    recheck=_recheck_closing,
     target=_book_target,
 )
 def close_book_as_approved(payload: CloseBook, warrant: Warrant) -> Mapping[str, Any]:

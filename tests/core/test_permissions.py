@@ -83,12 +83,18 @@ _CHANGING = (
 )
 
 
+#: Asking for access is no approving of it: others sign, and the gate does it.
+_ASKING = {"compliance.propose_request", "compliance.propose_access", "compliance.view_approvalrequest"}
+
+
 @pytest.mark.parametrize("role", [Role.ADMINISTRATOR, Role.AUDITOR])
 def test_administrators_and_auditors_hold_nothing_that_trades_moves_or_approves(role: Role) -> None:
     for name in user_with(role).get_all_permissions():
         app, _, code = name.partition(".")
         verb = code.partition("_")[0]
         assert verb not in _CHANGING, name
+        if role is Role.ADMINISTRATOR and name in _ASKING:
+            continue
         if app in {"trading", "treasury", "risk", "compliance", "reporting"}:
             assert verb == "view", name
             assert role is Role.AUDITOR, name

@@ -292,7 +292,8 @@ def test_the_administration_shows_roles_and_where_to_propose_them(founded: User,
     done = client.post(f"/admin/core/user/{user.pk}/change/", body | {"held_roles": ["Auditor"]})
     assert done.status_code == 302
     user.refresh_from_db()
-    assert (user.display_name, user.roles) == ("New name", {Role.PORTFOLIO_MANAGER})
+    assert user.display_name == "New name"
+    assert user.roles == {Role.PORTFOLIO_MANAGER}
 
 
 # --- The founding ---------------------------------------------------------------------------------------------
