@@ -7,13 +7,18 @@ from collections.abc import Callable
 
 from fundops.core.errors import FundopsError
 from trading.actions.promotion import carry_review, settle_review, watch_review
+from trading.actions.slices import follow_cuts
 from trading.models.promotion import BEFORE_CAPITAL, WATCHED, PromotionReview, ReviewState
 
 logger = logging.getLogger(__name__)
 
 
 def tick_reviews() -> int:
-    """Takes every review on and returns how many there were; one that fails does not hold up the others."""
+    """Takes every review on and returns how many there were; one that fails does not hold up the others.
+
+    Slices that are to be smaller hand back what they have in cash.
+    """
+    follow_cuts()
     reviews = PromotionReview.objects.select_related("cohort__fund", "agent", "deployment__run", "deployment__book")
     turns: list[tuple[PromotionReview, Callable[[PromotionReview], object]]] = [
         *((r, _carry) for r in reviews.filter(state__in=BEFORE_CAPITAL).order_by("pk")),

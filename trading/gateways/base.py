@@ -36,6 +36,10 @@ class OutcomeUnknownError(GatewayError):
     title = "The venue did not answer"
 
 
+class NotEnoughCashError(GatewayError):
+    title = "The account has not that much in cash"
+
+
 class UnknownAccountError(GatewayError):
     title = "No such account at the venue"
 
@@ -193,4 +197,11 @@ class Gateway(Protocol):
 
     def balances(self, accounts: Collection[str]) -> dict[str, Balances]:
         """What the accounts hold."""
+        ...
+
+    def transfer(self, account: str, amount: Decimal) -> None:
+        """Cash into the account (positive) or out of it, once for each call: inside the transaction that books it.
+
+        Raises NotEnoughCashError.
+        """
         ...

@@ -26,6 +26,7 @@ from trading.gateways.base import (
     FillReport,
     FundingReport,
     NewOrder,
+    NotEnoughCashError,
     OrderReport,
     OrderView,
     Report,
@@ -196,6 +197,16 @@ class PaperGateway:
             for key, number, kind, at_ms, content in cursor.fetchall():
                 found[key].append(_read(key, number, kind, at_ms, json.loads(content)))
         return found
+
+    def transfer(self, account: str, amount: Decimal) -> None:
+        with transaction.atomic():
+            held = self._locked([account])[account]
+            state = EngineState.from_bytes(bytes(held.state))
+            if money(kernel.cash(state)) + amount < 0:
+                raise NotEnoughCashError(f"The account holds {kernel.cash(state):f} in cash; {-amount:f} is asked for.")
+            kernel.move_cash(state, amount)
+            held.state, held.equity = state.to_bytes(), held.equity + amount
+            held.save(update_fields=["state", "equity"])
 
     def balances(self, accounts: Collection[str]) -> dict[str, Balances]:
         found = {}

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -207,6 +208,11 @@ def trade_bar(book: PaperBook, state: engine.EngineState, bar: Market) -> Bar:
 
 def cash(state: engine.EngineState) -> float:
     return int(state.arrays["agents"]["cash"][0]) / 1e8
+
+
+def move_cash(state: engine.EngineState, amount: Decimal) -> None:
+    """Adds cash to the state given (or takes it, negative), in whole 1e-8 units."""
+    state.arrays["agents"]["cash"][0] += int(amount * 10**8)
 
 
 def held_lots(state: engine.EngineState, slot: int) -> int:

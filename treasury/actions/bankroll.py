@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from decimal import ROUND_DOWN, Decimal
 from typing import Annotated, Any
@@ -30,12 +30,21 @@ from treasury.refusals import refusals
 from treasury.selectors import book_accounts, free_cash
 
 SET_POOL = "treasury.set_pool"
+#: Called inside the transaction that grows a slice, by the layer that works with its cash.
+Follower = Callable[[BankrollSlice, Decimal], None]
+_followers: list[Follower] = []
 SLICING_KINDS = ("trading.deploy", "trading.promote")
 CENT = Decimal("0.01")
 POOL_CODE = "micro-live"
 
 Money = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, max_digits=20, decimal_places=2)]
 Share = Annotated[Decimal, Field(gt=0, le=1, allow_inf_nan=False, max_digits=6, decimal_places=4)]
+
+
+def follow_slices(follower: Follower) -> None:
+    """Registers who takes a slice's new cash over; called once, at start-up."""
+    if follower not in _followers:
+        _followers.append(follower)
 
 
 class SetPool(ActionPayload):
@@ -196,6 +205,8 @@ def _resize(held: BankrollSlice, target: Decimal, *, warrant: Warrant, on: date)
         _require_cash(held.pool, grown)
         held.amount = target
         _move(held, grown, key=f"slice:{held.pk}:grow:{warrant.request_id}", on=on, actor=warrant.actor)
+        for follow in _followers:
+            follow(held, grown)
     held.save(update_fields=["target", "amount"])
     _published(held, "treasury.slice.resized", actor=warrant.actor)
     return held

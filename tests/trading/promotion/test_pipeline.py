@@ -34,6 +34,7 @@ from trading.actions.promotion import (
 )
 from trading.actions.promotion_tick import tick_reviews
 from trading.desk.drive import run_desks
+from trading.gateways.installed import gateway_of
 from trading.models import promotion as promotion_models
 from trading.models.cohort import Cohort
 from trading.models.deployments import Deployment, DeploymentStatus, Fill
@@ -252,3 +253,72 @@ def test_api_answers_each_role_as_the_matrix_says(reviewed: PromotionReview, poo
         assert asked.json()["verdict"]["musts"]
     rolled = api.post(f"/api/reviews/{reviewed.pk}/roll-back/", {"reason": "Stop."}, format="json")
     assert rolled.status_code == (409 if user.has_perm("trading.roll_back") else 403)
+
+
+def test_running_candidate_follows_its_slice(reviewed: PromotionReview, pm: User, pool: BankrollPool) -> None:
+    """The pool grows from 2,000 to 3,000 and its slice from 100 to 150; cut to 1,600 it hands 70 back."""
+    review = deployed(reviewed, pm)
+    assert review.deployment is not None
+    _drive_some_bars(review.deployment)
+    before = _standing(review.deployment)
+    by_gate("treasury.set_pool", {"fund": pool.fund.code, "asset": "USDT", "capacity": "3000"})
+    grown = _standing(review.deployment)
+    assert [g - b for g, b in zip(grown, before, strict=True)] == [50] * len(before)
+    held = BankrollSlice.objects.get()
+    assert (held.amount, held.target) == (Decimal(150), Decimal(150))
+    by_gate("treasury.set_pool", {"fund": pool.fund.code, "asset": "USDT", "capacity": "1600"})
+    held.refresh_from_db()
+    assert (held.amount, held.target) == (Decimal(150), Decimal(80))
+    tick_reviews()
+    held.refresh_from_db()
+    cash = review.deployment.run
+    cash.refresh_from_db()
+    if grown[1] >= 70:
+        assert held.amount == Decimal(80)
+        assert [g - b for g, b in zip(_standing(review.deployment), grown, strict=True)] == [-70] * len(before)
+    run_desks()
+    assert Deployment.objects.get(pk=review.deployment.pk).status in (
+        DeploymentStatus.RUNNING,
+        DeploymentStatus.STOPPING,
+        DeploymentStatus.STOPPED,
+    ), "the books of every day agree with the venue's"
+
+
+def _drive_some_bars(deployment: Deployment) -> None:
+    """Two hours of its first day."""
+    Deployment.objects.filter(pk=deployment.pk).update(end_ms=deployment.start_ms + 120 * 60_000)
+    run_desks()
+    Deployment.objects.filter(pk=deployment.pk).update(end_ms=None)
+
+
+def _standing(deployment: Deployment) -> list[Decimal]:
+    """Bankroll, cash and equity by the desk, equity at the venue, cash in the books."""
+    held = Deployment.objects.select_related("run", "book").get(pk=deployment.pk)
+    venue = gateway_of(held.gateway).balances([held.account])[held.account]
+    asset = BankrollPool.objects.get().asset
+    return [held.bankroll, held.run.cash, held.run.equity, venue.equity, free_cash(held.book, asset)]
+
+
+def test_slices_never_pass_the_caps_of_the_pool(finished: Callable[..., Cohort], pm: User, fund: Fund) -> None:
+    """A pool of 400 with slices of 100 at most 30 % for one market's exposure: a second candidate of it is refused."""
+    by_gate(
+        "treasury.set_pool",
+        {"fund": fund.code, "asset": "USDT", "capacity": "400", "slice_minimum": "100", "market_cap_frac": "0.3"},
+    )
+    ensure_policy("trading.promote")
+    first = deployed(review_cohort(cohort=finished(), actor=None), pm)
+    second = overridden(review_cohort(cohort=finished(seed=6), actor=None), pm)
+    assert first.deployment is not None
+    assert first.agent is not None
+    assert second.agent is not None
+    same = not first.agent.symbol or not second.agent.symbol or first.agent.symbol == second.agent.symbol
+    assert second.request is not None
+    if same:
+        with pytest.raises(AssertionError, match="Slices may hold"):
+            carry(second.request)
+        second.refresh_from_db()
+        carry_review(review=second)
+        assert second.state == ReviewState.SCREENED or "did not take effect" in second.waits_for
+    else:
+        carry(second.request)
+        assert BankrollSlice.objects.count() == 2

@@ -236,7 +236,8 @@ def chance_of_best(z: Float64 | float, trials: float) -> Float64:
     if not trials >= 1:
         raise EvidenceError(f"There must be at least one trial, not {trials}.")
     single = ndtr(-np.asarray(z, dtype=np.float64))
-    p: Float64 = -np.expm1(trials * np.log1p(-single))
+    with np.errstate(divide="ignore"):  # a score so low that any other beats it: log 0, and a chance of 1
+        p: Float64 = -np.expm1(trials * np.log1p(-single))
     return p
 
 
