@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from trading.quant.evidence.skill import Moments, chance_of_best, combine, momen
 from trading.quant.metrics import DAYS_PER_YEAR, deflated_sharpe
 
 Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 REPLAY_DAYS = (0, 30, 90, 180)
@@ -164,23 +166,24 @@ def judge_cohort(plan: StudyPlan, policy: GatePolicy, model: NoiseModel, seed: i
     days = plan.cohort_days + max(plan.replay_days)
     results = noise_results(n_agents=n, days=days, seed=seed, model=model, shape=plan.shape)
     cut = plan.cohort_days * BARS_A_DAY
-    pieces = [moments(results[:, :cut].T)]
+    own = moments(results[:, :cut].T)
     replays = {d: moments(results[:, cut : cut + d * BARS_A_DAY].T) for d in plan.replay_days if d}
-    lengths, shape = len(plan.replay_days), (len(plan.replay_days), len(plan.sharpes))
-    alarm, chance = np.zeros(lengths, dtype=bool), np.ones(lengths)
-    gate, by_return, oracle, anybody = (np.zeros(shape) for _ in range(4))
+    periods = [[own, replays[d]] if d else [own] for d in plan.replay_days]
+    nothing = np.zeros((1, n))
+    without = {id(one): scores(one, nothing).z for one in (own, *replays.values())}
+    alarm = np.array([_named(policy, of, without, nothing)[0] >= 0 for of in periods])
+    chance = np.array([_chance(policy, of, without, nothing) for of in periods])
+    gate, by_return, oracle, anybody = (np.zeros((len(periods), len(plan.sharpes))) for _ in range(4))
     everyone = np.arange(n)
-    for i, d in enumerate(plan.replay_days):
-        of = [*pieces, replays[d]] if d else pieces
-        alarm[i] = named_agent(policy, of, n) >= 0
-        chance[i] = _chance(policy, of, n)
-        for k, sharpe in enumerate(plan.sharpes):
-            shift = np.eye(n) * (sharpe / math.sqrt(DAYS_PER_YEAR) / BARS_A_DAY)
-            named = _named(policy, of, shift, None)
+    for k, sharpe in enumerate(plan.sharpes):
+        shift = np.eye(n) * (sharpe / math.sqrt(DAYS_PER_YEAR) / BARS_A_DAY)
+        z = {id(one): scores(one, shift).z for one in (own, *replays.values())}
+        winners = np.argmax(own.mean + shift, axis=1)
+        for i, of in enumerate(periods):
+            named = _named(policy, of, z, shift)
             gate[i, k] = np.mean(named == everyone)
             anybody[i, k] = np.mean(named >= 0)
-            winners = np.argmax(pieces[0].mean + shift, axis=1)
-            by_return[i, k] = np.mean(_named(policy, of, shift, winners) == everyone)
+            by_return[i, k] = np.mean(_named(policy, of, z, shift, only=winners) == everyone)
             oracle[i, k] = np.mean(_best_possible(plan, of, shift) == everyone)
     return Judged(alarm, chance, _naive(plan, results[:, :cut]), gate, by_return, oracle, anybody)
 
@@ -192,20 +195,29 @@ def _daily(of: Sequence[Moments], shift: Float64) -> Float64:
     return mean * BARS_A_DAY
 
 
+def _together(of: Sequence[Moments], z: Mapping[int, Float64]) -> Float64:
+    """Combined scores (n_rows, n_agents) of the periods ``of``, whose own are in ``z`` by identity."""
+    tables = np.stack([z[id(one)] for one in of])
+    days = np.array([one.n_bars / BARS_A_DAY for one in of])
+    return combine(tables.reshape(len(of), -1), days).reshape(tables.shape[1:])
+
+
 def _named(
-    policy: GatePolicy, of: Sequence[Moments], shift: Float64, only: npt.NDArray[np.int64] | None
-) -> npt.NDArray[np.int64]:
+    policy: GatePolicy,
+    of: Sequence[Moments],
+    z: Mapping[int, Float64],
+    shift: Float64,
+    *,
+    only: Int64 | None = None,
+) -> Int64:
     """Whom the gate passes in each row of ``shift`` (n_rows, n_agents): the best by all evidence, or ``only`` a given
     agent, if the musts that a study can ask hold for it; else -1.
     """
-    n_rows, n = shift.shape
-    z = np.stack([scores(one, shift).z for one in of])
-    days = np.array([one.n_bars / BARS_A_DAY for one in of])
-    combined = combine(z.reshape(len(of), -1), days).reshape(n_rows, n)
+    combined = _together(of, z)
     agent = np.argmax(np.where(np.isnan(combined), -np.inf, combined), axis=1) if only is None else only
-    rows = np.arange(n_rows)
+    rows = np.arange(len(combined))
     figures = {
-        Figure.CHANCE_OF_BEST: chance_of_best(combined[rows, agent], float(n)),
+        Figure.CHANCE_OF_BEST: chance_of_best(combined[rows, agent], float(combined.shape[1])),
         Figure.NET_DAILY: _daily(of, shift)[rows, agent],
     }
     return np.where(musts_hold(policy, figures), agent, -1)
@@ -213,27 +225,27 @@ def _named(
 
 def named_agent(policy: GatePolicy, of: Sequence[Moments], n_agents: int) -> int:
     """Whom the gate passes of one cohort, its periods being ``of``; -1 for nobody."""
-    return int(_named(policy, of, np.zeros((1, n_agents)), None)[0])
+    nothing = np.zeros((1, n_agents))
+    return int(_named(policy, of, {id(one): scores(one, nothing).z for one in of}, nothing)[0])
 
 
-def _chance(policy: GatePolicy, of: Sequence[Moments], n: int) -> float:
+def _chance(policy: GatePolicy, of: Sequence[Moments], z: Mapping[int, Float64], nothing: Float64) -> float:
     """The level at which the gate would just let the best agent through; 1 where another must forbids it."""
-    loosest = policy.model_copy(
-        update={
-            "checks": tuple(
-                check.model_copy(update={"threshold": 1.0}) if check.figure == Figure.CHANCE_OF_BEST else check
-                for check in policy.checks
-            )
-        }
+    agent = int(_named(_without_level(policy), of, z, nothing)[0])
+    return 1.0 if agent < 0 else float(chance_of_best(float(_together(of, z)[0, agent]), float(nothing.shape[1])))
+
+
+@cache
+def _without_level(policy: GatePolicy) -> GatePolicy:
+    """The policy with its calibrated test left open, every other must as it is."""
+    checks = tuple(
+        check.model_copy(update={"threshold": 1.0}) if check.figure == Figure.CHANCE_OF_BEST else check
+        for check in policy.checks
     )
-    agent = named_agent(loosest, of, n)
-    if agent < 0:
-        return 1.0
-    z = combine(np.stack([scores(one).z for one in of]), np.array([one.n_bars / BARS_A_DAY for one in of]))
-    return float(chance_of_best(float(z[agent]), float(n)))
+    return policy.model_copy(update={"checks": checks})
 
 
-def _best_possible(plan: StudyPlan, of: Sequence[Moments], shift: Float64) -> npt.NDArray[np.int64]:
+def _best_possible(plan: StudyPlan, of: Sequence[Moments], shift: Float64) -> Int64:
     """Whom the most powerful rule names, knowing variances and correlation (`trading.quant.evidence.power`)."""
     n, rho = plan.agents, plan.shape.correlation
     x = _daily(of, shift) * math.sqrt(sum(one.n_bars for one in of) / BARS_A_DAY)
