@@ -128,7 +128,7 @@ def _target(payload: SetPolicy) -> Target:
     kind=SET_POLICY,
     title="Change an approval policy",
     payload=SetPolicy,
-    maker_permission="compliance.propose_request",
+    maker_permission="compliance.propose_policy",
     render=_render,
     recheck=_recheck,
     target=_target,

@@ -51,6 +51,13 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AlterModelOptions(
+            name="approvalpolicy",
+            options={
+                "default_permissions": ("view",),
+                "permissions": [("propose_policy", "Can ask for the rules of a kind of action to be changed")],
+            },
+        ),
+        migrations.AlterModelOptions(
             name="person",
             options={
                 "default_permissions": ("view",),

@@ -72,6 +72,7 @@ class ApprovalPolicy(models.Model):
 
     class Meta:
         default_permissions = ("view",)
+        permissions = [("propose_policy", "Can ask for the rules of a kind of action to be changed")]
         constraints = [
             models.UniqueConstraint(fields=["kind", "version"], name="compliance_policy_version_once"),
             models.CheckConstraint(condition=Q(version__gte=1), name="compliance_policy_from_one"),

@@ -66,7 +66,7 @@ _PROMOTER = (
     "trading.write_post_mortem",
 )
 #: The gate: who may ask, and who may check and release what others asked.
-_GATE_MAKER = ("compliance.propose_request", "compliance.view_approval*")
+_GATE_MAKER = ("compliance.propose_request", "compliance.propose_policy", "compliance.view_approval*")
 _GATE_CHECKER = (*_GATE_MAKER, "compliance.decide_request", "compliance.release_request")
 
 MATRIX: dict[Role, tuple[str, ...]] = {
