@@ -109,6 +109,13 @@ def sign(kind: str, payload: Mapping[str, Any], *, reason: str) -> None:
     )
 
 
+def carry(kind: str, payload: Mapping[str, Any], *, reason: str) -> None:
+    """One request by its whole way: asked for, signed, released, executed."""
+    carry_request(
+        kind=kind, payload=payload, reason=reason, maker=_one(MAKER), signers=_signers(), releaser=_one(COMPLIANCE)
+    )
+
+
 def _leverage(fund: Fund, *, soft: str, hard: str) -> Mapping[str, Any]:
     return {"book": fund.code, "metric": "leverage", "soft": soft, "hard": hard}
 

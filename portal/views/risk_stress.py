@@ -48,6 +48,7 @@ def stress_page(request: HttpRequest) -> HttpResponse:
         "book": book,
         "base": book.fund.base_asset.code,
         "results": results,
+        "stress_at": max((r.at for r in results), default=None),
         "scenarios": list(StressScenario.objects.filter(is_active=True).order_by("kind", "name")),
         "breached": sum(bool(r.breached) for r in results),
         "unknown": sum(r.breached is None for r in results),
