@@ -66,6 +66,7 @@ NAVIGATION: tuple[Section, ...] = (
         "Trading",
         (
             Entry("Cohorts", "portal:cohorts", "robot", holding("trading.view_cohort")),
+            Entry("Deployments", "portal:deployments", "rocket", holding("trading.view_deployment")),
             Entry("Strategies", "portal:strategies", "bolt", holding("trading.view_cohort")),
             Entry("Market data", "portal:candles", "chart-candle", holding("trading.view_candleset")),
         ),

@@ -13,6 +13,7 @@ from trading.actions.promotion_tick import tick_reviews as tick
 from trading.actions.screening import screen_closed_days as screen
 from trading.desk.drive import SHARE, due_desks
 from trading.desk.drive import run_desks as run
+from trading.desk.heartbeats import beat_idle
 from trading.models.cohort import LIVE_STATUSES, Cohort
 from trading.risk_signals import tell_signals
 
@@ -53,9 +54,11 @@ def screen_closed_days() -> None:
 
 def call_desks() -> int:
     """Wakes as many workers as the desks that are due need; returns how many. What closes a bar calls this."""
-    shares = -(-len(due_desks()) // SHARE)
+    due = due_desks()
+    shares = -(-len(due) // SHARE)
     for _ in range(shares):
         run_desks.apply_async(expires=5)
+    beat_idle(due)
     return shares
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from trading.api import reviews, views
+from trading.api import deployments, reviews, views
 
 router = SimpleRouter()
 router.register("cohorts", views.CohortViewSet, basename="api-cohort")
@@ -18,6 +18,15 @@ for _name, _view in (
     ("alerts", views.AlertViewSet),
 ):
     router.register(rf"cohorts/(?P<cohort_pk>\d+)/{_name}", _view, basename=f"api-cohort-{_name}")
+router.register("deployments", deployments.DeploymentViewSet, basename="api-deployment")
+for _name, _view in (
+    ("orders", deployments.OrderViewSet),
+    ("fills", deployments.DeskFillViewSet),
+    ("cycles", deployments.CycleViewSet),
+    ("positions", deployments.PositionViewSet),
+    ("council", deployments.VoiceViewSet),
+):
+    router.register(rf"deployments/(?P<deployment_pk>\d+)/{_name}", _view, basename=f"api-deployment-{_name}")
 router.register("reviews", reviews.ReviewViewSet, basename="api-review")
 router.register("live-records", reviews.LiveRecordViewSet, basename="api-live-record")
 

@@ -399,7 +399,6 @@ def _advance(seat: Seat, bar: Market, *, opening: bool) -> None:
         run.bars += 1
         run.next_bar_ms = bar.end_ms
     run.voices_state = voices.pack(seat.memories)
-    run.heartbeat_at = clock.now()
     nothing_works = not seat.intents and all(order in seat.to_cancel for order in seat.orders.values() if _live(order))
     flat = all(held.quantity == 0 for held in seat.positions.values())
     if deployment.status == DeploymentStatus.STOPPING and nothing_works and not seat.to_cancel:

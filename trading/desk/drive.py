@@ -17,7 +17,7 @@ from fundops.core.events import publish
 from trading.actions.deployments import finish_deployment, stop_deployment
 from trading.cohorts.catalog import open_catalog, series_or_none
 from trading.cohorts.setup import DAY_MS, market_of
-from trading.desk import lease, voices
+from trading.desk import heartbeats, lease, voices
 from trading.desk.cycle import settle, work_bar
 from trading.desk.loaded import Desk, load_desks
 from trading.desk.records import load_seats
@@ -63,6 +63,7 @@ def run_desks(*, share: int = SHARE, lease_s: float = lease.LEASE_S) -> int:
             return worked
         try:
             worked += _work_turn(tokens, until)
+            heartbeats.beat(tokens)
         finally:
             lease.release(tokens)
         if len(until) <= len(tokens):

@@ -19,8 +19,7 @@ LEASE_S = 2.5
 
 _TAKE = """
 UPDATE trading_deskrun r
-   SET owner = %s, token = r.token + 1, leased_until = clock_timestamp() + make_interval(secs => %s),
-       heartbeat_at = clock_timestamp()
+   SET owner = %s, token = r.token + 1, leased_until = clock_timestamp() + make_interval(secs => %s)
  WHERE r.deployment_id IN (
     SELECT deployment_id FROM trading_deskrun
      WHERE deployment_id = ANY (%s) AND (leased_until IS NULL OR leased_until < clock_timestamp())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
@@ -20,7 +21,7 @@ from fundops.core import clock
 from fundops.core.permissions import AnyUser, for_user
 from trading.models.cohort import INTERVAL_MINUTES
 
-UNIT = {"max_digits": 38, "decimal_places": 18}
+UNIT: dict[str, Any] = {"max_digits": 38, "decimal_places": 18}
 
 
 class DeploymentStatus(models.TextChoices):

@@ -6,10 +6,11 @@ A venue of its own: the desk reads these rows through the gateway alone, as it w
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 from django.db import models
 
-UNIT = {"max_digits": 38, "decimal_places": 18}
+UNIT: dict[str, Any] = {"max_digits": 38, "decimal_places": 18}
 
 
 class PaperAccount(models.Model):

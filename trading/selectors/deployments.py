@@ -1,0 +1,77 @@
+"""Reads about deployments: for pages and the API alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from django.db.models import F, QuerySet
+from django.db.models.functions import Mod
+
+from fundops.core.permissions import AnyUser
+from trading.desk.band import Expectation, expectation
+from trading.models.deployments import FILL_SOURCE, Deployment, Fill, TradingCycle
+from treasury.models import JournalEntry
+
+HOUR_MS = 3_600_000
+MOST_POINTS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class EquityPoint:
+    """Equity at the close of a bar, epoch ms."""
+
+    at_ms: int
+    equity: Decimal
+
+
+def deployment_list(user: AnyUser) -> QuerySet[Deployment]:
+    """The deployments a person may read, newest first, with their desk's figures."""
+    return Deployment.objects.for_user(user).select_related(
+        "run", "book", "fund", "agent__cohort", "source_book", "opened_by"
+    )
+
+
+def profit(deployment: Deployment) -> Decimal:
+    """Equity over the bankroll; of one that has handed its money back, what it ended with."""
+    return deployment.run.equity - deployment.bankroll
+
+
+def equity_path(deployment: Deployment) -> list[EquityPoint]:
+    """The equity over time, from the bankroll on, thinned to a few hundred points; the last one is always there."""
+    step = deployment.interval_ms
+    total = deployment.run.cycles * step
+    every = max(step, -(-total // MOST_POINTS) // step * step)
+    rows = TradingCycle.objects.filter(deployment=deployment, bar_ms__gte=deployment.start_ms).order_by("bar_ms")
+    if every > step:
+        rows = rows.annotate(rest=Mod(F("bar_ms") + step, every)).filter(rest=0)
+    points = [EquityPoint(deployment.start_ms, deployment.bankroll)]
+    points += [EquityPoint(ms + step, equity) for ms, equity in rows.values_list("bar_ms", "equity")]
+    if points[-1].at_ms != deployment.run.next_bar_ms and deployment.run.bars:
+        points.append(EquityPoint(deployment.run.next_bar_ms, deployment.run.equity))
+    return points
+
+
+def expected(deployment: Deployment) -> Expectation | None:
+    """What its agent's hours in the cohort let expect, at the exposure that this deployment may take."""
+    hours = [
+        value
+        for row in deployment.agent.agent_days.order_by("day").values_list("hourly_roi", flat=True)
+        for value in row
+    ]
+    return expectation(hours, scale=exposure_scale(deployment))
+
+
+def exposure_scale(deployment: Deployment) -> float:
+    """The deployment's exposure over its agent's in the cohort: its leverage, and the share that risk let through."""
+    run = deployment.run
+    let_through = float(run.sent_notional / run.wanted_notional) if run.wanted_notional else 1.0
+    in_cohort = min(1.0, float(deployment.agent.cohort.leverage_ceiling))
+    return float(deployment.leverage) / in_cohort * let_through
+
+
+def entry_of(fill: Fill) -> JournalEntry | None:
+    """The journal entry that books a fill."""
+    return JournalEntry.objects.filter(
+        fund_id=fill.deployment.fund_id, source_type=FILL_SOURCE, source_id=fill.source_id
+    ).first()
