@@ -92,7 +92,7 @@ def _compiling(window: Any, repeat: int) -> None:
 
 def _scores(repeat: int) -> None:
     import numpy as np
-    import statsmodels.api as sm
+    import statsmodels.api as sm  # type: ignore[import-untyped]
 
     from trading.quant.evidence.noise import NoiseModel, noise_results
     from trading.quant.evidence.skill import moments, scores

@@ -178,6 +178,7 @@ def _to_replay(cast: Cast, z: Float64, policy: GatePolicy) -> tuple[npt.NDArray[
         cast.instruments,
         cast.families,
         cast.live,
+        cast.elsewhere,
     )
     return best, part
 
@@ -258,7 +259,7 @@ def _statement(m: _Material, *, elsewhere: int, seed: int) -> Evidence:
                 trials=trials,
                 level=m.policy.level,
                 synthetic=cohort.synthetic,
-                live=len(m.cast.live),
+                live=len(m.cast.live) + len(m.cast.elsewhere),
             )
         ),
         spent=Spent(cohort=0, replay=0, statistics=0, total=0),
@@ -401,6 +402,7 @@ def _about(m: _Material, agent: int, *, seed: int) -> pictures.About:
         replayed=m.replayed,
         agent=agent,
         live=[x.name for x in m.cast.live],
+        elsewhere=m.cast.elsewhere,
         trials=m.counted,
         deviation=m.tried.deviation,
         bridge=m.measured[agent].bridge,
@@ -476,7 +478,9 @@ def _figures(
     compared, sized = drawn.comparison, drawn.slice
     correlations = [abs(x.correlation) for x in drawn.live if x.correlation is not None]
     seen = next(point for point in power.points if point.annual_sharpe == m.policy.power_at_sharpe)
-    no_live = "nothing that trades live was given" if not m.cast.live else "too few common days"
+    no_live = "nothing that trades live was given"
+    if m.cast.live or m.cast.elsewhere:
+        no_live = "no live agent could be replayed over enough common days"
     return {
         Figure.SCREENS_FAILED: Known(value=float(len(line.exclusions)), n=1),
         Figure.CHANCE_OF_BEST: Known(value=whole.chance_of_best, n=sum(piece.bars for piece in whole.pieces)),

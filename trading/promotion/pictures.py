@@ -85,6 +85,7 @@ def about(
     replayed: Int64,
     agent: int,
     live: Sequence[str],
+    elsewhere: Sequence[str],
     trials: int,
     deviation: float | None,
     bridge: CostBridge,
@@ -113,7 +114,10 @@ def about(
         interval=_interval(own, seed),
         costs=_bridge(bridge),
         consistency=_days(cohort, agent),
-        live=_live(replay, at, len(replayed), live),
+        live=(
+            *_live(replay, at, len(replayed), live),
+            *(LiveCorrelation(name=name, correlation=None, n=0) for name in elsewhere),
+        ),
         slice=sized,
     )
 

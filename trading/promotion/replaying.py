@@ -50,7 +50,9 @@ class LiveAgent:
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """A cohort's agents with what every run of them needs."""
+    """A cohort's agents with what every run of them needs. ``elsewhere`` names live agents of markets that the cohort
+    does not trade: they cannot be replayed beside it.
+    """
 
     cohort: Cohort
     agents: tuple[CohortAgent, ...]
@@ -58,6 +60,7 @@ class Cast:
     instruments: tuple[Instrument, ...]
     families: Mapping[str, StrategyFamily]
     live: tuple[LiveAgent, ...] = ()
+    elsewhere: tuple[str, ...] = ()
 
     @property
     def draws(self) -> Float64:
@@ -125,7 +128,9 @@ def cast_of(cohort: Cohort, live: Sequence[LiveAgent] = ()) -> Cast:
         raise EvidenceUnavailableError(
             f"{cohort} cannot be run again: {error} is not installed here any more."
         ) from error
-    return Cast(cohort, agents, seats, instruments, families, tuple(live))
+    near = [one for one in live if one.genome.symbol is None or one.genome.symbol in cohort.symbols]
+    far = [one.name for one in live if one not in near]
+    return Cast(cohort, agents, seats, instruments, families, tuple(near), tuple(far))
 
 
 def run_cohort_again(cast: Cast, *, until_ms: int, mark_ms: int) -> CohortRunAgain:

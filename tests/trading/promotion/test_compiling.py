@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 
 import numpy as np
@@ -130,6 +131,16 @@ def test_live_agent_of_the_same_genome_is_fully_correlated(finished: Make) -> No
     assert twin.correlation == pytest.approx(1.0)
     assert twin.n == evidence.replay.days
     assert evidence.figures[Figure.LIVE_CORRELATION].value == pytest.approx(1.0)
+
+
+def test_live_agent_of_another_market_is_named_but_not_compared(finished: Make) -> None:
+    cohort = finished()
+    seat = cast_of(cohort).seats[1]
+    far = LiveAgent("far", replace(seat.genome, symbol="XRPUSDT"), 100.0)
+    evidence = compile_evidence(cohort, live=[far])
+    [found] = evidence.live
+    assert (found.name, found.correlation, found.n) == ("far", None, 0)
+    assert evidence.figures[Figure.LIVE_CORRELATION].value is None
 
 
 def test_evidence_before_the_first_day_is_refused(launched: Make) -> None:
