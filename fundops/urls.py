@@ -20,6 +20,7 @@ api: list[URLPattern | URLResolver] = [
     path("", include("treasury.api.urls")),
     path("", include("risk.api.urls")),
     path("", include("trading.api.urls")),
+    path("", include("portal.api_urls")),
     re_path(".*", any_other_path),
 ]
 

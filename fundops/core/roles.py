@@ -36,6 +36,8 @@ ABOUT: dict[Role, str] = {
 
 #: What everyone who works for the fund may see.
 _STAFF = ("core.view_roles", "core.view_api_docs")
+#: Those who may talk to the assistant and read what was learned; what it starts takes the right to start it.
+_ASSISTED = ("portal.use_assistant", "portal.view_knowledge")
 _TRADING_READ = ("trading.view_*", "treasury.view_*")
 #: Those on duty stop trading with one word, and ask for it back; they lower leverage and end overrides at once.
 _ON_DUTY = (
@@ -72,6 +74,7 @@ _GATE_CHECKER = (*_GATE_MAKER, "compliance.decide_request", "compliance.release_
 MATRIX: dict[Role, tuple[str, ...]] = {
     Role.PORTFOLIO_MANAGER: (
         *_STAFF,
+        *_ASSISTED,
         *_TRADING_READ,
         "treasury.set_pool",
         "trading.launch_cohort",
@@ -87,6 +90,7 @@ MATRIX: dict[Role, tuple[str, ...]] = {
     ),
     Role.RISK_OFFICER: (
         *_STAFF,
+        *_ASSISTED,
         *_TRADING_READ,
         "risk.view_*",
         "trading.propose_gate_policy",
@@ -102,6 +106,7 @@ MATRIX: dict[Role, tuple[str, ...]] = {
     ),
     Role.OPERATIONS: (
         *_STAFF,
+        *_ASSISTED,
         *_TRADING_READ,
         "treasury.set_pool",
         "trading.import_candles",
@@ -115,6 +120,7 @@ MATRIX: dict[Role, tuple[str, ...]] = {
     ),
     Role.COMPLIANCE_OFFICER: (
         *_STAFF,
+        *_ASSISTED,
         *_TRADING_READ,
         "risk.view_killswitch",
         "risk.view_switchchange",

@@ -1,0 +1,267 @@
+"""What the assistant answers without starting anything: status, bankroll, readiness, and what to fund tomorrow."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from typing import Any
+
+from django.urls import reverse
+
+from compliance.models import ApprovalRequest
+from compliance.selectors_approvals import VIEW_REQUESTS, approval_queue
+from fundops.core.models import User
+from fundops.core.permissions import may, require
+from trading.models.cohort import Cohort, CohortStatus
+from trading.models.promotion import BEFORE_CAPITAL, WATCHED, LiveRecord, PromotionReview, ReviewState
+from trading.selectors.cohort import cohort_list
+from treasury.actions.bankroll import open_slices, pool_slice_amount
+from treasury.models import BankrollPool
+from treasury.selectors import free_cash
+
+MOST = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Where to read on."""
+
+    label: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """A change of the bankroll worth thinking about, with its reason; nothing is done by it."""
+
+    title: str
+    reason: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Plain words first, then the figures they come from, and where to go on."""
+
+    title: str
+    words: tuple[str, ...]
+    figures: dict[str, Any]
+    links: tuple[Link, ...] = ()
+    recommendations: tuple[Recommendation, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def cohort_status(user: User, number: int | None = None) -> Answer:
+    """How the latest cohorts do, or one of them."""
+    require(user, "trading.view_cohort")
+    rows = cohort_list(user)
+    if number is not None:
+        rows = rows.filter(pk=number)
+    cohorts = list(rows[:MOST])
+    if not cohorts:
+        said = f"There is no cohort {number}." if number is not None else "No cohort has been launched yet."
+        return Answer("Cohorts", (said,), {"cohorts": []}, (Link("Launch one", reverse("portal:cohort-new")),))
+    figures = [_cohort_figures(cohort) for cohort in cohorts]
+    live = sum(c["status"] in ("queued", "running", "cancelling") for c in figures)
+    words = (
+        [f"{live} of the latest {len(figures)} cohorts {'is' if live == 1 else 'are'} at work."]
+        if number is None
+        else []
+    )
+    words += [_cohort_words(c) for c in figures[: 5 if number is None else 1]]
+    links = tuple(Link(str(c), c.get_absolute_url()) for c in cohorts[:5])
+    return Answer("Cohorts" if number is None else str(cohorts[0]), tuple(words), {"cohorts": figures}, links)
+
+
+def _cohort_figures(cohort: Cohort) -> dict[str, Any]:
+    equity = getattr(cohort, "latest_equity", None)
+    roi = None if equity is None else float(equity / cohort.bankroll - 1)
+    return {
+        "cohort": cohort.pk,
+        "name": str(cohort),
+        "status": cohort.status,
+        "day": getattr(cohort, "latest_day", None),
+        "days": cohort.days,
+        "bankroll": str(cohort.bankroll),
+        "quote": cohort.quote,
+        "equity": None if equity is None else str(equity),
+        "roi_frac": roi,
+        "drawdown_frac": getattr(cohort, "latest_drawdown", None),
+        "trades": getattr(cohort, "latest_trades", None),
+        "synthetic": cohort.synthetic,
+    }
+
+
+def _cohort_words(c: dict[str, Any]) -> str:
+    label = " (invented prices)" if c["synthetic"] else ""
+    if c["roi_frac"] is None:
+        return f"{c['name']}{label} is {c['status']} and has traded no bar yet."
+    return (
+        f"{c['name']}{label} is {c['status']} on day {c['day']} of {c['days']}: {c['roi_frac']:+.2%} on "
+        f"{Decimal(c['bankroll']):,.0f} {c['quote']}."
+    )
+
+
+def bankroll_summary(user: User) -> Answer:
+    """What each pool is, holds and has handed out."""
+    require(user, "treasury.view_book")
+    pools = []
+    for pool in BankrollPool.objects.select_related("fund", "asset", "book"):
+        slices = open_slices(pool)
+        pools.append(
+            {
+                "pool": str(pool),
+                "asset": pool.asset.code,
+                "capacity": str(pool.capacity),
+                "free": str(free_cash(pool.book, pool.asset)),
+                "slice": str(pool_slice_amount(pool)),
+                "handed_out": str(sum((s.amount for s in slices), Decimal(0))),
+                "slices": [{"book": s.book.path, "amount": str(s.amount), "source": s.source} for s in slices],
+            }
+        )
+    if not pools:
+        words: tuple[str, ...] = (
+            "There is no bankroll pool yet: a request of the kind 'treasury.set_pool' makes one.",
+        )
+    else:
+        words = tuple(
+            f"{p['pool']}: {Decimal(str(p['handed_out'])):,.2f} of {Decimal(str(p['capacity'])):,.2f} {p['asset']} is "
+            f"handed out in {len(p['slices'])} slices; {Decimal(str(p['free'])):,.2f} is free. A new slice is {p['slice']}."
+            for p in pools
+        )
+    return Answer("Bankroll", words, {"pools": pools})
+
+
+def promotion_readiness(user: User, cohort: int | None = None) -> Answer:
+    """How ready a cohort's candidate is: the verdict, what it fails, and what is not known."""
+    require(user, "trading.view_promotionreview")
+    reviews = PromotionReview.objects.for_user(user).select_related("cohort", "agent")
+    review = (reviews.filter(cohort_id=cohort) if cohort is not None else reviews).first()
+    if review is None:
+        known = Cohort.objects.for_user(user).filter(pk=cohort).first() if cohort is not None else None
+        said = (
+            f"{known} has no review yet: it is compiled when its third day has closed."
+            if known is not None
+            else ("No cohort has a review yet." if cohort is None else f"There is no cohort {cohort}.")
+        )
+        return Answer("Promotion", (said,), {"review": None})
+    failed = [check["words"] for check in review.verdict["musts"] if check["standing"] != "passed"]
+    words = [f"{review.cohort}: {review.get_state_display().lower()}.", *review.verdict["words"]]
+    figures = {
+        "review": review.pk,
+        "cohort": review.cohort_id,
+        "agent": review.agent.number if review.agent else None,
+        "state": review.state,
+        "passed": review.passed,
+        "ready": review.passed and review.state in BEFORE_CAPITAL,
+        "failed": failed,
+        "not_known": review.evidence["not_known"],
+        "figures": review.evidence["figures"],
+    }
+    return Answer(
+        f"Promotion of {review.cohort}", tuple(words), figures, (Link("The review", review.get_absolute_url()),)
+    )
+
+
+def fund_tomorrow(user: User) -> Answer:
+    """Outcomes of late, what to change about the bankroll and why, and what waits for a signature."""
+    require(user, "trading.view_cohort")
+    ended = list(cohort_list(user).filter(status=CohortStatus.COMPLETED)[:MOST])
+    figures = [_cohort_figures(c) for c in ended]
+    reviews = list(PromotionReview.objects.for_user(user).select_related("cohort", "deployment__run", "agent")[:MOST])
+    records = list(LiveRecord.objects.select_related("deployment")[:MOST])
+    pending = _pending(user)
+    recommendations = _recommendations(reviews, records)
+    words = [*_outcome_words(figures, reviews), *(f"{r.title}: {r.reason}" for r in recommendations)]
+    words.append(f"{len(pending)} requests wait for a signature." if pending else "Nothing waits for a signature.")
+    return Answer(
+        "What to fund tomorrow",
+        tuple(words),
+        {"cohorts": figures, "pending": pending, "reviews": [{"review": r.pk, "state": r.state} for r in reviews]},
+        tuple(Link(p["title"], p["href"]) for p in pending[:5]),
+        tuple(recommendations),
+    )
+
+
+def _outcome_words(figures: list[dict[str, Any]], reviews: list[PromotionReview]) -> list[str]:
+    known = [c for c in figures if c["roi_frac"] is not None]
+    if not known:
+        return ["No cohort has finished yet, so there is nothing to learn from."]
+    up = sum(c["roi_frac"] > 0 for c in known)
+    passed = sum(r.passed for r in reviews)
+    return [
+        f"Of the latest {len(known)} cohorts that finished, {up} ended with a profit; a coin would have said "
+        f"{len(known) / 2:g}.",
+        f"{passed} of {len(reviews)} reviews passed the gate."
+        if reviews
+        else "No review has been compiled: what the cohorts showed has not been tested.",
+    ]
+
+
+def _recommendations(reviews: list[PromotionReview], records: list[LiveRecord]) -> list[Recommendation]:
+    """Only what evidence supports: nothing is recommended for having been lucky."""
+    found = []
+    for review in reviews:
+        href = review.get_absolute_url()
+        if review.passed and review.state in (ReviewState.SCREENED, ReviewState.AWAITING_APPROVAL):
+            found.append(
+                Recommendation(f"Fund {review.cohort}'s candidate", "It passed the gate and waits for people.", href)
+            )
+        elif review.state in WATCHED and review.deployment is not None:
+            fallen = review.deployment.run.drawdown_frac
+            found.append(
+                Recommendation(
+                    f"Leave {review.deployment} as it is",
+                    f"Its watch has not ended; it stands {fallen:.2%} below its peak.",
+                    href,
+                )
+            )
+        elif review.state == ReviewState.GRADUATED and review.deployment is not None:
+            found.append(
+                Recommendation(
+                    f"Think about a larger slice for {review.deployment}", "Its watch ended without an alarm.", href
+                )
+            )
+    burnt = [r for r in records if r.outcome == ReviewState.ROLLED_BACK]
+    if burnt:
+        found.append(
+            Recommendation(
+                "Fund nothing of what was rolled back",
+                f"{len(burnt)} experiments with real orders ended early; their genomes count for less since.",
+                reverse("portal:reviews"),
+            )
+        )
+    if not found:
+        found.append(
+            Recommendation(
+                "Fund no more than paper",
+                "No candidate has evidence that chance does not explain. Another cohort costs nothing.",
+                reverse("portal:cohort-new"),
+            )
+        )
+    return found
+
+
+def _pending(user: User) -> list[dict[str, Any]]:
+    if not may(user, VIEW_REQUESTS):
+        return []
+    waiting = approval_queue(user=user) if may(user, "compliance.decide_request") else _open_requests()
+    return [
+        {
+            "request": str(request.pk),
+            "title": request.object_label or request.kind,
+            "kind": request.kind,
+            "state": request.state,
+            "expires_at": request.expires_at.isoformat() if request.expires_at else None,
+            "href": reverse("portal:approval", args=[request.pk]),
+        }
+        for request in waiting[:MOST]
+    ]
+
+
+def _open_requests() -> Any:
+    return ApprovalRequest.objects.filter(state__in=("submitted", "partially_approved", "approved")).order_by(
+        "expires_at"
+    )

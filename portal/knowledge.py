@@ -1,0 +1,253 @@
+"""The knowledge history: every major step of the fund, told in plain words as it happens, once.
+
+It is a consumer of the event stream (`knowledge`): what it tells comes from what was recorded, in that order, and is
+neither lost nor told twice across a crash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from compliance.consumers import Consumer, register_consumer
+from compliance.stream import StreamEvent
+from portal.models import KnowledgeEntry, KnowledgeKind
+from trading.models.cohort import Cohort
+from trading.models.deployments import Deployment
+from trading.models.promotion import PromotionReview
+
+KINDS = (
+    "trading.cohort.launched",
+    "trading.cohort.day_scored",
+    "trading.cohort.completed",
+    "trading.cohort.failed",
+    "trading.cohort.cancelled",
+    "trading.review.",
+    "trading.record.kept",
+    "trading.deployment.opened",
+    "trading.deployment.stopped",
+    "trading.deployment.resized",
+    "treasury.pool.set",
+    "risk.leverage.decided",
+    "risk.switch.changed",
+    "compliance.approval.executed",
+    "compliance.approval.rejected",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What one event is told as."""
+
+    kind: KnowledgeKind
+    title: str
+    words: str
+
+
+def tell(event: StreamEvent) -> Told | None:
+    """The words of an event, or None for one that teaches nothing (a review that goes on waiting)."""
+    for beginning, teller in _TELLERS.items():
+        if event.kind == beginning or (beginning.endswith(".") and event.kind.startswith(beginning)):
+            return teller(event, event.payload)
+    return None
+
+
+def _launched(event: StreamEvent, said: Mapping[str, Any]) -> Told:
+    markets = ", ".join(said["symbols"][:4]) + (" and more" if len(said["symbols"]) > 4 else "")
+    label = " on invented (synthetic) prices" if said.get("synthetic") else ""
+    return Told(
+        KnowledgeKind.COHORT,
+        f"{event.object_label} was launched",
+        f"{said['agent_count']} paper agents share {_money(said['bankroll'], said['quote'])} on {markets} for "
+        f"{said['days']} days from {said['start']}{label}. {_by(event)}",
+    )
+
+
+def _day(event: StreamEvent, said: Mapping[str, Any]) -> Told:
+    day = said.get("day")
+    roi = said.get("roi_frac")
+    moved = "" if roi is None else f" Its return so far is {float(roi):+.2%}."
+    return Told(
+        KnowledgeKind.COHORT,
+        f"{event.object_label}: day {day} has closed",
+        f"The books were proven against the engine.{moved} {said.get('fills', 0)} fills since the last word.",
+    )
+
+
+def _ended(event: StreamEvent, said: Mapping[str, Any]) -> Told:
+    how = {"completed": "has finished", "failed": "failed", "cancelled": "was cancelled"}[event.kind.rpartition(".")[2]]
+    why = f" {said['reason']}" if said.get("reason") else ""
+    return Told(KnowledgeKind.COHORT, f"{event.object_label} {how}", f"It {how}.{why} {_by(event)}".strip())
+
+
+def _review(event: StreamEvent, said: Mapping[str, Any]) -> Told | None:
+    titles = {
+        "compiled": "The evidence is compiled",
+        "awaiting_approval": "Two signatures are asked for",
+        "approved": "Both have signed",
+        "deployed": "The candidate has its capital",
+        "monitoring": "The candidate trades under watch",
+        "graduated": "The watch ended well",
+        "rolled_back": "The candidate was rolled back",
+        "rejected": "The candidate goes no further",
+        "expired": "The review expired",
+        "settled": "The bankroll is home",
+    }
+    step = event.kind.rpartition(".")[2]
+    if step not in titles:
+        return None
+    words = str(said.get("words") or "")
+    if step == "settled":
+        words = f"Flat, with {Decimal(str(said['equity'])):,.2f} handed back to the pool. The post-mortem is drafted."
+    return Told(
+        KnowledgeKind.DECISION, f"{event.object_label}: {titles[step].lower()}", f"{words} {_by(event)}".strip()
+    )
+
+
+def _record(event: StreamEvent, said: Mapping[str, Any]) -> Told:
+    lost = (
+        "keeps its whole weight"
+        if float(said["weight"]) == 1
+        else f"counts for {float(said['weight']):.0%} from now on"
+    )
+    return Told(
+        KnowledgeKind.RECOMMENDATION,
+        f"What {event.object_label.removeprefix('record of ')} taught",
+        f"With real orders it made {Decimal(str(said['profit'])):+,.2f}. Its genome {lost} where others are chosen.",
+    )
+
+
+def _opened(event: StreamEvent, said: Mapping[str, Any]) -> Told:
+    return Told(
+        KnowledgeKind.BANKROLL,
+        f"{event.object_label} was opened",
+        f"{Decimal(str(said['bankroll'])):,.2f} from {said['source_book']} at {Decimal(str(said['leverage'])):g} x "
+        f"on the {said['gateway']} gateway, under the limits '{said['limits_template'] or 'inherited'}'. {_by(event)}",
+    )
+
+
+def _stopped(event: StreamEvent, said: Mapping[str, Any]) -> Told:
+    return Told(
+        KnowledgeKind.BANKROLL,
+        f"{event.object_label} has stopped",
+        f"{said['reason']} {Decimal(str(said['released'])):,.2f} went back to where it came from.",
+    )
+
+
+def _resized(event: StreamEvent, said: Mapping[str, Any]) -> Told:
+    return Told(
+        KnowledgeKind.BANKROLL,
+        f"{event.object_label} follows its slice",
+        f"Its bankroll went from {Decimal(str(said['before'])):,.2f} to {Decimal(str(said['after'])):,.2f}.",
+    )
+
+
+def _pool(event: StreamEvent, said: Mapping[str, Any]) -> Told:
+    return Told(
+        KnowledgeKind.BANKROLL,
+        f"{event.object_label} is {Decimal(str(said['capacity'])):,.2f} now",
+        f"It was {Decimal(str(said['before'])):,.2f}. {len(said['slices'])} slices follow. {_by(event)}",
+    )
+
+
+def _leverage(event: StreamEvent, said: Mapping[str, Any]) -> Told | None:
+    before, after = Decimal(str(said["from"])), Decimal(str(said["to"]))
+    if before == after:
+        return None
+    way = "raised" if after > before else "lowered"
+    return Told(
+        KnowledgeKind.LEVERAGE,
+        f"Leverage of {said['path']} was {way} to {after:g} x",
+        f"From {before:g} x, by the rule '{said['rule']}' on {said['n']} observations. {said['reason']}",
+    )
+
+
+def _switch(event: StreamEvent, said: Mapping[str, Any]) -> Told:
+    where = said.get("label") or said.get("scope") or event.object_label
+    return Told(
+        KnowledgeKind.DECISION,
+        f"Trading of {where}: {str(said.get('mode', '')).lower()}",
+        f"{said.get('reason') or said.get('detail') or said.get('cause') or ''} {_by(event)}".strip(),
+    )
+
+
+def _approval(event: StreamEvent, said: Mapping[str, Any]) -> Told:
+    step = event.kind.rpartition(".")[2]
+    return Told(
+        KnowledgeKind.DECISION,
+        f"{event.object_label} was {step}",
+        f"{said.get('reason') or said.get('note') or said.get('kind') or ''} {_by(event)}".strip(),
+    )
+
+
+_TELLERS: dict[str, Callable[[StreamEvent, Mapping[str, Any]], Told | None]] = {
+    "trading.cohort.launched": _launched,
+    "trading.cohort.day_scored": _day,
+    "trading.cohort.completed": _ended,
+    "trading.cohort.failed": _ended,
+    "trading.cohort.cancelled": _ended,
+    "trading.review.": _review,
+    "trading.record.kept": _record,
+    "trading.deployment.opened": _opened,
+    "trading.deployment.stopped": _stopped,
+    "trading.deployment.resized": _resized,
+    "treasury.pool.set": _pool,
+    "risk.leverage.decided": _leverage,
+    "risk.switch.changed": _switch,
+    "compliance.approval.": _approval,
+}
+
+
+def learn(events: Sequence[StreamEvent]) -> None:
+    """The consumer: keeps what each event teaches; an event told before is left."""
+    entries = []
+    for event in events:
+        told = tell(event)
+        if told is not None:
+            cohort, review, deployment = _about(event)
+            entries.append(
+                KnowledgeEntry(
+                    key=str(event.id),
+                    at=event.at,
+                    kind=told.kind,
+                    title=told.title[:200],
+                    words=told.words,
+                    figures=event.payload,
+                    cohort_id=cohort,
+                    review_id=review,
+                    deployment_id=deployment,
+                )
+            )
+    KnowledgeEntry.objects.bulk_create(entries, ignore_conflicts=True)
+
+
+def _about(event: StreamEvent) -> tuple[int | None, int | None, int | None]:
+    """The cohort, review and deployment an event belongs to."""
+    own = int(event.object_id) if event.object_id.isdecimal() else None
+    match event.object_type:
+        case "trading.cohort":
+            return own, None, None
+        case "trading.promotionreview":
+            review = PromotionReview.objects.filter(pk=own).values_list("cohort_id", "deployment_id").first()
+            return (review[0], own, review[1]) if review else (None, None, None)
+        case "trading.deployment":
+            cohort = Cohort.objects.filter(agents__deployments=own).values_list("pk", flat=True).first()
+            known = Deployment.objects.filter(pk=own).exists()
+            return cohort, None, own if known else None
+        case _:
+            return None, None, None
+
+
+def _money(amount: object, currency: str) -> str:
+    return f"{Decimal(str(amount)):,.2f} {currency}"
+
+
+def _by(event: StreamEvent) -> str:
+    return f"By {event.actor_label}." if event.actor_id is not None else "By the machine."
+
+
+def register_knowledge() -> None:
+    """Called once at start-up."""
+    register_consumer(Consumer("knowledge", learn, kinds=KINDS, from_start=True))
