@@ -128,7 +128,8 @@ def bankroll_summary(user: User) -> Answer:
     else:
         words = tuple(
             f"{p['pool']}: {Decimal(str(p['handed_out'])):,.2f} of {Decimal(str(p['capacity'])):,.2f} {p['asset']} is "
-            f"handed out in {len(p['slices'])} slices; {Decimal(str(p['free'])):,.2f} is free. A new slice is {p['slice']}."
+            f"handed out in {len(p['slices'])} slices; {Decimal(str(p['free'])):,.2f} is free. "
+            f"A new slice is {p['slice']}."
             for p in pools
         )
     return Answer("Bankroll", words, {"pools": pools})
