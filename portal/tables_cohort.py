@@ -11,9 +11,11 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from fundops.core.clock import to_ms
 from portal.tables import MoneyColumn, NumberColumn, PercentColumn, PortalTable, ShareColumn, TimeColumn
 from portal.templatetags import figures
 from trading.api.filters import CohortFilter
+from trading.cohorts.guard import explain_reason
 from trading.models.cohort import AgentDay, Cohort, CohortFill, CohortMode, CohortRejection, CohortStatus
 
 STATUS_TONES = {
@@ -259,5 +261,8 @@ class RejectionTable(PortalTable):
         order_by = "at"
         attrs = {"id": "rejections"}
 
-    def render_reason(self, value: str) -> str:
-        return words(value)
+    def render_reason(self, value: str, record: CohortRejection) -> str:
+        denied = explain_reason(
+            record.cohort, value, at_ms=to_ms(record.at), symbol=record.symbol, number=record.agent.number
+        )
+        return denied or words(value)

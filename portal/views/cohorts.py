@@ -24,6 +24,7 @@ from portal.forms.cohort import CohortForm
 from portal.tables import PortalTable, TablePage
 from portal.tables_cohort import CohortListFilter, CohortTable, FillTable, LeaderboardTable, RejectionTable, words
 from trading.actions.cohort import cancel_cohort, check_cohort, launch_cohort
+from trading.cohorts.guard import limits_in_words
 from trading.cohorts.postings import MOVEMENT_SOURCE
 from trading.errors import CohortSpecError
 from trading.models.cohort import (
@@ -123,6 +124,7 @@ def cohort_page(request: HttpRequest, pk: int) -> HttpResponse:
         "table": table,
         "alerts": cohort.alerts.select_related("agent")[:20],
         "alert_count": cohort.alerts.count(),
+        **_guard(cohort),
         "may_launch": may(request.user, LAUNCH),
         "may_cancel": cohort.is_live and may(request.user, "trading.cancel_cohort", cohort),
         "crumbs": [("Cohorts", reverse("portal:cohorts")), (str(cohort), "")],
@@ -146,6 +148,19 @@ def _standing(cohort: Cohort, latest: CohortDay | None) -> dict[str, Any]:
         "progress": (run.next_bar_ms - cohort.start_ms) / (cohort.end_ms - cohort.start_ms) if run else 0.0,
         "reached": from_ms(run.next_bar_ms) if run else None,
         "proven": max(proofs, default=None),
+    }
+
+
+def _guard(cohort: Cohort) -> dict[str, Any]:
+    """What judges the cohort's orders now (a replay: since its launch), and how often that has changed."""
+    run = getattr(cohort, "run", None)
+    records = run.provenance.get("limits", []) if run else []
+    last = records[-1] if records else None
+    return {
+        "guard": last,
+        "guard_since": from_ms(last["from_ms"]) if last else None,
+        "guard_limits": limits_in_words(last),
+        "guard_changes": max(len(records) - 1, 0),
     }
 
 
@@ -192,7 +207,9 @@ def agent_page(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     fills = FillTable(CohortFill.objects.filter(agent=agent).select_related("cohort"), prefix="f-")
     if (form := request.GET.get("_export")) in ("csv", "json"):
         return _export(fills, f"cohort-{pk}-agent-{number}-fills.{form}", form)
-    refused = RejectionTable(CohortRejection.objects.filter(agent=agent), prefix="r-")
+    refused = RejectionTable(
+        CohortRejection.objects.filter(agent=agent).select_related("agent", "cohort__run"), prefix="r-"
+    )
     RequestConfig(request, paginate={"per_page": 25}).configure(fills)
     RequestConfig(request, paginate={"per_page": 25}).configure(refused)
     lines = Paginator(

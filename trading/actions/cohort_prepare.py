@@ -13,6 +13,7 @@ from trading.actions.cohort import start_cohort
 from trading.actions.instruments import ensure_instruments
 from trading.cohorts import evidence
 from trading.cohorts.catalog import open_catalog, window_digest
+from trading.cohorts.guard import take_limits
 from trading.cohorts.installed import installed_families, installed_profiles
 from trading.cohorts.population import Seat, seats_of
 from trading.cohorts.setup import DAY_MS, engine_setup, market_of, volatility_of
@@ -54,6 +55,11 @@ def prepare_cohort(*, cohort_id: int) -> Cohort:
             wallet=setup.wallet,
             first_ts_ms=first_bar,
         ).to_bytes()
+    # A replay lives under the limits of its launch; its Book will inherit what binds the fund's.
+    limits = None
+    if cohort.mode == CohortMode.REPLAY:
+        root = Book.objects.get(fund=cohort.fund, parent=None)
+        limits = take_limits(book=root, venue=cohort.venue, symbols=cohort.symbols, from_ms=first_bar)
     with transaction.atomic():
         cohort = Cohort.objects.select_for_update(of=("self",)).select_related("fund", "launched_by").get(pk=cohort_id)
         if CohortRun.objects.filter(cohort=cohort).exists():
@@ -63,7 +69,9 @@ def prepare_cohort(*, cohort_id: int) -> Cohort:
             next_bar_ms=first_bar,
             engine_state=state,
             clock_started_at=clock.now() if cohort.mode == CohortMode.FORWARD else None,
-            provenance=evidence.provenance(cohort, seats, families, volatility, _data_digest(cohort, first_bar)),
+            provenance=evidence.provenance(
+                cohort, seats, families, volatility, _data_digest(cohort, first_bar), limits
+            ),
         )
         start_cohort(cohort=cohort)
         _open_books(cohort, seats, clock.from_ms(first_bar).date())

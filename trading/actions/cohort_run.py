@@ -19,12 +19,22 @@ from fundops.core.money import to_decimal
 from trading.cohorts import days, evidence, postings
 from trading.cohorts.alerts import alerts_of
 from trading.cohorts.catalog import open_catalog
+from trading.cohorts.guard import Record, binds_otherwise, order_limits, take_limits
 from trading.cohorts.installed import installed_families
 from trading.cohorts.population import Seat
 from trading.cohorts.setup import DAY_MS, Setup, engine_setup, market_of
 from trading.errors import BooksDisagreeError
 from trading.marketdata.loader import load_candles
-from trading.models.cohort import AgentDay, Cohort, CohortAgent, CohortAlert, CohortDay, CohortRun, CohortStatus
+from trading.models.cohort import (
+    AgentDay,
+    Cohort,
+    CohortAgent,
+    CohortAlert,
+    CohortDay,
+    CohortMode,
+    CohortRun,
+    CohortStatus,
+)
 from trading.models.instruments import Instrument
 from trading.quant import engine
 from trading.quant.genome import parse_genome
@@ -97,6 +107,7 @@ def advance_cohort(*, loaded: Loaded, market: engine.Market) -> Progress:
     Returns where the cohort stands. Raises BooksDisagreeError when a day ends with books that differ from the engine;
     then nothing of that stretch is kept.
     """
+    taken = _limits_now(loaded)
     with transaction.atomic():
         run = CohortRun.objects.select_for_update().get(cohort=loaded.cohort)
         cohort = Cohort.objects.get(pk=loaded.cohort.pk)
@@ -109,6 +120,7 @@ def advance_cohort(*, loaded: Loaded, market: engine.Market) -> Progress:
             return Progress(run.next_bar_ms, CohortStatus.RUNNING, 0)
         bars = market.slice(int(first), int(last))
         state = engine.EngineState.from_bytes(bytes(run.engine_state)) if run.engine_state else None
+        limits = _limits_for(run, taken)
         outcome = engine.run(
             bars,
             loaded.setup.agents,
@@ -116,6 +128,7 @@ def advance_cohort(*, loaded: Loaded, market: engine.Market) -> Progress:
             costs=loaded.setup.costs,
             wallet=loaded.setup.wallet,
             state=state,
+            limits=order_limits(limits, cohort.venue),
         )
         _record(loaded, run, bars, outcome, day=day, complete=bars.end_ms >= stop_ms)
         return Progress(run.next_bar_ms, CohortStatus.RUNNING, len(outcome.fills))
@@ -155,6 +168,30 @@ def _record(
         payload=evidence.news(cohort, run, rows, parent, alerts, fills=len(outcome.fills)),
         topics=["cohorts", cohort.topic],
     )
+
+
+def _limits_now(loaded: Loaded) -> Record | None:
+    """A forward cohort is bound by what is in force now; a replay by what was at its launch."""
+    cohort = loaded.cohort
+    if cohort.mode != CohortMode.FORWARD or cohort.book is None:
+        return None
+    return take_limits(
+        book=cohort.book,
+        venue=cohort.venue,
+        symbols=cohort.symbols,
+        from_ms=cohort.run.next_bar_ms,
+        agent_books={agent.number: agent.book_id for agent in loaded.agents},
+    )
+
+
+def _limits_for(run: CohortRun, taken: Record | None) -> Record | None:
+    """What judges the next stretch: what was taken now, noted where it differs from before, else the last noted."""
+    records: list[Record] = run.provenance.setdefault("limits", [])
+    last = records[-1] if records else None
+    if taken is None or not binds_otherwise(taken, last):
+        return last
+    records.append(taken | {"from_ms": run.next_bar_ms})
+    return records[-1]
 
 
 def prove_books(loaded: Loaded, rows: Sequence[AgentDay], parent: CohortDay, closes: dict[str, float]) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from fundops.core.clock import from_ms
 from fundops.core.copying import copy_rows
 from fundops.core.money import to_decimal
+from trading.cohorts.guard import Record
 from trading.cohorts.population import Seat
 from trading.models.cohort import (
     AgentDay,
@@ -22,7 +23,8 @@ from trading.models.cohort import (
     CohortRun,
 )
 from trading.quant import engine
-from trading.quant.engine import FillReason, Market, RejectionReason, Run, Side
+from trading.quant.engine import FillReason, Market, Run, Side
+from trading.quant.engine.codes import reason_name
 from trading.strategies.spec import StrategyFamily
 
 LEADERS = 5
@@ -91,7 +93,7 @@ def write_rejections(cohort: Cohort, agents: Sequence[CohortAgent], run: Run, *,
                 keys[row["agent"]],
                 from_ms(int(row["ts_ms"])),
                 cohort.symbols[row["symbol"]],
-                RejectionReason(int(row["reason"])).name.lower(),
+                reason_name(int(row["reason"])),
                 to_decimal(float(row["wanted"] * row["side"])),
                 to_decimal(float(row["permitted"] * row["side"])),
             )
@@ -116,8 +118,11 @@ def provenance(
     families: Mapping[str, StrategyFamily],
     volatility: Mapping[str, float],
     data_sha256: str,
+    limits: Record | None,
 ) -> dict[str, Any]:
-    """From what this cohort can be computed again: versions, hashes, seed, and the volatilities fixed at its launch."""
+    """From what this cohort can be computed again: versions, hashes, seed, the volatilities fixed at its launch, and
+    what its orders are judged by (a forward cohort adds to that whenever it changes).
+    """
     used = sorted({seat.genome.family for seat in seats})
     return {
         "engine_version": engine.ENGINE_VERSION,
@@ -126,6 +131,7 @@ def provenance(
         "seed": cohort.seed,
         "data_sha256": data_sha256,
         "daily_volatility": dict(volatility),
+        "limits": [] if limits is None else [limits],
     }
 
 
