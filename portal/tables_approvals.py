@@ -74,7 +74,6 @@ class RequestTable(PortalTable):
     empty_hint = "What changes money, risk or access is asked for here. Change the filter, or propose something."
 
     about = tables.Column(accessor="object_label", verbose_name="About", order_by=("object_label",), empty_values=())
-    kind = tables.Column()
     state = tables.Column()
     amount = NumberColumn(reason="This kind of action has no amount.")
     maker = tables.Column(accessor="maker_person__full_name", verbose_name="Maker")
@@ -82,6 +81,7 @@ class RequestTable(PortalTable):
     created_at = TimeColumn(verbose_name="Made")
     finished_at = TimeColumn(verbose_name="Ended")
     released_by = tables.Column(accessor="released_person__full_name", verbose_name="Released by", default="")
+    kind = tables.Column(visible=False)
     break_glass = tables.BooleanColumn(verbose_name="Glass broken", visible=False)
     version = NumberColumn(visible=False)
     closing_note = tables.Column(visible=False)
@@ -89,22 +89,15 @@ class RequestTable(PortalTable):
 
     class Meta(PortalTable.Meta):
         model = ApprovalRequest
-        fields = ("about", "state", "kind", "amount", "maker", "reason", "created_at", "finished_at", "released_by")
-        sequence = (*fields, "break_glass", "version", "closing_note", "id")
+        fields = ("about", "state", "amount", "maker", "reason", "created_at", "finished_at", "released_by")
+        sequence = (*fields, "kind", "break_glass", "version", "closing_note", "id")
         order_by = "-created_at"
 
     def render_about(self, value: str, record: ApprovalRequest) -> SafeString:
-        return format_html(
-            '<a href="{}">{}</a>', reverse("portal:approval", args=[record.pk]), value or title_of(record.kind)
-        )
+        path = reverse("portal:approval", args=[record.pk])
+        return format_html('<a href="{}">{}</a><small>{}</small>', path, value or record.kind, title_of(record.kind))
 
     def value_about(self, value: str) -> str:
-        return value
-
-    def render_kind(self, value: str) -> SafeString:
-        return format_html('<span title="{}">{}</span>', value, title_of(value))
-
-    def value_kind(self, value: str) -> str:
         return value
 
     def render_state(self, record: ApprovalRequest) -> SafeString:

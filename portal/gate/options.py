@@ -17,7 +17,7 @@ from compliance.approvals.machine import allowed_steps
 from compliance.approvals.policy import ProofKind
 from compliance.approvals.registry import action_for
 from compliance.models import ApprovalRequest, Decision, RequestState
-from compliance.models.approvals import EXPIRING, VOTING
+from compliance.models.approvals import VOTING
 from compliance.selectors_approvals import person_of, policy_in_force
 from fundops.core.errors import FundopsError
 from fundops.core.models import User
@@ -60,12 +60,17 @@ class Options:
     proofs_held: frozenset[ProofKind]
     #: What would keep a draft from being submitted today.
     hindrance: str = ""
-    #: Somebody has yet to sign, or to release.
-    open: bool = False
+    state: str = ""
 
     @property
     def may_vote(self) -> bool:
         return any(vote.possible for vote in self.votes.values())
+
+    @property
+    def nothing(self) -> bool:
+        """True when there is nothing to do here, and nothing one could expect to do."""
+        offered = (self.submit, self.edit, self.withdraw, self.release, self.review)
+        return not self.may_vote and not self.reasons and not any(option.possible for option in offered)
 
     @property
     def lacks_proof(self) -> bool:
@@ -87,11 +92,15 @@ class Options:
     @property
     def reasons(self) -> list[tuple[str, str]]:
         """(what, why not) for what one could expect to be able to do now; each reason once."""
-        asked = [("Approve", self.votes["approve"]), ("Reject", self.votes["reject"]), ("Release", self.release)]
-        if self.votes["break_glass"].why_not != NO_GLASS:
-            asked.insert(2, ("Break the glass", self.votes["break_glass"]))
+        asked: list[tuple[str, Option]] = []
+        if self.state in VOTING:
+            asked = [("Approve", self.votes["approve"]), ("Reject", self.votes["reject"])]
+            if self.votes["break_glass"].why_not != NO_GLASS:
+                asked.append(("Break the glass", self.votes["break_glass"]))
+        elif self.state == RequestState.APPROVED:
+            asked = [("Release", self.release)]
         grouped: dict[str, list[str]] = {}
-        for name, option in asked if self.open else []:
+        for name, option in asked:
             if not option.possible:
                 grouped.setdefault(option.why_not, []).append(name)
         return [(", ".join(names).capitalize(), why) for why, names in grouped.items()]
@@ -120,7 +129,7 @@ def options_for(user: User, waiting: Waiting) -> Options:
         review=_asked("review", lambda: check_review(request=request, actor=user)),
         is_maker=is_maker,
         proofs_held=proofs_of(user),
-        open=request.state in EXPIRING,
+        state=request.state,
         hindrance=hindrance_of(request) if is_maker and request.state == RequestState.DRAFT else "",
     )
 

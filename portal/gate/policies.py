@@ -122,6 +122,15 @@ def rules_in_force() -> list[Rules]:
     return sorted(found, key=lambda rules: (rules.kind != SET_POLICY, rules.kind))
 
 
+def grouped_rules(rules: list[Rules]) -> list[tuple[tuple[BandWords, ...], list[Rules]]]:
+    """Kinds that have the very same rules stand together; the change of rules first."""
+    groups: dict[tuple[BandWords, ...], list[Rules]] = {}
+    for one in rules:
+        if one.version is not None:
+            groups.setdefault(one.bands, []).append(one)
+    return list(groups.items())
+
+
 def _rules(kind: str, title: str, policy: ApprovalPolicy | None) -> Rules:
     if policy is not None:
         return Rules(kind, title, policy.version, _words(policy), policy)

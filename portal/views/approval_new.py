@@ -43,7 +43,11 @@ def approval_kinds(request: HttpRequest) -> HttpResponse:
         }
         for action in registered_actions()
     ]
-    context = {"kinds": kinds, "crumbs": [("Approvals", reverse("portal:approvals")), ("Propose a change", "")]}
+    context = {
+        "kinds": [one for one in kinds if one["may"]],
+        "others": [one for one in kinds if not one["may"]],
+        "crumbs": [("Approvals", reverse("portal:approvals")), ("Propose a change", "")],
+    }
     return render(request, "approvals/kinds.html", context)
 
 

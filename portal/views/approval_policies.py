@@ -12,7 +12,7 @@ from compliance.models import ApprovalRequest
 from compliance.models.approvals import EXPIRING
 from compliance.selectors import live_seq
 from fundops.core.permissions import may, permission_required
-from portal.gate.policies import SET_POLICY, rules_in_force, title_of, versions_of
+from portal.gate.policies import SET_POLICY, grouped_rules, rules_in_force, title_of, versions_of
 
 VIEW_POLICIES = "compliance.view_approvalpolicy"
 
@@ -23,7 +23,7 @@ def approval_policies(request: HttpRequest) -> HttpResponse:
     """Every kind of action with its rules in words; kinds without rules first, for nothing of them can be asked."""
     rules = rules_in_force()
     context = {
-        "rules": rules,
+        "groups": grouped_rules(rules),
         "without": [one for one in rules if one.version is None],
         "pending": _pending(),
         "may_propose": may(request.user, PROPOSE),
