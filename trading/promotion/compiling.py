@@ -33,6 +33,7 @@ from trading.promotion.replaying import (
     LiveAgent,
     ReplayRun,
     cast_of,
+    fold_days,
     replay_genomes,
     run_cohort_again,
 )
@@ -123,7 +124,7 @@ def compile_evidence(
     pieces = [here]
     if replay.results is not None:
         n = len(replayed)
-        there = len(replay.folds) * cohort.days
+        there = len(replay.folds) * fold_days(cohort)
         pieces.append(
             _scored("replay", there, replay.results.net[:, :n], replay.results.gross[:, :n], replayed, len(cast.seats))
         )
@@ -319,7 +320,7 @@ def _replay_daily(m: _Material, agent: int) -> float | None:
     place = np.flatnonzero(m.replayed == agent)
     if m.replay.results is None or not place.size:
         return None
-    days = len(m.replay.folds) * m.cohort.days
+    days = len(m.replay.folds) * fold_days(m.cohort)
     return float(m.replay.results.net[:, place[0]].sum() / days)
 
 
@@ -444,11 +445,11 @@ def _replay_facts(m: _Material) -> ReplayFacts:
     folds, rules = m.replay.folds, m.policy.replay
     coverage = m.replay.coverage
     return ReplayFacts(
-        days=len(folds) * m.cohort.days,
+        days=len(folds) * fold_days(m.cohort),
         folds=len(folds),
         first_ms=folds[0].start_ms if folds else None,
         last_ms=folds[-1].end_ms if folds else None,
-        fold_days=m.cohort.days,
+        fold_days=fold_days(m.cohort),
         warmup_days=rules.warmup_days,
         embargo_days=rules.embargo_days,
         purged=tuple((window.start_ms, window.end_ms) for window in m.replay.purged),

@@ -35,6 +35,7 @@ Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
 MINUTE_MS = 60_000
+LONGEST_FOLD_DAYS = 7
 #: Folds whose candles are read in one go: bounds memory, and reads every day of warm-up about once.
 _FOLDS_AT_ONCE = 10
 
@@ -168,7 +169,7 @@ def replay_genomes(cast: Cast, *, rules: Replay, forbidden: Sequence[Window], ma
     folds = replay_folds(
         coverage=coverage,
         forbidden=forbidden,
-        fold_days=cast.cohort.days,
+        fold_days=fold_days(cast.cohort),
         warmup_days=rules.warmup_days,
         embargo_days=rules.embargo_days,
         most_days=rules.most_days,
@@ -191,6 +192,11 @@ def replay_genomes(cast: Cast, *, rules: Replay, forbidden: Sequence[Window], ma
         bar_ms=mark_ms,
     )
     return ReplayRun(results, tuple(used), coverage, tuple(forbidden), trades, "")
+
+
+def fold_days(cohort: Cohort) -> int:
+    """Days of one fold: as long as the cohort, at most a week."""
+    return min(cohort.days, LONGEST_FOLD_DAYS)
 
 
 def _coverage(cast: Cast) -> Window | None:

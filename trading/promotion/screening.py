@@ -59,9 +59,11 @@ def measure_agents(cast: Cast, again: CohortRunAgain, *, deployed: float) -> lis
         .values("agent_id")
         .annotate(total=Sum("leverage_breaches"))
     }
+    order = np.argsort(fills["agent"], kind="stable")
+    bounds = np.searchsorted(fills["agent"][order], np.arange(len(cast.agents) + 1))
     out = []
     for j, (agent, seat) in enumerate(zip(cast.agents, cast.seats, strict=True)):
-        mine = fills["agent"] == j
+        mine = order[bounds[j] : bounds[j + 1]]
         own = fills[mine]
         columns = FillColumns(
             quantity=own["qty"],
