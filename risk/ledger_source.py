@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Protocol
 
 from django.db.models import Max, OuterRef, Subquery
 
@@ -31,13 +30,15 @@ Marks = Callable[[Collection[str], str, datetime], Mapping[str, float]]
 class Place:
     """What the layer above knows of one Book besides its balances, as of the Book's own clock.
 
-    `marks` are prices in the fund's base asset by asset; `currencies` what a line's value is denominated in, where
+    `marks` are prices in the fund's base asset by asset; `symbols` how orders and limits call an asset there, where
+    that is not by its own name; `currencies` what a line's value is denominated in, where
     that is not the asset itself; `unrealised` the open result of a position, in the base asset. With `keeps_day` the
     equity that the day opened with and its peak are of the Book's own clock, instead of the snapshots'.
     """
 
     venue: str = ""
     marks: Mapping[str, float] = field(default_factory=dict)
+    symbols: Mapping[str, str] = field(default_factory=dict)
     currencies: Mapping[str, str] = field(default_factory=dict)
     unrealised: Mapping[str, float] = field(default_factory=dict)
     keeps_day: bool = False
@@ -53,10 +54,6 @@ Places = Callable[[Mapping[int, Collection[str]], Mapping[int, str], datetime], 
 
 def _nowhere(_held: Mapping[int, Collection[str]], _bases: Mapping[int, str], _at: datetime) -> Mapping[int, Place]:
     return {}
-
-
-class Advice(Protocol):
-    def __call__(self, symbols: Sequence[str], start: datetime, end: datetime) -> str: ...
 
 
 def _no_volumes(_symbols: Sequence[str], _at: datetime) -> Mapping[str, float]:
@@ -85,7 +82,7 @@ class LedgerSource:
     venue: str = ""
     places: Places = _nowhere
     volumes: Callable[[Sequence[str], datetime], Mapping[str, float]] = _no_volumes
-    advice: Advice = _no_advice
+    advice: Callable[[Sequence[str], datetime, datetime], str] = _no_advice
     returns_end: Callable[[Sequence[str], datetime], date | None] = _yesterday
 
     def figures(self, book_ids: Collection[int], at: datetime) -> dict[int, BookFigures]:
@@ -125,7 +122,7 @@ class LedgerSource:
             price = 1.0 if cash else known.get(asset)
             lines.append(
                 HeldPosition(
-                    symbol=asset,
+                    symbol=asset if place is None else place.symbols.get(asset, asset),
                     venue=self.venue if place is None else place.venue,
                     currency=asset if place is None else place.currencies.get(asset, asset),
                     quantity=amount,

@@ -278,7 +278,8 @@ def _stress(world: _World) -> list[Reading]:
         rule = world.rules.of(StopCause.STRESS, result.book.path)
         if result.at <= world.at - timedelta(seconds=rule.window_s or 0):
             continue
-        ratio = None if result.loss_frac is None else max(0.0, result.loss_frac / result.scenario.max_loss_frac)
+        tolerated = result.scenario.max_loss_frac
+        ratio = None if result.loss_frac is None or not tolerated else max(0.0, result.loss_frac / tolerated)
         before = worst.get(result.book_id)
         if before is None or (ratio is not None and (before.value is None or ratio > before.value)):
             worst[result.book_id] = Reading(rule, ratio, result.book, source=result.scenario.code, at=result.at)

@@ -213,7 +213,7 @@ def _from_redis() -> tuple[str | None, bool]:
 
 def _redis_time() -> int | None:
     try:
-        seconds, micros = cast("tuple[int, int]", _client(settings.REDIS_URL).time())
+        seconds, micros = _client(settings.REDIS_URL).time()
     except _AWAY:
         return None
     return seconds * 1_000_000 + micros

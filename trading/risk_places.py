@@ -36,6 +36,11 @@ class _Market:
     assets: dict[str, str]
     quoted_in: dict[str, str]
 
+    @property
+    def symbols(self) -> dict[str, str]:
+        """What orders and limits call each asset."""
+        return {asset: symbol for symbol, asset in self.assets.items()}
+
 
 def places(held: Mapping[int, Collection[str]], *, rate: Rate) -> dict[int, Place]:
     """The places of all Books that a cohort or a deployment owns; a constant number of queries."""
@@ -187,6 +192,7 @@ def _cohort_books(
         out[agent.book_id] = Place(
             venue=cohort.venue,
             marks=marks,
+            symbols=market.symbols,
             currencies=market.quoted_in,
             unrealised=_unrealised(held.get(agent.book_id, ()), cohort.quote, worth(unrealised)),
             keeps_day=True,
@@ -199,6 +205,7 @@ def _cohort_books(
         out[cohort.book_id] = Place(
             venue=cohort.venue,
             marks=marks,
+            symbols=market.symbols,
             currencies=market.quoted_in,
             keeps_day=True,
             day_open_equity=worth(parent_opened),
@@ -249,6 +256,7 @@ def _deployment_places(held: Mapping[int, Collection[str]], *, rate: Rate) -> di
         out[deployment.book_id] = Place(
             venue=deployment.venue,
             marks=_marks(run.last_closes, market, deployment.quote, quote_worth),
+            symbols=market.symbols,
             currencies=market.quoted_in,
             unrealised={
                 market.assets[p.symbol]: (float(p.quantity) * run.last_closes[p.symbol] - float(p.cost)) * quote_worth

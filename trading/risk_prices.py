@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import numpy.typing as npt
 from django.conf import settings
+from django.db.models import Q
 
 from fundops.core.clock import from_ms, to_ms
 from trading.marketdata.bars import Kind, SeriesKey
@@ -55,10 +56,10 @@ class Series:
         return self.last_ms + self.key.interval_ms
 
 
-def series_of(assets: Collection[str]) -> dict[str, list[Series]]:
-    """The stored candles of every market that trades an asset. Two queries."""
+def series_of(names: Collection[str]) -> dict[str, list[Series]]:
+    """The stored candles of every market that trades an asset, or is called so ("BTC" or "BTCUSDT"). Two queries."""
     markets = list(
-        Instrument.objects.filter(position_asset__code__in=assets).values_list(
+        Instrument.objects.filter(Q(position_asset__code__in=names) | Q(symbol__in=names)).values_list(
             "venue", "symbol", "position_asset__code", "quote_asset__code"
         )
     )
@@ -68,12 +69,14 @@ def series_of(assets: Collection[str]) -> dict[str, list[Series]]:
     )
     for found in sets:
         stored.setdefault((found.venue, found.symbol), []).append(found)
-    out: dict[str, list[Series]] = {asset: [] for asset in assets}
+    out: dict[str, list[Series]] = {name: [] for name in names}
     for venue, symbol, asset, quote in markets:
         for found in stored.get((venue, symbol), ()):
             if found.first_at is not None and found.last_at is not None:
                 key = SeriesKey(venue, symbol, found.interval_ms)
-                out[asset].append(Series(key, quote, to_ms(found.first_at), to_ms(found.last_at)))
+                series = Series(key, quote, to_ms(found.first_at), to_ms(found.last_at))
+                for name in {asset, symbol} & out.keys():
+                    out[name].append(series)
     return out
 
 
@@ -270,7 +273,8 @@ def _on_grid(catalog: Catalog, series: Series, grid: npt.NDArray[np.int64], step
 
 def advice(assets: Sequence[str], start: datetime, end: datetime) -> str:
     """The command that brings the prices of a window, for markets that are known."""
-    markets = Instrument.objects.filter(position_asset__code__in=assets).order_by("venue", "symbol")
+    called = Q(position_asset__code__in=assets) | Q(symbol__in=assets)
+    markets = Instrument.objects.filter(called).order_by("venue", "symbol")
     found = list(markets.values_list("venue", "symbol"))
     venue = found[0][0] if found else "binance"
     symbols = [symbol for where, symbol in found if where == venue] or list(assets)

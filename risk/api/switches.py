@@ -98,7 +98,7 @@ class ReadingSerializer(serializers.Serializer[Any]):
 
     cause = serializers.CharField(source="rule.cause")
     place = serializers.CharField()
-    source = serializers.CharField()
+    reporter = serializers.CharField(source="source")
     value = serializers.FloatField(allow_null=True)
     threshold = serializers.FloatField(source="rule.threshold")
     window_s = serializers.IntegerField(source="rule.window_s", allow_null=True)
@@ -161,7 +161,8 @@ class SwitchViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     @action(detail=True, methods=["get"])
     def changes(self, request: Request, pk: str | None = None) -> Response:
         """Every turn of one switch, newest first."""
-        page = self.paginate_queryset(change_list(request.user).filter(switch=self.get_object()))  # type: ignore[arg-type]
+        rows: QuerySet[Any] = change_list(request.user).filter(switch=self.get_object())
+        page = self.paginate_queryset(rows) or []
         return self.get_paginated_response(SwitchChangeSerializer(page, many=True).data)
 
 

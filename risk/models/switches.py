@@ -49,8 +49,8 @@ TRIGGERS = (
 )
 
 
-def _mode(**kwargs: str) -> models.CharField[str, str]:
-    return models.CharField(max_length=8, choices=MODES, **kwargs)
+def _mode() -> models.CharField[str, str]:
+    return models.CharField(max_length=8, choices=MODES)
 
 
 class KillSwitch(models.Model):

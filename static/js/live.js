@@ -58,8 +58,11 @@
     const wanted = new Map();
     for (const element of document.querySelectorAll("[data-live-topic], [data-topic]")) {
       const after = Number(element.closest("[data-live-after]")?.dataset.liveAfter ?? NaN);
+      const known = Number.isSafeInteger(after) ? after : null;
       for (const topic of topicsOf(element)) {
-        if (!denied.has(topic) && !wanted.has(topic)) wanted.set(topic, Number.isSafeInteger(after) ? after : null);
+        // The earliest place that any part of the page knows: nothing is missed between its making and the subscription.
+        const place = wanted.get(topic) ?? null;
+        if (!denied.has(topic)) wanted.set(topic, place === null || (known !== null && known < place) ? known ?? place : place);
       }
     }
     for (const topic of [...places.keys()]) {

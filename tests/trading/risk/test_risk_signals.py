@@ -101,9 +101,7 @@ def test_candles_are_late_from_when_the_next_bar_should_be_there(specification: 
     )  # fmt: skip
     tell_signals(due=[], at=NOW)
     (reading,) = readings(at=NOW, causes=[StopCause.STALE_DATA])
-    assert (reading.venue, reading.value) == ("kraken", 0.0), (
-        "the next bar is due now"
-    )
+    assert (reading.venue, reading.value) == ("kraken", 0.0), "the next bar is due now"
     tell_signals(due=[], at=NOW + timedelta(seconds=301))
     assert watch_triggers(at=NOW + timedelta(seconds=299), causes=[StopCause.STALE_DATA]) == []
     watch_triggers(at=NOW + timedelta(seconds=301), causes=[StopCause.STALE_DATA])
