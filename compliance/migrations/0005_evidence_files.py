@@ -14,11 +14,24 @@ RULES = [
     (SQL / name).read_text()
     for name in ("gate_guards.sql", "access_guards.sql", "people_merged.sql", "evidence_rules.sql")
 ]
-UNDO = """
+FORMER = (SQL / "approval_rules.sql").read_text()
+
+
+def _former(name: str) -> str:
+    """The function as it was before."""
+    start = FORMER.index(f"CREATE FUNCTION {name}(")
+    return FORMER[start : FORMER.index("$$;", start) + 3].replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION", 1)
+
+
+UNDO = f"""
+{_former("compliance_quorum_met")}
+{_former("compliance_check_policy")}
 DROP FUNCTION compliance_check_humans_of_review() CASCADE;
 DROP FUNCTION compliance_check_humans_of_request() CASCADE;
 DROP FUNCTION compliance_check_humans_of_decision() CASCADE;
+DROP FUNCTION compliance_acts_for(bigint, bigint, timestamptz, timestamptz) CASCADE;
 DROP FUNCTION compliance_check_merge() CASCADE;
+DROP FUNCTION compliance_human(bigint) CASCADE;
 DROP FUNCTION compliance_guard_accounts() CASCADE;
 DROP FUNCTION compliance_guard_grants() CASCADE;
 DROP FUNCTION compliance_guard_objects() CASCADE;

@@ -34,7 +34,9 @@ BEGIN
     EXECUTE $q$
         SELECT array_agg(a.id) FROM (SELECT DISTINCT account_id FROM new_lines) l
           JOIN public.treasury_ledgeraccount a ON a.id = l.account_id
-         WHERE NOT public.treasury_is_paper(a.book_id) $q$
+          JOIN public.treasury_book b ON b.id = a.book_id
+          LEFT JOIN public.treasury_book p ON p.id = b.parent_id
+         WHERE b.kind <> 'cohort' AND p.kind IS DISTINCT FROM 'cohort' $q$  -- treasury_is_paper, set-wise
        INTO own;
     IF own IS NULL OR public.compliance_executing_any(public.treasury_value_kinds()) THEN
         RETURN NULL;
