@@ -8,8 +8,23 @@ from enum import Enum
 from pydantic import BaseModel
 
 from risk.quant.leverage import LeverageRules
+from risk.quant.metrics import Metric, describe
 
 _UNITS = {"_h": " h", "_hours": " h", "_frac": "%"}
+#: Names that read better than the field's own.
+_LABELS = {
+    "max_hours": "Longest",
+    "max_factor": "Furthest, times the limit",
+    "never": "Never overridden",
+    "triggers": "Triggers that may be silenced",
+    "observation": "Returns",
+    "window": "Window",
+    "min_observations": "Smallest sample",
+    "min_sharpe": "Sharpe above",
+    "max_drawdown_frac": "Drawdown below",
+    "step_up_cooldown_h": "Rest before a step up",
+    "recovery_h": "Rest after a step down",
+}
 _TIERS = {"start", "floor", "cap", "step"}
 
 
@@ -24,7 +39,7 @@ def lines_of(rules: BaseModel) -> list[tuple[str, str, str]]:
             out.append(("Steps down", "; ".join(values), "What lowers at once; the rule with the most steps counts."))
             continue
         value = getattr(rules, name)
-        label = name.removesuffix("_frac").removesuffix("_h").replace("_", " ").capitalize()
+        label = _LABELS.get(name, name.replace("_", " ").capitalize())
         out.append((label, _said(name, value), field.description or ""))
     return out
 
@@ -32,6 +47,8 @@ def lines_of(rules: BaseModel) -> list[tuple[str, str, str]]:
 def _said(name: str, value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(_said("", item) for item in value) or "none"
+    if isinstance(value, Metric):
+        return describe(value).lower()
     if isinstance(value, Enum):
         return str(getattr(value, "label", value.value)).replace("_", " ")
     if isinstance(value, Decimal):

@@ -117,7 +117,7 @@ class OverrideTable(PortalTable):
     limit = NumberColumn(accessor="limit__hard", verbose_name="Limit", reason="A trigger has no level.")
     level = NumberColumn(verbose_name="Meanwhile", reason="A trigger has no level.")
     standing = tables.Column(accessor="pk", verbose_name="State", orderable=False)
-    ended = tables.Column(accessor="pk", verbose_name="Ended", orderable=False, attrs={"td": {"class": "words"}})
+    ended = tables.Column(accessor="pk", verbose_name="Ended", orderable=False)
     reason = tables.Column(verbose_name="Why", orderable=False, attrs={"td": {"class": "words"}})
     request = tables.Column(accessor="request_id", verbose_name="Request", orderable=False)
 

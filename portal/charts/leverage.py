@@ -37,7 +37,6 @@ def over_time(books: Sequence[Book], rules: LeverageRules | None, at: datetime) 
         "synthetic": False,
         "unit": "",
         "x": "time",
-        "y_name": "times equity",
         "zero": True,
         "series": series,
         "levels": levels,

@@ -9,13 +9,18 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from compliance.approvals.canonical import plain
 from compliance.approvals.policy import SET_POLICY
 from compliance.approvals.registry import registered_actions
 from fundops.core import clock
 from fundops.core.roles import Role
 from portal.forms.payload import Hint, Hints
 from portal.gate.policies import present_document
+from risk.actions.leverage import SET_LEVERAGE_POLICY
+from risk.actions.overrides import OVERRIDE_GUARDRAIL, SET_OVERRIDE_POLICY
+from risk.leverage import policy_in_force as leverage_policy
 from risk.models import RiskLimit
+from risk.overrides import override_policy_in_force
 from risk.quant.metrics import describe
 from trading.models.marketdata import CandleSet
 from treasury.models import Book, Fund
@@ -59,6 +64,33 @@ HINTS: dict[str, Hint] = {
     "risk.set_limit:action": Hint(label="On a hard breach", help="What happens when a position is past it already."),
     "risk.set_limit:effective_from": Hint(label="From", unit="UTC", help="Empty: from its execution on."),
     "risk.set_limit:effective_to": Hint(label="Until", unit="UTC", help="Empty: until it is changed."),
+    **{
+        f"{SET_LEVERAGE_POLICY}:{name}": Hint(label=label, unit=unit)
+        for name, label, unit in (
+            ("start", "Start", "x"),
+            ("floor", "Floor", "x"),
+            ("cap", "Cap", "x"),
+            ("step", "Step", "x"),
+            ("observation", "Returns", ""),
+            ("window", "Window", "returns"),
+            ("min_observations", "Smallest sample", "returns"),
+            ("min_sharpe", "Sharpe above", ""),
+            ("max_drawdown_frac", "Drawdown below", "as a fraction"),
+            ("step_up_cooldown_h", "Rest before a step up", "h"),
+            ("recovery_h", "Rest after a step down", "h"),
+            ("step_down", "Steps down", ""),
+            ("step_down.*.over", "Over", "returns"),
+        )
+    },
+    f"{SET_OVERRIDE_POLICY}:max_hours": Hint(label="Longest", unit="h"),
+    f"{SET_OVERRIDE_POLICY}:max_factor": Hint(label="Furthest", unit="times the limit"),
+    f"{SET_OVERRIDE_POLICY}:never": Hint(label="Never overridden", words=describe),
+    f"{OVERRIDE_GUARDRAIL}:book": Hint(suggest=_books, help="The Book that has the limit; it is looser below it too."),
+    f"{OVERRIDE_GUARDRAIL}:metric": Hint(label="Limit", words=describe),
+    f"{OVERRIDE_GUARDRAIL}:level": Hint(label="Level meanwhile"),
+    f"{OVERRIDE_GUARDRAIL}:trigger": Hint(label="Or: trigger of the kill switch", help="It is silent meanwhile."),
+    f"{OVERRIDE_GUARDRAIL}:starts_at": Hint(label="From", unit="UTC", help="Empty: from its execution on."),
+    f"{OVERRIDE_GUARDRAIL}:ends_at": Hint(label="Until", unit="UTC", help="It reverts by itself at this time."),
     f"{SET_POLICY}:document": Hint(label=" "),
     f"{SET_POLICY}:document.kind": Hint(label="Rules for", choices=_kinds),
     f"{SET_POLICY}:also": Hint(
@@ -143,9 +175,21 @@ def _limit_today(given: dict[str, Any]) -> dict[str, Any]:
     return {name: format(level.normalize(), "f") for name, level in levels.items()} | {"action": now.action} | given
 
 
+def _leverage_today(given: dict[str, Any]) -> dict[str, Any]:
+    now = leverage_policy()
+    return given if now is None else plain(now[1].model_dump()) | given
+
+
+def _overrides_today(given: dict[str, Any]) -> dict[str, Any]:
+    now = override_policy_in_force()
+    return given if now is None else plain(now[1].model_dump()) | given
+
+
 TODAY: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     SET_POLICY: _policy_today,
     "risk.set_limit": _limit_today,
+    SET_LEVERAGE_POLICY: _leverage_today,
+    SET_OVERRIDE_POLICY: _overrides_today,
 }
 
 

@@ -38,6 +38,7 @@ class LeveragePage(TablePage):
     permission = READ
     table_class, filterset_class = DecisionTable, DecisionFilter
     template_name = "risk/leverage.html"
+    paginate_by = 20
 
     def get_template_names(self) -> list[str]:
         if self.request.headers.get("HX-Target") == "leverage-board":

@@ -278,9 +278,9 @@ def next_step(rules: LeverageRules, state: LeverageState, evidence: Performance)
         if to < state.leverage:
             worst = [t for t in fired if t.to <= to] or fired
             return step(Rule.STEP_DOWN, to, [_fired(t) for t in worst])
-        return step(Rule.HOLD, state.leverage, [f"{_fired(t)} It is at the floor already." for t in fired])
+        return step(Rule.HOLD, state.leverage, [f"{_fired(t)}, but it is at the floor already" for t in fired])
     if state.leverage > rules.cap:
-        return step(Rule.CAP, rules.cap, [f"The policy allows {_tier(rules.cap)} at most."])
+        return step(Rule.CAP, rules.cap, [f"The policy allows {_tier(rules.cap)} at most"])
     unmet = [c for c in conditions if not c.met]
     if unmet:
         return step(Rule.HOLD, state.leverage, [c.text for c in unmet])
@@ -383,7 +383,7 @@ def _conditions(
             float(rules.min_observations),
             f"{counted} known{gap}"
             if same_kind
-            else f"The returns are {evidence.observation.value}; the policy judges {rules.observation.value} ones.",
+            else f"the returns are {evidence.observation.value}, the policy judges {rules.observation.value} ones",
         ),
         Condition(
             "sharpe",
@@ -432,7 +432,7 @@ def _losses(triggers: Sequence[Trigger]) -> Condition:
     if past:
         return Condition("losses", False, None, None, f"{past[0].said} still stands")  # noqa: FBT003
     if unknown:
-        return Condition("losses", False, None, None, f"whether {unknown[0].said} is not known")  # noqa: FBT003
+        return Condition("losses", False, None, None, f"it is not known whether there was a {unknown[0].said}")  # noqa: FBT003
     return Condition("losses", True, None, None, "no loss or drawdown that lowers")  # noqa: FBT003
 
 
@@ -476,7 +476,7 @@ def _answered(rules: LeverageRules, state: LeverageState, triggers: Sequence[Tri
 
 def _fired(t: Trigger) -> str:
     value = "not known" if t.value is None else f"{t.value * 100:.2f} %"
-    return f"{t.said[0].upper()}{t.said[1:]}: it is {value}, so {t.steps} {'step' if t.steps == 1 else 'steps'} down."
+    return f"{t.said[0].upper()}{t.said[1:]}: it is {value}, so {t.steps} {'step' if t.steps == 1 else 'steps'} down"
 
 
 def _tier(x: Decimal) -> str:

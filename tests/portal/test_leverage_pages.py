@@ -220,3 +220,12 @@ def test_an_override_is_listed_ended_and_kept_in_the_log(overridden: GuardrailOv
     exported = json.loads(client.get("/risk/overrides/?_export=json&standing=over").content)
     assert [row["State"] for row in exported] == ["ended early"]
     assert json.loads(client.get("/risk/overrides/?_export=json&standing=now").content) == []
+
+
+def test_the_form_of_a_new_policy_starts_from_the_rules_in_force(people: People, tree: Tree) -> None:
+    through_the_gate(people, LEVERAGE, {"cap": "7", "window": 45})
+    shown = page(browser(people.maker), "/approvals/new/risk.set_leverage_policy/")
+    assert 'value="7"' in shown and 'value="45"' in shown and "Smallest sample" in shown
+    through_the_gate(people, OVERRIDES, {"max_hours": 11})
+    assert 'value="11"' in page(browser(people.maker), "/approvals/new/risk.set_override_policy/")
+    assert "Or: trigger of the kill switch" in page(browser(people.maker), "/approvals/new/risk.override_guardrail/")

@@ -103,7 +103,7 @@ def test_a_lost_day_lowers_at_once_by_the_running_day_too() -> None:
     assert (closed.rule, closed.to_leverage) == (Rule.STEP_DOWN, Decimal(1))
     running = decide(leverage="5", running_return=-0.021, drawdown=0.021)
     assert (running.rule, running.to_leverage) == (Rule.STEP_DOWN, Decimal(4))
-    assert running.reasons == ("Loss above 2 % in a day: it is 2.10 %, so 1 step down.",)
+    assert running.reasons == ("Loss above 2 % in a day: it is 2.10 %, so 1 step down",)
     assert decide(leverage="5", running_return=-0.02, drawdown=0.02).rule is not Rule.STEP_DOWN
 
 
