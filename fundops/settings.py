@@ -353,7 +353,12 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Errors are problem+json. Lists are paged, and CSV with ?format=csv or Accept: text/csv.",
     "VERSION": "0.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
-    "ENUM_NAME_OVERRIDES": {"HardActionEnum": "risk.models.limits.HardAction"},
+    "ENUM_NAME_OVERRIDES": {
+        "HardActionEnum": "risk.models.limits.HardAction",
+        "TradingModeEnum": "risk.models.switches.MODES",
+        "StopModeEnum": "risk.api.switches.STOPS",
+        "RestoreModeEnum": "risk.api.switches.LOOSER",
+    },
     "SERVE_PERMISSIONS": ["fundops.core.permissions.DeclaredPermission"],
     "COMPONENT_SPLIT_REQUEST": True,
     "POSTPROCESSING_HOOKS": [

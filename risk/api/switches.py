@@ -76,7 +76,7 @@ class SwitchChangeSerializer(serializers.ModelSerializer[SwitchChange]):
         read_only_fields = fields
 
 
-class StopSerializer(serializers.Serializer[Any]):
+class StopTradingSerializer(serializers.Serializer[Any]):
     """Neither book nor venue stops everything."""
 
     book = BookField(required=False, allow_null=True, default=None)
@@ -85,7 +85,7 @@ class StopSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=400)
 
 
-class RestoreSerializer(serializers.Serializer[Any]):
+class RestoreTradingSerializer(serializers.Serializer[Any]):
     """`version` is the stop one has seen; a newer one is not answered by this."""
 
     mode = serializers.ChoiceField(choices=LOOSER, default=TradingMode.ACTIVE.value)
@@ -136,21 +136,21 @@ class SwitchViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
     def get_queryset(self) -> QuerySet[KillSwitch]:
         return switch_list(self.request.user).order_by("pk")
 
-    @extend_schema(request=StopSerializer, responses={201: SwitchSerializer}, filters=False)
+    @extend_schema(request=StopTradingSerializer, responses={201: SwitchSerializer}, filters=False)
     @action(detail=False, methods=["post"], pagination_class=None)
     def stop(self, request: Request) -> Response:
         """Stops a Book with all below it, a venue, a Book at a venue, or everything; at once, and only ever tighter."""
-        asked = StopSerializer(data=request.data, context={"request": request})
+        asked = StopTradingSerializer(data=request.data, context={"request": request})
         asked.is_valid(raise_exception=True)
         held = dict(asked.validated_data)
         switch = stop_trading(**held | {"mode": TradingMode(held["mode"])}, actor=_person(request))
         return Response(SwitchSerializer(switch).data, status=status.HTTP_201_CREATED)
 
-    @extend_schema(request=RestoreSerializer, responses={202: ProposedSerializer})
+    @extend_schema(request=RestoreTradingSerializer, responses={202: ProposedSerializer})
     @action(detail=True, methods=["post"])
     def restore(self, request: Request, pk: str | None = None) -> Response:
         """Asks for trading to be restored: others sign, a third person releases."""
-        asked = RestoreSerializer(data=request.data)
+        asked = RestoreTradingSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         held, switch = asked.validated_data, self.get_object()
         payload = restore_payload(switch, TradingMode(held["mode"]))
