@@ -220,7 +220,8 @@ def _read(path: str, annotation: Any, metadata: Any, data: QueryDict, *, posted:
             return bool(lines) or posted, lines
         case "counts":
             start = len(path) + 1
-            return bool(named), {name[start:]: data[name].strip() for name in named if data[name].strip()}
+            given = {name[start:]: (data.get(name) or "").strip() for name in named}
+            return bool(named), {key: text for key, text in given.items() if text}
         case "matrix":
             start = len(path) + 1
             rows = {name[start:]: [v for v in data.getlist(name) if v] for name in named if name != path}

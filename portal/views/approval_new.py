@@ -15,6 +15,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 
 from compliance.actions.approvals import PROPOSE, draft_request, edit_request, submit_request
+from compliance.approvals.policy import SET_POLICY
 from compliance.approvals.registry import Action, action_for, registered_actions
 from compliance.models import ApprovalRequest
 from compliance.selectors_approvals import approval_request_list, policies_in_force
@@ -22,7 +23,6 @@ from fundops.core.errors import FundopsError
 from fundops.core.models import User
 from fundops.core.permissions import may, permission_required, require
 from portal.forms.approval import RequestForm, form_of, linked_form, posted_form
-from portal.gate.policies import SET_POLICY
 
 
 @require_GET

@@ -8,11 +8,12 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from compliance.actions.approvals import PROPOSE
+from compliance.approvals.policy import SET_POLICY
 from compliance.models import ApprovalRequest
 from compliance.models.approvals import EXPIRING
 from compliance.selectors import live_seq
 from fundops.core.permissions import may, permission_required
-from portal.gate.policies import SET_POLICY, grouped_rules, rules_in_force, title_of, versions_of
+from portal.gate.policies import grouped_rules, rules_in_force, title_of, versions_of
 
 VIEW_POLICIES = "compliance.view_approvalpolicy"
 

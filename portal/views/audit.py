@@ -73,8 +73,8 @@ def audit_event(request: HttpRequest, pk: UUID) -> HttpResponse:
         "event": event,
         "payload": json.dumps(event.payload, indent=2, ensure_ascii=False, sort_keys=True),
         "proof": event_proof(event),
-        "before": events.filter(seq=seq - 1).first() if seq else None,
-        "after": events.filter(seq=seq + 1).first() if seq else None,
+        "before": events.filter(seal__seq=seq - 1).first() if seq else None,
+        "after": events.filter(seal__seq=seq + 1).first() if seq else None,
         "about": reverse("portal:approval", args=[event.object_id])
         if event.object_type == "compliance.approvalrequest"
         else "",
@@ -95,7 +95,7 @@ def audit_verify(request: HttpRequest) -> HttpResponse:
 def _filter_query(request: HttpRequest) -> str:
     """The filter alone, without page, order and export, for links beside the table."""
     kept = request.GET.copy()
-    for name in [name for name in kept if name not in EventFilter.base_filters or not kept[name]]:
+    for name in [name for name in kept if name not in EventFilter.get_filters() or not kept[name]]:
         del kept[name]
     return kept.urlencode()
 

@@ -247,8 +247,8 @@ def test_history_filters_and_exports(people: People) -> None:  # noqa: F811
     assert str(done.pk) in html
     assert str(open_one.pk) not in html
     path = reverse("portal:approval-history")
-    person = people.releaser.person_link.person
-    text = client_of(people.maker).get(path, {"person": person.pk, "kind": KIND, "_export": "csv"}).content.decode()
+    query = {"person": str(people.releaser.person_link.person.pk), "kind": KIND, "_export": "csv"}
+    text = client_of(people.maker).get(path, query).content.decode()
     rows = list(csv.DictReader(io.StringIO(text)))
     assert [(row["State"], row["Kind"]) for row in rows] == [("executed", KIND)]
     exported = client_of(people.maker).get(path, {"state": "submitted", "_export": "json"}).json()

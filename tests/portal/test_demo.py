@@ -9,9 +9,14 @@ import pytest
 from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
+from compliance.approvals.registry import registered_actions
+from compliance.approvals.verifying import verify_approvals
+from compliance.models import ApprovalRequest, PersonAccount, RequestState
+from compliance.selectors_approvals import policies_in_force
 from fundops.core.models import User
 from fundops.core.roles import Role
 from portal import demo
+from tests.compliance.approvals.support import KIND
 from tests.factories import PASSWORD
 from trading.actions.cohort_drive import drive_cohort
 from trading.models.cohort import Cohort, CohortMode, CohortStatus
@@ -45,10 +50,20 @@ def test_demo_fills_an_empty_installation_once() -> None:
     assert drive_cohort(cohort_id=forward.pk).status == CohortStatus.RUNNING
     assert trial_balance(fund=forward.fund).is_balanced
 
+    assert {link.account.username for link in PersonAccount.objects.exclude(account__username="clara")} == {
+        link.account.username for link in PersonAccount.objects.filter(linked_by__username="clara")
+    }
+    assert {"rachel", "oscar", "clara"} == {line.split()[0] for line in text.splitlines() if "otpauth://" in line}
+    requests = ApprovalRequest.objects.filter(kind="risk.set_limit").order_by("created_at")
+    assert [request.state for request in requests] == [RequestState.EXECUTED, RequestState.SUBMITTED]
+    assert verify_approvals()[1] == []
+    assert {action.kind for action in registered_actions() if "." in action.kind} - policies_in_force().keys() <= {KIND}
+
     again = StringIO()
     call_command("demo", stdout=again)
     assert "exist already" in again.getvalue()
     assert Cohort.objects.count() == 4
+    assert ApprovalRequest.objects.filter(kind="risk.set_limit").count() == 2
     assert User.objects.count() == len(demo.CAST)
 
 
