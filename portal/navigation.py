@@ -67,6 +67,7 @@ NAVIGATION: tuple[Section, ...] = (
         (
             Entry("Cohorts", "portal:cohorts", "robot", holding("trading.view_cohort")),
             Entry("Deployments", "portal:deployments", "rocket", holding("trading.view_deployment")),
+            Entry("Reviews", "portal:reviews", "rocket", holding("trading.view_promotionreview")),
             Entry("Strategies", "portal:strategies", "bolt", holding("trading.view_cohort")),
             Entry("Market data", "portal:candles", "chart-candle", holding("trading.view_candleset")),
         ),

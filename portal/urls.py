@@ -11,6 +11,7 @@ from portal.views import (
     guardrails,
     leverage,
     overrides,
+    reviews,
     risk,
     risk_allocation,
     risk_stress,
@@ -75,4 +76,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("screening/flags/", screening.FlagPage.as_view(), name="screening-flags"),
     path("screening/flags/<int:pk>/", screening.flag_page, name="screening-flag"),
     *urls_approvals.urlpatterns,
+    path("reviews/", reviews.ReviewListPage.as_view(), name="reviews"),
+    path("reviews/rules/", reviews.rules_page, name="review-rules"),
+    path("reviews/<int:pk>/", reviews.review_page, name="review"),
+    path("reviews/<int:pk>/ask/", reviews.review_ask, name="review-ask"),
+    path("reviews/<int:pk>/roll-back/", reviews.review_roll_back, name="review-roll-back"),
+    path("reviews/<int:pk>/post-mortem/", reviews.review_post_mortem, name="review-post-mortem"),
 ]
