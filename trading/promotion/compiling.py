@@ -251,6 +251,8 @@ def _statement(m: _Material, *, elsewhere: int, seed: int) -> Evidence:
                 trials=trials,
                 combined=whole,
                 power=power,
+                power_at=m.policy.power_at_sharpe,
+                by_evidence=m.policy.rank_by == "evidence",
             )
         ),
         not_known=tuple(

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from trading.promotion.evidence import AgentLine, Combined, Power, ReplayFacts, Trials
 from trading.quant.evidence.power import days_to_see, t_of_days
+from trading.quant.evidence.skill import critical_score
 
 
 def known_words(
-    *, candidate: AgentLine | None, agents: int, excluded: int, trials: Trials, combined: Combined | None, power: Power
+    *,
+    candidate: AgentLine | None,
+    agents: int,
+    excluded: int,
+    trials: Trials,
+    combined: Combined | None,
+    power: Power,
+    power_at: float,
+    by_evidence: bool,
 ) -> list[str]:
     """What the evidence says, the most important first."""
     out = []
@@ -18,14 +27,14 @@ def known_words(
         f"The candidate is agent {candidate.number} ({candidate.profile or candidate.family} on {where}): "
         f"{candidate.roi_frac:+.2%} in the cohort, rank {candidate.roi_rank} of {agents} by return."
     )
-    if candidate.roi_rank != 1:
+    if candidate.roi_rank != 1 and by_evidence:
         out.append("It is not the agent with the best return: agents are ranked by all evidence about them.")
     if excluded:
         out.append(f"{excluded} of {agents} agents failed a screen and were not considered.")
     if combined and combined.chance_of_best is not None and combined.score is not None:
         out.append(
             f"A best agent as good as this one comes up by chance in {combined.chance_of_best:.1%} of such cohorts "
-            f"without any skill (score {combined.score:.2f}, {combined.needed:.2f} needed at {combined.level:.0%}), "
+            f"without any skill (score {combined.score:.2f}, {combined.needed:.2f} needed at {combined.level:.1%}), "
             f"counting {combined.trials:,} trials on this window."
         )
     if trials.effective_eigen is not None:
@@ -33,7 +42,7 @@ def known_words(
             f"The trials move together: {trials.counted:,} of them are worth about {trials.effective_eigen:.0f} "
             "independent ones. The test counts them all."
         )
-    seen = next((point for point in power.points if point.annual_sharpe == 3.0), power.points[0])
+    seen = next(point for point in power.points if point.annual_sharpe == power_at)
     out.append(
         f"An agent with a true annual Sharpe ratio of {seen.annual_sharpe:g} would pass with probability "
         f"{seen.all:.0%} on {power.days} days of evidence, and {seen.cohort:.1%} "
@@ -49,14 +58,15 @@ def unknown_words(
     days = power.cohort_days
     out = [
         f"The cohort's {days} days prove nothing by themselves: an annual Sharpe ratio of 5 shows a t statistic of "
-        f"{t_of_days(5, days):.2f} on average, and luck needs no explanation before about 3."
+        f"{t_of_days(5, days):.2f} on average, and the best of {trials.counted:,} agents without any skill shows "
+        f"{critical_score(0.05, trials.counted):.1f} one time in twenty."
     ]
     if replay.days == 0:
         out.append(f"There is no replay: {replay.why_none}. The evidence is the cohort's own days.")
     elif power.detectable is not None:
         out.append(
-            f"With {power.days} days in all, skill below an annual Sharpe ratio of about {power.detectable:.1f} will "
-            "usually be missed: that the gate stays closed does not say that there is none."
+            f"With {power.days} days in all it takes a true annual Sharpe ratio of about {power.detectable:.1f} to "
+            "pass four times out of five. Less skill is easily missed: a closed gate does not say that there is none."
         )
     needed = days_to_see(2.0, trials=trials.counted, level=level, gain=power.gain)
     if needed is not None and needed > power.days:
