@@ -84,11 +84,20 @@ class RoleOfAccount(ActionPayload):
     role: Role
 
 
+#: Who holds one of these can sign: their account is to be theirs alone before.
+_SIGNING = frozenset({Role.RISK_OFFICER, Role.OPERATIONS, Role.COMPLIANCE_OFFICER})
+
+
 def _check_grant(payload: RoleOfAccount) -> None:
-    held = _account(payload.account).roles
+    user = _account(payload.account)
+    held = user.roles
     if payload.role in held:
         raise AccessError(f"'{payload.account}' is {payload.role.value} already.")
     check_mixture(held | {payload.role})
+    if payload.role in _SIGNING and not Authenticator.objects.filter(user=user, type__in=FACTORS).exists():
+        raise AccessError(
+            f"'{payload.account}' has no second factor. Let its owner add one first: a {payload.role.value} signs."
+        )
 
 
 def _check_removal(payload: RoleOfAccount) -> None:
