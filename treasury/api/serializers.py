@@ -172,7 +172,7 @@ class OpenFundSerializer(serializers.Serializer[Any]):
 class OpenBookSerializer(serializers.Serializer[Any]):
     """A Book to ask for."""
 
-    parent = serializers.CharField(max_length=400)  # type: ignore[assignment] - a field, not the serializer above
+    parent = serializers.CharField(max_length=400)  # type: ignore[assignment]
     code = serializers.CharField(max_length=40)
     name = serializers.CharField(max_length=160)
     book_kind = serializers.ChoiceField(choices=BookKind.choices, default=BookKind.STRATEGY.value)
