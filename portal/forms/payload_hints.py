@@ -121,8 +121,11 @@ HINTS: dict[str, Hint] = {
     f"{SET_POLICY}:document.bands.*.break_glass.roles": Hint(label="By", leave_out=_NO_SIGNERS),
     f"{SET_POLICY}:document.bands.*.break_glass.review_within_h": Hint(label="Reviewed within", unit="h"),
     "_:reason": Hint(label="Reason", help="The approvers read it and sign it with the rest."),
-    "_:evidence": Hint(label="Evidence", help="Files that support it: name and SHA-256. The hash is signed."),
-    "_:evidence.*.sha256": Hint(label="SHA-256", help="64 hex digits; choose the file to have it worked out."),
+    "_:evidence": Hint(label="Evidence", help="What supports it. The SHA-256 of each file is signed with the rest."),
+    "_:evidence.*.sha256": Hint(
+        label="SHA-256",
+        help="Choose the file (PDF, PNG, JPEG, text; up to 10 MiB), or write the hash of one kept elsewhere.",
+    ),
 }
 _PLACE = re.compile(r"\.\d+(?=\.|$)")
 

@@ -127,18 +127,35 @@
     });
   });
 
-  // --- Evidence: the hash of a chosen file, worked out here; the file stays with its owner ------------------------
+  // --- Evidence: a chosen file is hashed here and given to the gate, which keeps it under that hash -----------------
+  async function give(file) {
+    const body = new FormData();
+    body.append("file", file);
+    const answer = await fetch("/api/approvals/evidence/", {
+      method: "POST", body, headers: { Accept: "application/json", "X-CSRFToken": document.querySelector("meta[name=csrf-token]").content },
+    });
+    const said = await answer.json().catch(() => ({}));
+    if (!answer.ok) throw new Error(said.detail || `The server refused the file (${answer.status}).`);
+    return said.sha256;
+  }
   function offerFiles() {
     for (const field of document.querySelectorAll("input[name$='.sha256']:not([data-hashes])")) {
       field.dataset.hashes = "";
       const picker = document.createElement("input");
       Object.assign(picker, { type: "file", className: "form-control mt-1" });
-      picker.setAttribute("aria-label", "Choose the file to work out its hash");
+      picker.setAttribute("aria-label", "Choose a file");
       picker.addEventListener("change", async (event) => {
         event.stopPropagation();
         const file = picker.files[0];
         if (!file) return;
-        field.value = hex(new Uint8Array(await crypto.subtle.digest("SHA-256", await file.arrayBuffer())));
+        const hash = hex(new Uint8Array(await crypto.subtle.digest("SHA-256", await file.arrayBuffer())));
+        try {
+          if (await give(file) !== hash) throw new Error("The file did not arrive as it left. Try again.");
+        } catch (error) {
+          // A hash without its file is evidence that is kept elsewhere; the maker decides whether that will do.
+          window.fundopsToast(`${error.message} Only its name and hash stand in the request.`, "warning");
+        }
+        field.value = hash;
         const name = document.getElementsByName(field.name.replace(/sha256$/, "name"))[0];
         if (name && !name.value) name.value = file.name;
         field.dispatchEvent(new Event("change", { bubbles: true }));

@@ -79,6 +79,7 @@ def test_limit_from_its_draft_to_its_execution(
     open_page: OpenPage, people: People, fund: Fund, virtual_authenticator: Callable[[Page], str], watch: Watch
 ) -> None:
     watch.allow("403")  # the wrong code
+    watch.allow("htmx:(afterRequest|sendAbort)")  # who leaves a page cuts off what it was fetching
     petra = risk_officer()
     maker = open_page(people.maker)
     maker.goto(f"/approvals/new/{LIMIT}/?book={fund.code}&metric=leverage&hard=3")
@@ -90,10 +91,18 @@ def test_limit_from_its_draft_to_its_execution(
     maker.get_by_label("Reason").click()
     expect(maker.locator("#refusal")).to_be_hidden()
     expect(maker.locator("#preview")).to_contain_text("Hard level")
+    maker.locator("[id='f---evidence']").get_by_role("button", name="Add").click()
+    maker.get_by_label("Choose a file").set_input_files(
+        {"name": "study.txt", "mimeType": "text/plain", "buffer": b"Leverage above 2.5 was never used."}
+    )
+    expect(maker.locator("[name='_.evidence.0.name']")).to_have_value("study.txt")
+    expect(maker.locator("[name='_.evidence.0.sha256']")).to_have_value(re.compile(r"^[0-9a-f]{64}$"))
     maker.get_by_role("button", name="Save and submit").click()
     expect(maker.locator("#verdict")).to_contain_text("Waits for the approval of Operations and Risk officer")
     expect(maker.locator("#actions")).to_contain_text("Your roles do not vote on requests")
     request = ApprovalRequest.objects.get(kind=LIMIT)
+    assert [row["name"] for row in request.evidence] == ["study.txt"]
+    expect(maker.locator("#picture").get_by_role("link", name="study.txt")).to_be_visible()
 
     risk = open_page(petra)
     virtual_authenticator(risk)
