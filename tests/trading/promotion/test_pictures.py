@@ -41,7 +41,7 @@ def test_hourly_equity_is_the_stored_one(evidence: Evidence) -> None:
     draw = evidence.line(number).draw
     drawn = evidence.equity.lines[0].values
     assert None not in drawn
-    assert drawn == pytest.approx([value / draw for value in stored], abs=1e-6)
+    assert drawn == pytest.approx([(value or 0.0) / draw for value in stored], abs=1e-6)
     assert rows[0].date == cohort.start
     assert rows[2].date == cohort.start + timedelta(days=2)
 
