@@ -10,7 +10,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from portal.tables import MoneyColumn, NumberColumn, PercentColumn, PortalTable, RatioColumn, TimeColumn
+from portal.tables import MoneyColumn, NumberColumn, PercentColumn, PortalTable, RatioColumn, ShareColumn, TimeColumn
 from portal.templatetags import figures
 from trading.models.promotion import PromotionReview, ReviewState
 
@@ -64,16 +64,16 @@ class ReviewTable(PortalTable):
     verdict = tables.Column(empty_values=(), order_by="passed")
     state = tables.Column()
     candidate = tables.Column(accessor="agent", empty_values=(), orderable=False)
-    chance = RatioColumn(
-        accessor="chance_of_best", verbose_name="Chance explains it", orderable=False, reason="Not known."
-    )
+    chance = ShareColumn(accessor="chance_of_best", verbose_name="By chance", orderable=False, reason="Not known.")
     slice = MoneyColumn(accessor="deployment__bankroll", verbose_name="Slice", reason="No capital.")
     profit = MoneyColumn(
         accessor="live_profit", verbose_name="Live P&L", sign=True, reason="No capital.", orderable=False
     )
     nearest = tables.Column(accessor="nearest_meter", verbose_name="Nearest rollback", empty_values=(), orderable=False)
-    waits_for = tables.Column(verbose_name="Waits for", attrs={"td": {"class": "words"}}, orderable=False)
-    compiled_at = TimeColumn(verbose_name="Compiled")
+    waits_for = tables.Column(
+        verbose_name="Waits for", attrs={"td": {"class": "words"}}, orderable=False, empty_values=()
+    )
+    compiled_at = TimeColumn(verbose_name="Compiled", form="day")
 
     class Meta(PortalTable.Meta):
         model = PromotionReview
@@ -116,7 +116,7 @@ class RankingTable(PortalTable):
     sharpe_annual = RatioColumn(verbose_name="Sharpe", reason="Too few hours.")
     sharpe_n = NumberColumn(verbose_name="n")
     score = RatioColumn(verbose_name="Score", reason="Not scored.")
-    chance_of_best = RatioColumn(verbose_name="Chance of best", reason="Not scored.")
+    chance_of_best = ShareColumn(verbose_name="By chance", reason="Not scored.")
     replay_days = NumberColumn(verbose_name="Replay days")
     trades = NumberColumn()
     excluded = tables.Column(accessor="exclusions", verbose_name="Excluded by", orderable=False, empty_values=())
