@@ -72,14 +72,14 @@ class LeverageRow:
     @property
     def bound_above(self) -> bool:
         """A Book above it allows less than its own tier."""
-        return self.in_force < self.plan.last.to_leverage
+        return bool(self.in_force < self.plan.last.to_leverage)
 
     @property
     def tiers(self) -> list[tuple[str, str]]:
         """The ladder from one step to the cap: (tier, reached | next | open | beyond the line's)."""
         rules, here = self.plan.rules, self.in_force
         following = self.plan.next_leverage
-        out = []
+        out: list[tuple[str, str]] = []
         tier = rules.step
         while tier <= rules.cap and len(out) < 40:
             state = "on" if tier <= here else ("next" if following is not None and tier <= following else "off")

@@ -62,7 +62,7 @@ def last_boundary(observation: Observation, at: datetime) -> datetime:
 def _points(book: Book, at: datetime) -> list[tuple[datetime, float]]:
     """Equity by time, oldest first, ending with what is measured now; from the first that is not zero on."""
     rows = RiskSnapshot.objects.filter(book=book, equity__isnull=False, at__gt=at - MEMORY, at__lte=at)
-    points = [(t, float(x)) for t, x in rows.order_by("at", "pk").values_list("at", "equity")]
+    points = [(t, float(x)) for t, x in rows.order_by("at", "pk").values_list("at", "equity") if x is not None]
     now = _equity_now(book, at)
     if now is not None:
         points.append((at, now))

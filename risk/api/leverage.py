@@ -100,7 +100,7 @@ class PlannedStepSerializer(serializers.Serializer[Any]):
     sample_size = serializers.IntegerField(source="step.n")
     conditions = ConditionSerializer(source="step.conditions", many=True)
     triggers = TriggerSerializer(source="step.triggers", many=True)
-    source = serializers.CharField(source="performance.source")
+    evidence = serializers.CharField(source="performance.source", help_text="Where the returns come from.")
 
     def get_in_force(self, planned: Any) -> str:
         return f"{leverage_in_force(planned.book):.2f}"

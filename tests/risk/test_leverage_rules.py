@@ -20,6 +20,7 @@ from risk.quant.leverage import (
     LeverageRules,
     LeverageState,
     LeverageStep,
+    Measure,
     Observation,
     Performance,
     Rule,
@@ -257,10 +258,10 @@ def rule_sets(draw: st.DrawFn) -> LeverageRules:
     cap = floor + draw(st.integers(0, 7))
     fall = Decimal(draw(st.integers(1, 10))) / 100
     downs = (
-        StepDown(measure="loss", above_frac=Decimal(draw(st.integers(1, 20))) / 100, over=1, steps=1),
-        StepDown(measure="loss", above_frac=Decimal(draw(st.integers(1, 20))) / 100, over=5, steps=2),
-        StepDown(measure="drawdown", above_frac=fall, steps=draw(st.integers(1, 3))),
-        StepDown(measure="drawdown", above_frac=fall + Decimal("0.05"), steps=draw(st.integers(1, 10))),
+        StepDown(measure=Measure.LOSS, above_frac=Decimal(draw(st.integers(1, 20))) / 100, over=1, steps=1),
+        StepDown(measure=Measure.LOSS, above_frac=Decimal(draw(st.integers(1, 20))) / 100, over=5, steps=2),
+        StepDown(measure=Measure.DRAWDOWN, above_frac=fall, steps=draw(st.integers(1, 3))),
+        StepDown(measure=Measure.DRAWDOWN, above_frac=fall + Decimal("0.05"), steps=draw(st.integers(1, 10))),
     )
     return LeverageRules(
         start=floor + draw(st.integers(0, int(cap - floor))),

@@ -30,13 +30,16 @@ def test_a_cohort_and_a_deployment_by_their_own_hours(launched: Callable[..., Co
     start = start_of(cohort)
     told = OwnClockPerformance().performance(cohort.book, observation=HOURLY, window=48, at=clock.now())
     assert told is not None and told.n == 24
-    hours = [float(cohort.bankroll), *CohortDay.objects.get(cohort=cohort).hourly_equity]
+    worth_by_hour = CohortDay.objects.get(cohort=cohort).hourly_equity
+    hours = [float(cohort.bankroll), *(x for x in worth_by_hour if x is not None)]
+    assert len(hours) == 25
     assert told.returns == pytest.approx([after / before - 1 for before, after in itertools.pairwise(hours)])
     assert told.through == start + timedelta(days=1)
     assert told.equity == pytest.approx(hours[-1])
     assert told.drawdown_frac == pytest.approx(1 - hours[-1] / max(hours))
     daily = OwnClockPerformance().performance(cohort.book, observation=Observation.DAILY, window=30, at=clock.now())
     assert daily is not None and daily.returns == pytest.approx([hours[-1] / hours[0] - 1])
+    assert told.drawdown_frac is not None
     assert max_drawdown([x or 0.0 for x in told.returns]) >= told.drawdown_frac - 1e-12
 
     deployment = replay_of(busiest(cohort), hours=3.5)
