@@ -11,15 +11,15 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 
 from django.db.models import Max, OuterRef, Subquery
 
+from risk.ledger_held import held_amounts
 from risk.models import RiskSnapshot
 from risk.quant.tail import FloatArray
 from risk.sources import BookFigures, HeldPosition
 from treasury.models import Book
-from treasury.models.books import EQUITY_KINDS
-from treasury.selectors import Balance, By, balances
 
 #: A snapshot taken so soon after midnight still is the day's opening.
 ON_TIME = timedelta(minutes=15)
@@ -87,37 +87,36 @@ class LedgerSource:
 
     def figures(self, book_ids: Collection[int], at: datetime) -> dict[int, BookFigures]:
         books = Book.objects.filter(pk__in=book_ids).order_by("-path")
-        rows = list(books.values_list("pk", "parent_id", "fund__base_asset__code"))
-        held: dict[int, list[Balance]] = defaultdict(list)
-        for balance in balances(books=list(book_ids), by=(By.BOOK, By.KIND), as_known=at):
-            if balance.kind in EQUITY_KINDS and balance.book_id is not None:
-                held[balance.book_id].append(balance)
+        found = list(books.values_list("pk", "parent_id", "fund__base_asset__code", "fund_id"))
+        rows = [(pk, parent, base) for pk, parent, base, _ in found]
+        funds: dict[int, list[int]] = defaultdict(list)
+        for pk, _, _, fund_id in found:
+            funds[fund_id].append(pk)
+        held = held_amounts(funds, at)
         bases = {pk: base for pk, _, base in rows}
-        places = self.places({pk: {b.asset for b in held[pk]} for pk in bases}, bases, at)
-        elsewhere = {pk: found for pk, found in held.items() if pk not in places}
+        places = self.places({pk: held.get(pk, {}).keys() for pk in bases}, bases, at)
+        elsewhere = {pk: amounts.keys() for pk, amounts in held.items() if pk not in places}
         marks = self._marks(elsewhere, bases, at)
-        lines = {pk: self._lines(held[pk], base, places.get(pk), marks[base]) for pk, _, base in rows}
+        lines = {pk: self._lines(held.get(pk, {}), base, places.get(pk), marks[base]) for pk, _, base in rows}
         equity = _equity(rows, lines)
         opened, peaks = _opened(book_ids, at), _peaks(book_ids, at)
         return {pk: _figures(lines[pk], equity[pk], opened.get(pk), peaks.get(pk), places.get(pk)) for pk in bases}
 
     def _marks(
-        self, held: Mapping[int, list[Balance]], bases: Mapping[int, str], at: datetime
+        self, held: Mapping[int, Collection[str]], bases: Mapping[int, str], at: datetime
     ) -> dict[str, Mapping[str, float]]:
         wanted: dict[str, set[str]] = {base: set() for base in bases.values()}
-        for book_id, found in held.items():
-            wanted[bases[book_id]] |= {b.asset for b in found} - {bases[book_id]}
+        for book_id, assets in held.items():
+            wanted[bases[book_id]] |= {*assets} - {bases[book_id]}
         return {base: self.marks(assets, base, at) if assets else {} for base, assets in wanted.items()}
 
     def _lines(
-        self, found: list[Balance], base: str, place: Place | None, marks: Mapping[str, float]
+        self, held: Mapping[str, Decimal], base: str, place: Place | None, marks: Mapping[str, float]
     ) -> tuple[HeldPosition, ...]:
-        amounts: dict[str, float] = defaultdict(float)
-        for balance in found:
-            amounts[balance.asset] += float(balance.amount)
         known = marks if place is None else place.marks
         lines = []
-        for asset, amount in sorted(amounts.items()):
+        for asset, exact in sorted(held.items()):
+            amount = float(exact)
             cash = asset == base
             price = 1.0 if cash else known.get(asset)
             lines.append(

