@@ -154,7 +154,7 @@ def limits_in_words(record: Record | None) -> list[dict[str, Any]]:
     """The lines of a record for a page: what, on what, its levels, whence, and which agents' own it is (None: all)."""
     if record is None:
         return []
-    lines = [(None, line) for line in record["limits"]]
+    lines: list[tuple[int | None, Mapping[str, Any]]] = [(None, line) for line in record["limits"]]
     lines += [
         (int(number), line) for number, own in record["agents"].items() for line in own if line not in record["limits"]
     ]

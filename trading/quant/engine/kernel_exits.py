@@ -306,8 +306,8 @@ def walk(
                 best = better(side, best, most)
                 if single != 0 and cash + quantity * most > peak:
                     highest = close[np.uint64(k)]
-                    for j in range(np.uint64(k + 1), np.uint64(k + passed)):
-                        highest = better(side, highest, close[j])
+                    for n in range(np.uint64(k + 1), np.uint64(k + passed)):
+                        highest = better(side, highest, close[n])
                     peak = max(peak, cash + quantity * highest)
                 k += passed
                 continue

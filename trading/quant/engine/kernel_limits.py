@@ -219,7 +219,7 @@ def judge(
     slot: int, i: int, side: int, part: int, price: float, traded: float, ts: Any, mark: Any, before: Any,
     clock: Any, run: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, agents: Any,
     wallets: Any, held: Any, books: Any, guard: Any,
-) -> tuple[int, int]:  # fmt: skip
+) -> tuple[Any, int]:  # fmt: skip
     """How many of ``part`` lots may be sent now, and what forbids the others (-1: nothing); counts what is sent."""
     set_of, limit_spans, limit_codes, limit_soft, limit_hard, unit_risk, v, values, levels = guard
     a = slot_rules[slot].agent

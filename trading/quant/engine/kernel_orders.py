@@ -226,7 +226,7 @@ def decide(
 
 
 @inlined
-def cut(allowed: int, why: int, room: float, reason: int) -> tuple[int, int]:
+def cut(allowed: Any, why: int, room: float, reason: int) -> tuple[Any, int]:
     """The lots allowed and the rule that binds, after one more rule that leaves this room."""
     if max(room, 0.0) < allowed:
         return max(0, np.int64(room)), reason
