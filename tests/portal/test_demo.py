@@ -16,6 +16,7 @@ from compliance.selectors_approvals import policies_in_force
 from fundops.core.models import User
 from fundops.core.roles import Role
 from portal import demo
+from risk.models import LeverageDecision, LeveragePolicy, OverridePolicy
 from tests.compliance.approvals.support import KIND
 from tests.factories import PASSWORD
 from trading.actions.cohort_drive import drive_cohort
@@ -57,6 +58,8 @@ def test_demo_fills_an_empty_installation_once() -> None:
     requests = ApprovalRequest.objects.filter(kind="risk.set_limit").order_by("created_at")
     assert [request.state for request in requests] == [RequestState.EXECUTED, RequestState.SUBMITTED]
     assert verify_approvals()[1] == []
+    assert (LeveragePolicy.objects.count(), OverridePolicy.objects.count()) == (1, 1)
+    assert {c.book_id for c in finished} <= {d.book_id for d in LeverageDecision.objects.all()}
     assert {action.kind for action in registered_actions() if "." in action.kind} - policies_in_force().keys() <= {KIND}
 
     again = StringIO()
