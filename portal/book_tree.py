@@ -61,7 +61,7 @@ def book_tree(user: User, chosen: Book | None, *, url_name: str) -> list[Node]:
     if len(rows) > MOST_BOOKS:
         rows = list(books.filter(near | Q(parent=None)).order_by("path")[:MOST_BOOKS])
     nodes = {b.pk: Node(b, with_book(url_name, b)) for b in rows}
-    roots = []
+    roots: list[Node] = []
     for node in nodes.values():
         node.current = chosen is not None and node.book.pk == chosen.pk
         node.open = node.book.path in line

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from django.urls import reverse
 
 from portal.book_tree import with_book
-from risk.models import LimitBreach
 from risk.overview import BookRisk, known
 from risk.quant.metrics import CODES, Metric
 from treasury.models import Book
@@ -40,34 +39,40 @@ class Below:
 def below_rows(
     risk: BookRisk,
     children: Sequence[Book],
-    breaches: Iterable[LimitBreach],
+    breached: Iterable[str],
     pages: Mapping[int, str],
     tails: Mapping[int, tuple[float | None, float | None]],
 ) -> list[Below]:
-    """The Books below, the largest exposure first; breaches of anything under one count for it."""
+    """The Books below, the largest exposure first; `breached` are the paths of live breaches' Books: those under one
+    count for it."""
     place = {pk: row for row, pk in enumerate(risk.measured.ids)}
     depth = len(risk.book.path.split(PATH_SEPARATOR)) + 1
-    counted = Counter(PATH_SEPARATOR.join(b.book.path.split(PATH_SEPARATOR)[:depth]) for b in breaches)
+    counted = Counter(PATH_SEPARATOR.join(path.split(PATH_SEPARATOR)[:depth]) for path in breached)
     rows = []
     for book in children:
         row = place.get(book.pk)
         if row is None:
             continue
         figures = risk.measured.figures[row]
-        values = [known(float(risk.measured.measured.values[row, CODES[m]])) for m in _SHOWN]
+        values = {m: known(float(risk.measured.measured.values[row, CODES[m]])) for m in _SHOWN}
         opened = figures.day_open_equity
         pnl = None if figures.equity is None or opened is None else figures.equity - opened
+        var, es = tails.get(book.pk, (None, None))
         rows.append(
             Below(
-                book,
-                with_book("portal:risk", book),
-                reverse("portal:book", args=[book.path]),
-                pages.get(book.pk, ""),
-                figures.equity,
-                pnl,
-                *values,
-                *tails.get(book.pk, (None, None)),
-                counted[book.path],
+                book=book,
+                href=with_book("portal:risk", book),
+                ledger=reverse("portal:book", args=[book.path]),
+                trading=pages.get(book.pk, ""),
+                equity=figures.equity,
+                pnl=pnl,
+                gross=values[Metric.GROSS_EXPOSURE],
+                net=values[Metric.NET_EXPOSURE],
+                leverage=values[Metric.LEVERAGE],
+                drawdown=values[Metric.DRAWDOWN_FRAC],
+                var=var,
+                es=es,
+                breaches=counted[book.path],
             )
         )
     return sorted(rows, key=lambda b: (-(b.gross or 0.0), b.book.path))

@@ -528,12 +528,12 @@ def _benchmark(risk: BookRisk, asked: str) -> tuple[str, FloatArray]:
 
 
 def _liquidity(risk: BookRisk, participation: float) -> tuple[Liquidity | None, str, tuple[str, ...]]:
-    source = risk_source() if has_source() else None
     if not risk.symbols:
         return (None if risk.problems else liquidity_horizon(np.zeros(0), np.zeros(0))), "", ()
     if not np.isfinite(risk.exposure).all():
         return None, "", risk.symbols
     volumes: Mapping[str, float] = {}
+    source = risk_source()
     if isinstance(source, MeasuresVolume):
         volumes = source.daily_volumes(risk.symbols, risk.at)
     volume = np.array([volumes.get(s, math.nan) for s in risk.symbols], dtype=np.float64)

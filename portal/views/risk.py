@@ -13,6 +13,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_GET, require_POST
 
 from compliance.selectors import live_seq
+from fundops.core.clock import to_ms
 from fundops.core.errors import FundopsError
 from fundops.core.models import User
 from fundops.core.permissions import may, permission_required
@@ -60,23 +61,24 @@ def risk_page(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {"crumbs": [("Risk", "")], "live_after": live_seq()}
     if book is None:
         return render(request, "risk/overview.html", context)
-    fragment = request.headers.get("HX-Target") == "risk-board"
+    fragment = request.headers.get("HX-Target") == "risk-now"
     context |= {"book": book, "fragment": fragment, "base": book.fund.base_asset.code}
     context |= _board(user, book) if book.is_open else {"closed": True}
     if not fragment:
         context["tree"] = book_tree(user, book, url_name="portal:risk")
-    return render(request, "risk/_board.html" if fragment else "risk/overview.html", context)
+    response = render(request, "risk/_board.html" if fragment else "risk/overview.html", context)
+    if fragment:
+        response["HX-Trigger-After-Settle"] = "risk-moved"
+    return response
 
 
 def _board(user: User, book: Book) -> dict[str, Any]:
     risk = overview.book_risk(book)
     children = list(Book.objects.filter(parent=book, closed_at=None).order_by("path"))
-    breaches = list(
-        breach_list(user)
-        .exclude(status=BreachStatus.CLOSED)
-        .filter(book__in=Book.objects.below(book))
-        .order_by("-level", "opened_at")[: BREACHES_SHOWN + 1]
-    )
+    live = breach_list(user).exclude(status=BreachStatus.CLOSED).filter(book__in=Book.objects.below(book))
+    breached = list(live.order_by().values_list("book__path", flat=True))
+    # "hard" comes before "soft" in the alphabet as well.
+    breaches = list(live.order_by("level", "opened_at", "pk")[:BREACHES_SHOWN])
     results = latest_stress(book)
     pages = trading_pages(user, [book, *children, *(b.book for b in breaches)])
     hrefs = {c.pk: with_book("portal:risk", c) for c in children}
@@ -104,8 +106,8 @@ def _board(user: User, book: Book) -> dict[str, Any]:
         "standing": [h for h in standing if not h.on_orders],
         "order_limits": [h for h in standing if h.on_orders],
         "passed": sum(h.level in (Level.SOFT, Level.HARD) for h in standing),
-        "breaches": [_live(b, pages) for b in breaches[:BREACHES_SHOWN]],
-        "breaches_more": len(breaches) > BREACHES_SHOWN,
+        "breaches": [_live(b, pages) for b in breaches],
+        "breach_count": len(breached),
         "may_acknowledge": may(user, ACKNOWLEDGE),
         "may_run": may(user, "risk.run_stress"),
         "stress": results,
@@ -123,7 +125,7 @@ def _board(user: User, book: Book) -> dict[str, Any]:
             ),
         },
         "exposed": exposed,
-        "below": below_rows(risk, children, breaches, pages, overview.child_tails(risk, children, level)),
+        "below": below_rows(risk, children, breached, pages, overview.child_tails(risk, children, level)),
         "trading_page": pages.get(book.pk, ""),
     }
 
@@ -183,6 +185,7 @@ def var_fragment(request: HttpRequest) -> HttpResponse:
         "base": risk.base,
         "risk": risk,
         "alpha": alpha,
+        "alpha_text": f"{alpha:.4g}",
         "levels": [(level, f"{level:.4g}", risk.days >= minimum_observations(level)) for level in overview.LEVELS],
         "methods": [(m, METHOD_NAMES[m.method]) for m in overview.tails(risk, alpha)],
         "method": method,
@@ -190,6 +193,8 @@ def var_fragment(request: HttpRequest) -> HttpResponse:
         "method_name": METHOD_NAMES[method],
         "backtest": None if isinstance(tested, str) else tested,
         "reason": tested if isinstance(tested, str) else "",
+        # Its own each time: HTMX copies the style of an element that it replaces by one of the same id.
+        "chart_id": f"backtest-{to_ms(risk.at)}",
         "chart": None if isinstance(tested, str) else charts.backtest_line(risk, tested),
     }
     return render(request, "risk/_var.html", context)

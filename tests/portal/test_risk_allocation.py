@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def trading(tree: Tree, source: WrittenSource) -> WrittenSource:
     return source
 
 
-def answers(tree: Tree, **changes: object) -> dict[str, object]:
+def answers(tree: Tree, **changes: Any) -> dict[str, Any]:
     return {
         "book": "MAIN",
         "objective": "risk_budget",
@@ -127,7 +128,7 @@ def test_what_was_not_shown_or_has_no_reason_is_refused(trading: WrittenSource, 
     ],
 )
 def test_questions_that_make_no_sense_are_answered(
-    trading: WrittenSource, tree: Tree, change: dict[str, object], says: str
+    trading: WrittenSource, tree: Tree, change: dict[str, Any], says: str
 ) -> None:
     response = client_of(user_with(Role.RISK_OFFICER)).get(reverse(PAGE), answers(tree, **change))
     assert response.status_code in {200, 422}

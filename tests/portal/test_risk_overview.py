@@ -164,7 +164,9 @@ def test_the_var_card_shows_every_method_and_its_backtest(trading: WrittenSource
 
 
 def test_the_fragment_is_the_board_alone(trading: WrittenSource, tree: Tree, officer: User) -> None:
-    html = client_of(officer).get(reverse("portal:risk"), headers={"HX-Target": "risk-board"}).content.decode()
+    response = client_of(officer).get(reverse("portal:risk"), headers={"HX-Target": "risk-now"})
+    assert response["HX-Trigger-After-Settle"] == "risk-moved"
+    html = response.content.decode()
     assert "<html" not in html
     assert 'id="risk-board"' in html and 'data-live-topic="risk"' in html
 
@@ -277,3 +279,7 @@ def test_three_hundred_books_open_under_fifty_queries(trading: WrittenSource, tr
         response = client.get(reverse("portal:risk"))
     assert response.status_code == 200
     assert len(seen) <= 50, [q["sql"][:120] for q in seen]
+    html = response.content.decode()
+    assert "the first 50, hard ones first" in html
+    below = html[html.index('id="below"') :]
+    assert below.count('<span class="tag tag-bad">25</span>') == 12, "each strategy is past its limit with its agents"
