@@ -61,7 +61,14 @@ class Section:
 
 
 NAVIGATION: tuple[Section, ...] = (
-    Section("", (Entry("Home", "portal:home", "home", everyone),)),
+    Section(
+        "",
+        (
+            Entry("Home", "portal:home", "home", everyone),
+            Entry("Assistant", "portal:assistant", "message-chatbot", holding("portal.use_assistant")),
+            Entry("Knowledge", "portal:knowledge", "brain", holding("portal.view_knowledge")),
+        ),
+    ),
     Section(
         "Trading",
         (
@@ -154,5 +161,6 @@ def shell(request: HttpRequest) -> dict[str, object]:
     if isinstance(user, User):
         context["banners"] = SimpleLazyObject(lambda: banners_for(user))
         context["navigation"] = SimpleLazyObject(lambda: navigation_for(user, request.path))
+        context["may_ask"] = SimpleLazyObject(lambda: may(user, "portal.use_assistant"))
         context["role_names"] = SimpleLazyObject(lambda: sorted(role.value for role in user.roles))
     return context

@@ -4,11 +4,13 @@ from django.urls import URLPattern, URLResolver, path
 
 from portal import urls_approvals
 from portal.views import (
+    assistant,
     books,
     candles,
     cohorts,
     deployments,
     guardrails,
+    knowledge,
     leverage,
     overrides,
     reviews,
@@ -82,4 +84,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("reviews/<int:pk>/ask/", reviews.review_ask, name="review-ask"),
     path("reviews/<int:pk>/roll-back/", reviews.review_roll_back, name="review-roll-back"),
     path("reviews/<int:pk>/post-mortem/", reviews.review_post_mortem, name="review-post-mortem"),
+    path("assistant/", assistant.assistant_page, name="assistant"),
+    path("assistant/plan/", assistant.assistant_plan, name="assistant-plan"),
+    path("assistant/begin/", assistant.assistant_begin, name="assistant-begin"),
+    path("assistant/guide/", assistant.assistant_guide, name="assistant-guide"),
+    path("knowledge/", knowledge.KnowledgePage.as_view(), name="knowledge"),
 ]

@@ -8,6 +8,7 @@ install, and stops.
 from __future__ import annotations
 
 import argparse
+import ctypes.util
 import fcntl
 import hashlib
 import importlib.util
@@ -25,6 +26,12 @@ PURPOSES: dict[str, tuple[list[str], bool]] = {
     "run": (["base", "embedded"], False),
     "test": (["base", "embedded", "dev"], True),
     "lint": (["base", "embedded", "dev"], False),
+}
+#: What draws text in PDFs: the library's name, and the Debian package that has it.
+LIBRARIES = {
+    "pango-1.0": "libpango-1.0-0",
+    "pangoft2-1.0": "libpangoft2-1.0-0",
+    "harfbuzz-subset": "libharfbuzz-subset0",
 }
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -55,6 +62,7 @@ def missing_packages(venv: Path, *, browser: bool) -> list[str]:
         missing.append(f"python{sys.version_info.major}.{sys.version_info.minor}-venv")
     if browser and not any(shutil.which(name) for name in BROWSERS):
         missing.append("chromium-browser" if distribution() == "ubuntu" else "chromium")
+    missing += [package for name, package in LIBRARIES.items() if ctypes.util.find_library(name) is None]
     return missing
 
 
