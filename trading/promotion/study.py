@@ -119,11 +119,14 @@ class LevelRow:
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """The outcome. ``seconds`` is what it took."""
+    """The outcome. ``overall`` is the gate's rate of false positives over both models and all lengths of replay, its
+    error over cohorts; ``seconds`` is what it all took.
+    """
 
     plan: StudyPlan
     policy: str
     level: float
+    overall: Mean
     false_positives: tuple[FalseRow, ...]
     levels: tuple[LevelRow, ...]
     power: tuple[PowerRow, ...]
@@ -285,6 +288,7 @@ def run_study(plan: StudyPlan, policy: GatePolicy, *, report: Report | None = No
     false_rows: list[FalseRow] = []
     level_rows: list[LevelRow] = []
     power_rows: list[PowerRow] = []
+    alarms: list[float] = []
     n = max(plan.cohorts, plan.power_cohorts)
     total, done = n * len(NoiseModel), 0
     for model in NoiseModel:
@@ -295,12 +299,14 @@ def run_study(plan: StudyPlan, policy: GatePolicy, *, report: Report | None = No
             if report is not None:
                 report(done, total)
         false_rows += _false_rows(plan, model, judged[: plan.cohorts])
+        alarms += [float(one.alarm.mean()) for one in judged[: plan.cohorts]]
         level_rows += _level_rows(plan, model, judged[: plan.cohorts])
         power_rows += _power_rows(plan, model, judged[: plan.power_cohorts])
     return Study(
         plan=plan,
         policy=policy.name,
         level=policy.level,
+        overall=_mean(np.array(alarms)),
         false_positives=tuple(false_rows),
         levels=tuple(level_rows),
         power=tuple(power_rows),
@@ -401,6 +407,7 @@ def as_json(study: Study) -> dict[str, Any]:
         "correlation": plan.shape.correlation,
         "cohorts": plan.cohorts,
         "power_cohorts": plan.power_cohorts,
+        "overall": asdict(study.overall),
         "seconds": round(study.seconds, 1),
         "false_positives": [
             {"model": row.model, "rule": row.rule, "replay_days": row.replay_days, **asdict(row.rate)}

@@ -98,7 +98,8 @@ def tables(study: Study, engine: EngineCheck | None) -> str:
     out = [
         f"Policy '{study.policy}', level {study.level:g}; {plan.agents} agents, {plan.cohort_days} days, correlation "
         f"{plan.shape.correlation:g}, seed {plan.seed}; {plan.cohorts:,} cohorts of noise, {plan.power_cohorts:,} for "
-        f"the power.",
+        f"the power. Over both models of bars and all lengths of replay the gate lets {study.overall.value:.2%} ± "
+        f"{1.96 * study.overall.error:.2%} through where nobody has skill.",
         "",
         "| rule, nobody has skill | bars | replay days | lets through | 95 % interval |",
         "|---|---|---|---|---|",

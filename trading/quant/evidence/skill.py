@@ -140,16 +140,20 @@ def _moments(net: Any, gross: Any, block: int, scale: Any, out: Any) -> None:
         out[6, j] = sums / (left / df * block * (n_blocks - 1))
 
 
-def _pooled(own: Float64) -> Float64:
+def _pooled(own: Float64, n_blocks: int) -> Float64:
     """The agents' variance ratios: their mean, since neighbours share a market, but its own for whom far above it.
 
-    An agent's own ratio rests on some forty blocks; pooled, its noise does not reach the scores.
+    An agent's own ratio rests on some forty blocks; pooled, and drawn towards 1 by what its standard error alone
+    explains (positive-part shrinkage after James and Stein), its noise does not reach the scores.
     """
     known = own[np.isfinite(own)]
-    if known.size == 0:
+    if known.size == 0 or n_blocks < 2:
         return np.ones_like(own)
     far = 2.0 * float(np.median(known))
-    pooled = float(known[known <= far].mean())
+    near = known[known <= far]
+    away = float(near.mean()) - 1.0
+    noise = 2.0 / ((n_blocks - 1) * near.size)
+    pooled = 1.0 + away * max(0.0, 1.0 - 2.0 * noise / away**2) if away else 1.0
     return np.where(own > far, own, pooled)
 
 
@@ -180,7 +184,17 @@ def moments(net: Float64, gross: Float64 | None = None) -> Moments:
         df = n_bars - 2 if peers else n_bars - 1
     mean, control_mean, slope, control_ss, residual, explained, own = table
     return Moments(
-        n_bars, mean, control_mean, slope, control_ss, residual, scale, explained, _pooled(own), df, n_peers=peers
+        n_bars,
+        mean,
+        control_mean,
+        slope,
+        control_ss,
+        residual,
+        scale,
+        explained,
+        _pooled(own, n_bars // block_bars(n_bars)),
+        df,
+        n_peers=peers,
     )
 
 
