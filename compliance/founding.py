@@ -21,6 +21,7 @@ from compliance.approvals.policy import SET_POLICY, ProofKind
 from compliance.approvals.registry import registered_actions
 from compliance.approvals.steps import hold
 from compliance.models import ApprovalExecution, ApprovalRequest, Decision, RequestState
+from compliance.models.approvals import VOTING
 from compliance.selectors_approvals import policies_in_force
 from fundops.core.models import User
 from fundops.core.roles import Role
@@ -50,9 +51,17 @@ def carry_request(
 ) -> ApprovalExecution:
     """The whole way of one request, each step by its own person; raises what the gate refuses, and
     NotExecutedError with what the execution says."""
-    request = propose(kind=kind, payload=payload, reason=reason, actor=maker)
+    return carry_on(
+        request=propose(kind=kind, payload=payload, reason=reason, actor=maker), signers=signers, releaser=releaser
+    )
+
+
+def carry_on(*, request: ApprovalRequest, signers: Sequence[Signer], releaser: User) -> ApprovalExecution:
+    """The rest of the way of a request that was asked for: votes as long as any is missing, release, execution."""
     for signer in signers:
         request.refresh_from_db()
+        if request.state not in VOTING:
+            break
         shown = prepare_decision(request=request, decision=Decision.APPROVE, role=signer.role.value, actor=signer.user)
         proof_kind, proof = signer.sign(shown)
         decide_request(

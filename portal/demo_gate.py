@@ -19,7 +19,7 @@ from compliance.actions.approvals import ToSign
 from compliance.actions.people import link_account
 from compliance.actions.proposing import propose
 from compliance.approvals.policy import ProofKind
-from compliance.founding import Signer, carry_request, found_policies
+from compliance.founding import Signer, carry_on, carry_request, found_policies
 from compliance.models import ApprovalRequest, PersonAccount
 from fundops.core.models import User
 from fundops.core.roles import Role
@@ -109,11 +109,9 @@ def sign(kind: str, payload: Mapping[str, Any], *, reason: str) -> None:
     )
 
 
-def carry(kind: str, payload: Mapping[str, Any], *, reason: str) -> None:
-    """One request by its whole way: asked for, signed, released, executed."""
-    carry_request(
-        kind=kind, payload=payload, reason=reason, maker=_one(MAKER), signers=_signers(), releaser=_one(COMPLIANCE)
-    )
+def carry_on_signed(request: ApprovalRequest) -> None:
+    """The rest of the way of a request that was asked for: signed, released, executed."""
+    carry_on(request=request, signers=_signers(), releaser=_one(COMPLIANCE))
 
 
 def _leverage(fund: Fund, *, soft: str, hard: str) -> Mapping[str, Any]:

@@ -19,7 +19,7 @@ Say = Callable[[str], None]
 def make_risk(fund: Fund, *, say: Say) -> None:
     """Run twice it adds nothing."""
     if not RiskLimit.objects.filter(book__fund=fund, template=TEMPLATE).exists():
-        demo_gate.carry(
+        demo_gate.sign(
             "risk.apply_template",
             {"book": fund.code, "template": TEMPLATE},
             reason="Nothing on paper is refused, but everything is reported.",

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fundops.core.errors import FundopsError
-from portal import demo, demo_gate, demo_leverage, demo_risk
+from portal import demo, demo_gate, demo_leverage, demo_promotion, demo_risk
 
 
 class Command(BaseCommand):
@@ -37,6 +37,7 @@ class Command(BaseCommand):
             cohorts = demo.make_cohorts(fund, say=self.say)
             demo_risk.make_risk(fund, say=self.say)
             demo_leverage.make_leverage(fund, cohorts, say=self.say)
+            demo_promotion.make_promotion(fund, cohorts, say=self.say)
         except FundopsError as refused:
             raise CommandError(refused.message) from refused
         finally:
