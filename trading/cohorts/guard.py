@@ -163,8 +163,8 @@ def limits_in_words(record: Record | None) -> list[dict[str, Any]]:
             "agent": number,
             "what": describe(Metric(line["metric"])),
             "scope": ", ".join(x for x in (line["symbol"], line["venue"]) if x),
-            "soft": line["soft"],
-            "hard": line["hard"],
+            "soft": None if line["soft"] is None else f"{line['soft']:,.6g}",
+            "hard": None if line["hard"] is None else f"{line['hard']:,.6g}",
             "name": line["name"],
             "book": line["book"],
         }
