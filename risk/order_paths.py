@@ -11,16 +11,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
 from fundops.core import clock
 from risk.measuring import MeasuredBooks, measure_books
+from risk.quant.metrics import Metric
 from risk.quant.pretrade import BookState, LimitSet, TradingMode
 from risk.selectors import EffectiveLimit, _effective, _limit_set, _state
 from risk.switches import Modes, modes_now
 from treasury.models import Book
 from treasury.models.books import PATH_SEPARATOR
+
+#: What only a history of returns tells; it is read where a limit asks for it.
+_TAIL = (Metric.VAR, Metric.ES, Metric.VAR_FRAC, Metric.ES_FRAC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ def order_paths(books: Sequence[Book], *, venue: str = "", at: datetime | None =
     place = {pk: row for row, pk in enumerate(ids)}
     parent = np.full(len(ids), -1, dtype=np.int64)
     for line in lines.values():
-        for above, below in zip(line, line[1:], strict=False):
+        for above, below in pairwise(line):
             parent[place[below]] = place[above]
     limits = dict(zip(ids, _effective(ids, moment, parent), strict=True))
     modes = modes_now()
@@ -79,7 +84,8 @@ def _above(
         if not any(pk in (x.soft_book_id, x.hard_book_id) for x in limits[pk]):
             continue
         if book.fund_id not in measured:
-            measured[book.fund_id] = measure_books(at=at, book_ids=[line[0]])
+            tail = any(x.metric in _TAIL for found_limits in limits.values() for x in found_limits)
+            measured[book.fund_id] = measure_books(at=at, book_ids=[line[0]], tail=tail)
         whole = measured[book.fund_id]
         own = whole.figures[whole.row(book.pk)].positions
         mode = None if modes is None else modes.of(line[: i + 1], venue)

@@ -8,6 +8,7 @@ bar it was decided at), so that accelerated paper desks are judged as they would
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.models import Q
@@ -18,6 +19,7 @@ from compliance.screening.policy import ScreeningRules
 from compliance.screening.tactics import Finding, MarketWindow, OrderEnd, OwnOrder, judge_order
 from compliance.selectors_screening import rules_in_force
 from fundops.core import clock
+from trading.models.cohort import INTERVAL_MINUTES
 from trading.models.deployments import LIVE_ORDERS, Deployment, Order, OrderStatus
 
 #: A working order older than this in market time stands at another clock: a replay of another day.
@@ -31,6 +33,16 @@ _ENDS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The orders that one deployment wants to send at one close, and the market of each symbol over the last bar; a
+    market that is missing is unknown."""
+
+    deployment: Deployment
+    orders: Sequence[OwnOrder]
+    markets: Mapping[str, MarketWindow]
+
+
 def judge(
     *,
     deployment: Deployment,
@@ -38,20 +50,34 @@ def judge(
     markets: Mapping[str, MarketWindow],
     rules: ScreeningRules | None = None,
 ) -> dict[str, tuple[Finding, ...]]:
-    """What each order would complete, by its id; no findings and it may be sent. Orders of one call are judged one
-    after the other: one that passes belongs to the flow that the next is judged by.
+    """What each order would complete, by its id; no findings and it may be sent. See `judge_all`."""
+    return judge_all([Asked(deployment, orders, markets)], rules=rules)
 
-    ``markets`` is the market of each symbol over the last bar; one that is missing is unknown. One query.
+
+def judge_all(asked: Sequence[Asked], *, rules: ScreeningRules | None = None) -> dict[str, tuple[Finding, ...]]:
+    """What each order of these desks would complete, by its id. Orders of one call are judged one after the other: one
+    that passes belongs to the flow that the next is judged by. One query for each gateway and venue of a fund.
     """
-    if not orders:
+    asked = [one for one in asked if one.orders]
+    if not asked:
         return {}
     in_force = rules if rules is not None else rules_in_force()[1]
-    flow = _flow(deployment, orders[0].placed_at, timedelta(seconds=in_force.longest_window_s))
+    window = timedelta(seconds=in_force.longest_window_s)
+    flows: dict[tuple[int, str, str], list[_Known]] = {}
     found: dict[str, tuple[Finding, ...]] = {}
-    for order in orders:
-        found[order.id] = judge_order(order, flow, rules=in_force, market=markets.get(order.symbol))
-        if not found[order.id]:
-            flow.append(order)
+    for one in asked:
+        deployment = one.deployment
+        key = (deployment.fund_id, deployment.gateway, deployment.venue)
+        if key not in flows:
+            flows[key] = _flow(deployment, min(a.orders[0].placed_at for a in asked), window)
+        # A desk sends nothing before the venue has ended what the desk asked it to end.
+        flow = [known.order for known in flows[key] if not (known.ending and known.deployment_id == deployment.pk)]
+        for order in one.orders:
+            here = [other for other in flow if other.symbol == order.symbol]
+            found[order.id] = judge_order(order, here, rules=in_force, market=one.markets.get(order.symbol))
+            if not found[order.id]:
+                flow.append(order)
+                flows[key].append(_Known(order, deployment.pk, ending=False))
     return found
 
 
@@ -88,10 +114,27 @@ def own_order(order: Order, *, owner: str, venue: str, closed_at: datetime) -> O
     )
 
 
-def _flow(deployment: Deployment, at: datetime, window: timedelta) -> list[OwnOrder]:
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """An order of the flow, whose it is, and whether its desk has asked the venue to end it."""
+
+    order: OwnOrder
+    deployment_id: int
+    ending: bool
+
+
+_COLUMNS = (
+    "client_order_id", "deployment__book__path", "symbol", "deployment__venue", "side", "quantity", "limit_price",
+    "cycle__bar_ms", "deployment__interval", "status", "filled", "deployment_id", "cancel_asked",
+)  # fmt: skip
+
+
+def _flow(deployment: Deployment, at: datetime, window: timedelta) -> list[_Known]:
     since_ms = clock.to_ms(at - window - SAME_MARKET)
+    recent = Q(cycle__bar_ms__gte=clock.to_ms(at - 2 * window)) | Q(status__in=LIVE_ORDERS)
     found = (
         Order.objects.filter(
+            recent,
             deployment__fund=deployment.fund_id,
             deployment__gateway=deployment.gateway,
             deployment__venue=deployment.venue,
@@ -99,18 +142,28 @@ def _flow(deployment: Deployment, at: datetime, window: timedelta) -> list[OwnOr
             cycle__bar_ms__lte=clock.to_ms(at),
         )
         .exclude(status=OrderStatus.DENIED)
-        # A desk sends nothing before the venue has ended what the desk asked it to end.
-        .exclude(deployment=deployment, cancel_asked=True)
-        .select_related("deployment__book", "cycle")
         .order_by("pk")
     )
-    recent = Q(cycle__bar_ms__gte=clock.to_ms(at - 2 * window)) | Q(status__in=LIVE_ORDERS)
     return [
-        own_order(
-            order,
-            owner=order.deployment.book.path,
-            venue=order.deployment.venue,
-            closed_at=order.cycle.at + timedelta(milliseconds=order.deployment.interval_ms),
+        _Known(
+            OwnOrder(
+                id=client_order_id,
+                owner=path,
+                symbol=symbol,
+                venue=venue,
+                side=1 if side == "buy" else -1,
+                size=float(quantity),
+                price=None if limit is None else float(limit),
+                placed_at=clock.from_ms(bar_ms + INTERVAL_MINUTES[interval] * 60_000),
+                end=_ENDS.get(OrderStatus(status), OrderEnd.WORKING),
+                filled=float(filled),
+                aggressive=True,
+            ),
+            deployment_id,
+            ending,
         )
-        for order in found.filter(recent)
-    ]
+        for (
+            client_order_id, path, symbol, venue, side, quantity, limit, bar_ms, interval, status, filled,
+            deployment_id, ending,
+        ) in found.values_list(*_COLUMNS)
+    ]  # fmt: skip

@@ -46,7 +46,7 @@ def judge(seats: Sequence[Seat], *, bar: Market, at_ms: int) -> None:
             if judged is not None:
                 kept.append((judged, order))
         seat.intents = kept
-        _compliance(seat, path, bar, clock.from_ms(at_ms))
+    _compliance([seat for seat in asking if seat.intents], paths, bar, clock.from_ms(at_ms))
 
 
 # --- Risk ---------------------------------------------------------------------------------------------------------
@@ -145,24 +145,40 @@ def _state(seat: Seat, path: OrderPath, at_ms: int, before: Sequence[tuple[Inten
 
 
 # --- Compliance -----------------------------------------------------------------------------------------------------
-def _compliance(seat: Seat, path: OrderPath, bar: Market, closed_at: datetime) -> None:
+def _compliance(seats: Sequence[Seat], paths: Mapping[int, OrderPath], bar: Market, closed_at: datetime) -> None:
     """Restricted instruments, and the tactics that an order would complete with the fund's own flow."""
+    asked = [
+        tactics.Asked(
+            seat.desk.deployment,
+            [
+                tactics.own_order(
+                    order,
+                    owner=seat.desk.deployment.book.path,
+                    venue=seat.desk.deployment.venue,
+                    closed_at=closed_at,
+                )
+                for _, order in seat.intents
+            ],
+            _markets(seat, bar),
+        )
+        for seat in seats
+    ]
+    found = tactics.judge_all(asked)
+    for seat, one in zip(seats, asked, strict=True):
+        _comply(seat, one, paths[seat.desk.deployment.book_id], found)
+
+
+def _comply(
+    seat: Seat, asked: tactics.Asked, path: OrderPath, found: Mapping[str, tuple[tactics.Finding, ...]]
+) -> None:
     deployment = seat.desk.deployment
-    if not seat.intents:
-        return
     kept = []
     listed = {
         (limit.symbol, limit.origin)
         for limit in path.effective
         if limit.origin.startswith(RESTRICTED) and limit.hard is not None and limit.venue in ("", deployment.venue)
     }
-    asked = [
-        tactics.own_order(order, owner=deployment.book.path, venue=deployment.venue, closed_at=closed_at)
-        for _, order in seat.intents
-    ]
-    markets = _markets(seat, bar)
-    found = tactics.judge(deployment=deployment, orders=asked, markets=markets)
-    for (intent, order), own in zip(seat.intents, asked, strict=True):
+    for (intent, order), own in zip(seat.intents, asked.orders, strict=True):
         reasons = [f"On the {origin}." for symbol, origin in sorted(listed) if symbol == intent.symbol]
         barred = bool(reasons) and not intent.closing
         findings = found.get(own.id, ())

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from django.core.serializers.json import DjangoJSONEncoder
-from django.db import connection, models, transaction
+from django.db import transaction
 
 from fundops.core.events import publish
 from trading.desk import lease, voices
+from trading.desk.bulk import insert_many, save_many
 from trading.desk.loaded import Desk
 from trading.desk.messages import as_json
 from trading.desk.postings import Movement, batches, ledger_equity
@@ -47,41 +46,6 @@ _ORDER_FIELDS = (
 )  # fmt: skip
 _CYCLE_FIELDS = ("phase", "messages", "timings", "token", "done_at")
 _POSITION_FIELDS = ("quantity", "cost", "realised", "entry_bar", "cooldown_until")
-
-
-def save_many(model: type[models.Model], rows: Collection[models.Model], names: Sequence[str]) -> None:
-    """One UPDATE for many rows, by primary key. Django's own bulk_update writes a CASE a value, which is slow."""
-    if not rows:
-        return
-    fields = [model._meta.get_field(name) for name in names]
-    types = [_array_type(field) for field in fields]
-    table = connection.ops.quote_name(model._meta.db_table)
-    columns = ", ".join(f"{connection.ops.quote_name(f.column)} = v.c{i}" for i, f in enumerate(fields))
-    names_of = ", ".join(f"c{i}" for i in range(len(fields)))
-    arrays = ", ".join(f"%s::{kind}[]" for kind in types)
-    parameters: list[list[Any]] = [[row.pk for row in rows]]
-    for field in fields:
-        values = [getattr(row, field.attname) for row in rows]
-        if isinstance(field, models.JSONField):
-            values = [json.dumps(value, cls=DjangoJSONEncoder) for value in values]
-        elif isinstance(field, models.BinaryField):
-            values = [None if value is None else bytes(value) for value in values]
-        parameters.append(values)
-    if any(kind == "jsonb" for kind in types):
-        arrays = arrays.replace("%s::jsonb[]", "%s::text[]::jsonb[]")
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"UPDATE {table} t SET {columns} FROM unnest(%s::bigint[], {arrays}) AS v (id, {names_of})"  # noqa: S608
-            " WHERE t.id = v.id",
-            parameters,
-        )
-
-
-def _array_type(field: Any) -> str:
-    if isinstance(field, models.CharField | models.TextField):
-        return "text"
-    kind = field.rel_db_type(connection) if isinstance(field, models.AutoField) else field.db_type(connection)
-    return str(kind).split("(")[0] if str(kind).startswith("numeric") else str(kind)
 
 
 # --- Reading ---------------------------------------------------------------------------------------------------
@@ -125,10 +89,10 @@ def write_cycles(seats: Sequence[Seat]) -> None:
         if seat.cycle is not None:
             seat.cycle.timings = dict(seat.timings)
         seat.messages = []
-    TradingCycle.objects.bulk_create(cycles)
-    Order.objects.bulk_create([order for seat in seats for order in seat.new_orders])
-    Fill.objects.bulk_create([row for seat in seats for row in seat.fills])
-    FundingPayment.objects.bulk_create([row for seat in seats for row in seat.funding])
+    insert_many(TradingCycle, cycles, key="deployment")
+    insert_many(Order, [order for seat in seats for order in seat.new_orders], key="client_order_id")
+    insert_many(Fill, [row for seat in seats for row in seat.fills])
+    insert_many(FundingPayment, [row for seat in seats for row in seat.funding])
     _write_positions([held for seat in seats for held in seat.touched_positions.values()])
     _post(seats)
     save_many(DeskRun, [seat.run for seat in seats], _RUN_FIELDS)
@@ -136,7 +100,9 @@ def write_cycles(seats: Sequence[Seat]) -> None:
 
 
 def _write_positions(rows: Sequence[Position]) -> None:
-    Position.objects.bulk_create([held for held in rows if held.pk is None])
+    for held in rows:
+        if held.pk is None:
+            held.save()
     save_many(Position, [held for held in rows if held.pk is not None], _POSITION_FIELDS)
 
 

@@ -19,6 +19,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from fundops.core.money import to_decimal
+from trading.desk.bulk import insert_many, save_many
 from trading.gateways import paper_account as kernel
 from trading.gateways.base import (
     AccountRules,
@@ -44,11 +45,6 @@ _PROTECTIVE = {
 #: What a bar says about an order without ending it.
 _PASSING = {int(RejectionReason.PARTICIPATION), int(RejectionReason.NO_VOLUME)}
 
-_SAVE_ACCOUNTS = (
-    "UPDATE trading_paperaccount a SET state = v.state, last_bar_ms = v.bar, reports = v.reports, equity = v.equity"
-    " FROM unnest(%s::bigint[], %s::bytea[], %s::bigint[], %s::bigint[], %s::numeric[])"
-    " AS v (id, state, bar, reports, equity) WHERE a.id = v.id"
-)
 _REPORTS = (
     "SELECT a.key, r.number, r.kind, r.at_ms, r.content::text"
     " FROM unnest(%s::text[], %s::bigint[]) AS asked (key, after)"
@@ -121,7 +117,7 @@ class PaperGateway:
                     busy.add((account.pk, order.symbol))
                 known[order.client_order_id] = row
                 made.append(row)
-            PaperOrder.objects.bulk_create(made)
+            insert_many(PaperOrder, made, key="client_order_id")
         return [self._view(order.account, known[order.client_order_id]) for order in orders]
 
     def _order(self, account: PaperAccount, order: NewOrder, busy: Collection[tuple[int, str]]) -> PaperOrder:
@@ -406,25 +402,12 @@ class PaperGateway:
         made = [order for traded in all_traded for order in traded.made]
         changed = [order for traded in all_traded for order in traded.changed]
         stream = [line for traded in all_traded for line in traded.stream]
-        if made:
-            PaperOrder.objects.bulk_create(made)
-        if changed:
-            PaperOrder.objects.bulk_update(changed, ["filled", "state", "reason", "noted"])
-        if stream:
-            PaperReport.objects.bulk_create(stream)
+        insert_many(PaperOrder, made)
+        save_many(PaperOrder, changed, ("filled", "state", "reason", "noted"))
+        insert_many(PaperReport, stream)
         accounts = [traded.account for traded in all_traded if with_state or traded.stream]
         if accounts:
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    _SAVE_ACCOUNTS,
-                    [
-                        [a.pk for a in accounts],
-                        [bytes(a.state) for a in accounts],
-                        [a.last_bar_ms for a in accounts],
-                        [a.reports for a in accounts],
-                        [a.equity for a in accounts],
-                    ],
-                )
+            save_many(PaperAccount, accounts, ("state", "last_bar_ms", "reports", "equity"))
 
     @staticmethod
     def _content(order: PaperOrder, at_ms: int) -> dict[str, Any]:
