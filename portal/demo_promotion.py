@@ -1,4 +1,4 @@
-"""The demo's candidate: a bankroll pool, a review that the gate refuses, and an override that takes it to paper capital.
+"""The demo's candidate: a bankroll pool, a review that the gate refuses, and an override that takes it to capital.
 
 Nothing is made up: the reviews are compiled from the demo's cohorts, the gate says what it says of them, and the
 override is signed by two people like any other, so that a deployment trades live where the story is told.
