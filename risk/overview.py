@@ -317,6 +317,8 @@ def backtest(risk: BookRisk, alpha: float = ALPHA, method: VarMethod = VarMethod
         )
     pnl = risk.pnl
     forecasts = rolling_forecasts(pnl, alpha, window=window, method=method)
+    if not any(f is not None for f in forecasts):
+        return f"{_why_no_tail(risk, method, alpha, window)} No day has a forecast."
     var = np.array([math.nan if f is None else f.var for f in forecasts])
     es = np.array([math.nan if f is None else f.es for f in forecasts])
     return Backtest(

@@ -123,9 +123,27 @@ def price_scenario(
     source: RiskSource,
     at: datetime,
 ) -> Priced:
-    """What the scenario would cost these holdings now. Raises ScenarioError for parameters that make no
-    sense.
+    """What the scenario would cost these holdings now; an unknown cost names what is missing.
+
+    Raises ScenarioError for parameters that make no sense.
     """
+    priced = _price(kind, parameters, holdings, equity=equity, source=source, at=at)
+    if not math.isnan(priced.loss) or priced.missing:
+        return priced
+    lines = zip(holdings.asset, holdings.exposure, holdings.value, strict=True)
+    unknown = sorted({asset for asset, x, value in lines if math.isnan(x) or math.isnan(value)})
+    return replace(priced, missing=(f"price or quantity of {', '.join(unknown) or 'a position'}",))
+
+
+def _price(
+    kind: ScenarioKind,
+    parameters: Mapping[str, Any],
+    holdings: Holdings,
+    *,
+    equity: float | None,
+    source: RiskSource,
+    at: datetime,
+) -> Priced:
     match parse_parameters(kind, parameters):
         case ParametricParameters(shocks=shocks, default=default):
             return _from_outcome(holdings, parametric_shock(holdings, shocks, default=default))
