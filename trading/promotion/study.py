@@ -41,13 +41,13 @@ class StudyPlan:
     """What to simulate. ``cohorts`` of noise for the false positives, ``power_cohorts`` for the power."""
 
     cohorts: int = 1000
-    power_cohorts: int = 4000
+    power_cohorts: int = 1000
     agents: int = 30
     cohort_days: int = 3
     replay_days: tuple[int, ...] = REPLAY_DAYS
     sharpes: tuple[float, ...] = SHARPES
     false_positive_rate: float = 0.05
-    seed: int = 20_261_120
+    seed: int = 2026
     workers: int = 2
     shape: NoiseShape = field(default_factory=NoiseShape)
 

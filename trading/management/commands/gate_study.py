@@ -30,7 +30,7 @@ class Command(BaseCommand):
         plan = StudyPlan()
         parser.add_argument("--cohorts", type=int, default=plan.cohorts, help="of noise (default %(default)s)")
         parser.add_argument(
-            "--power-cohorts", type=int, default=plan.cohorts, help="for the power curve (default %(default)s)"
+            "--power-cohorts", type=int, default=plan.power_cohorts, help="for the power curve (default %(default)s)"
         )
         parser.add_argument(
             "--engine-cohorts", type=int, default=60, help="through the real engine; 0 for none (default %(default)s)"
