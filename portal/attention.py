@@ -20,6 +20,8 @@ from fundops.core.mfa import FACTORS, has_second_factor
 from fundops.core.models import User
 from fundops.core.permissions import may
 from fundops.core.roles import STAFF_ROLES, Role
+from portal.gate.queue import waiting_count
+from risk.models import BreachStatus, LimitBreach
 from trading.models.cohort import LIVE_STATUSES, Cohort, CohortStatus
 
 RECENT = timedelta(days=7)
@@ -123,8 +125,45 @@ def locked_accounts(user: User) -> list[Attention]:
     ]
 
 
+def requests_at_the_gate(user: User) -> list[Attention]:
+    """Requests that wait for this person's signature, release or review."""
+    count = waiting_count(user)
+    if not count:
+        return []
+    words = "A request waits" if count == 1 else f"{count} requests wait"
+    return [Attention(f"{words} for you", "To sign, to release or to review.", reverse("portal:approvals"), "warn")]
+
+
+def live_breaches(user: User) -> list[Attention]:
+    """Limits that are passed now and that nobody has said anything about; hard ones count first."""
+    if not may(user, "risk.view_limitbreach"):
+        return []
+    counted = dict(
+        LimitBreach.objects.for_user(user)
+        .filter(status=BreachStatus.OPEN)
+        .order_by()
+        .values_list("level")
+        .annotate(n=Count("pk"))
+    )
+    hard, soft = counted.get("hard", 0), counted.get("soft", 0)
+    if not hard and not soft:
+        return []
+    words = f"{hard} hard and {soft} soft" if hard and soft else f"{hard or soft} {'hard' if hard else 'soft'}"
+    several = "es" if hard + soft > 1 else ""
+    return [
+        Attention(
+            f"{words} limit breach{several} open",
+            "Nobody has said yet what is done about it.",
+            reverse("portal:risk") + "#breaches",
+            "bad" if hard else "warn",
+        )
+    ]
+
+
 SOURCES: tuple[Source, ...] = (
     own_second_factor,
+    requests_at_the_gate,
+    live_breaches,
     failed_cohorts,
     alerts_of_live_cohorts,
     people_without_second_factor,

@@ -80,7 +80,9 @@ class RequestTable(PortalTable):
     reason = tables.Column(orderable=False, attrs={"td": {"class": "words"}})
     created_at = TimeColumn(verbose_name="Made")
     finished_at = TimeColumn(verbose_name="Ended")
-    released_by = tables.Column(accessor="released_person__full_name", verbose_name="Released by", default="")
+    released_by = tables.Column(
+        accessor="released_person__full_name", verbose_name="Released by", default="", visible=False
+    )
     kind = tables.Column(visible=False)
     break_glass = tables.BooleanColumn(verbose_name="Glass broken", visible=False)
     version = NumberColumn(visible=False)
@@ -89,8 +91,8 @@ class RequestTable(PortalTable):
 
     class Meta(PortalTable.Meta):
         model = ApprovalRequest
-        fields = ("about", "state", "amount", "maker", "reason", "created_at", "finished_at", "released_by")
-        sequence = (*fields, "kind", "break_glass", "version", "closing_note", "id")
+        fields = ("about", "state", "amount", "maker", "reason", "created_at", "finished_at")
+        sequence = (*fields, "released_by", "kind", "break_glass", "version", "closing_note", "id")
         order_by = "-created_at"
 
     def render_about(self, value: str, record: ApprovalRequest) -> SafeString:

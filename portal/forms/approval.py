@@ -52,6 +52,8 @@ class RequestForm:
     lines: list[Line] = field(default_factory=list)
     #: What the gate would refuse today although every field is well formed.
     refusal: str = ""
+    #: Nobody has touched it yet: what is refused is no mistake of theirs.
+    fresh: bool = False
     band: BandWords | None = None
     policy_missing: str = ""
 
@@ -145,7 +147,10 @@ def linked_form(action: Action[Any], data: QueryDict) -> RequestForm:
     """The form as a link opens it: what the link names, completed by what is in force today."""
     given = read_form(action.payload_type, data, posted=False)
     return RequestForm(
-        action, payload=with_today(action.kind, given), paper=read_form(Paper, data, prefix=PAPER, posted=False)
+        action,
+        payload=with_today(action.kind, given),
+        paper=read_form(Paper, data, prefix=PAPER, posted=False),
+        fresh=True,
     )
 
 

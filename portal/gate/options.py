@@ -25,7 +25,7 @@ from fundops.core.permissions import may, require
 from portal.gate.queue import Waiting
 
 PROOF_WORDS = {ProofKind.PASSKEY: "a passkey", ProofKind.TOTP: "a code of the authenticator app"}
-NO_GLASS = "This policy has no way to break the glass."
+NO_GLASS = "The policy lets none of your roles break the glass."
 #: Stands in for the comment that the person has not written yet.
 _SOME_COMMENT = "…"
 
@@ -196,7 +196,7 @@ def _vote(user: User, waiting: Waiting, decision: Decision) -> Vote:
     asked: list[str] = []
     if statement is not None and request.state in VOTING:
         asked = statement.break_glass_roles if decision == Decision.BREAK_GLASS else list(statement.quorum)
-    if decision == Decision.BREAK_GLASS and statement is not None and not asked and request.state in VOTING:
+    if decision == Decision.BREAK_GLASS and not set(held) & set(asked):
         return Vote(decision, possible=False, why_not=NO_GLASS)
     roles, why_not = [], ""
     for role in [role for role in held if role in asked] or held[:1]:

@@ -35,6 +35,7 @@ from fundops.core.permissions import may
 
 OPEN = EXPIRING | {RequestState.EXECUTING}
 MOST = 100
+_REMEMBERED = "_waiting_at_the_gate"
 
 
 @dataclass(frozen=True)
@@ -115,10 +116,15 @@ def queue_of(user: User) -> Queue:
 
 
 def waiting_count(user: User) -> int:
-    """The number in the navigation."""
-    if not may(user, VIEW_REQUESTS):
-        return 0
-    person = Person.objects.filter(accounts__account=user).first()
+    """The number in the navigation; asked once for each loaded account, which lives as long as its request."""
+    known: int | None = vars(user).get(_REMEMBERED)
+    if known is None:
+        known = vars(user)[_REMEMBERED] = _count_waiting(user)
+    return known
+
+
+def _count_waiting(user: User) -> int:
+    person = Person.objects.filter(accounts__account=user).first() if may(user, VIEW_REQUESTS) else None
     if person is None:
         return 0
     return len(to_sign(user)) + len(to_release(user)) + len(to_review(user, person))

@@ -16,7 +16,7 @@ from compliance.approvals.registry import action_for, registered_actions
 from compliance.models import ApprovalRequest, AuditEvent, Decision, RequestState
 from fundops.core.models import User
 from fundops.core.roles import Role
-from portal.gate.queue import waiting_count
+from portal.gate.queue import waiting_count as count_of_account
 from tests.compliance.approvals.conftest import people, world  # noqa: F401 - fixtures of the gate
 from tests.compliance.approvals.support import (
     KIND,
@@ -49,6 +49,11 @@ def client_of(user: User) -> Client:
     client = Client()
     client.force_login(user, backend="allauth.account.auth_backends.AuthenticationBackend")
     return client
+
+
+def waiting_count(user: User) -> int:
+    """Asked anew, as the next request does."""
+    return count_of_account(User.objects.get(pk=user.pk))
 
 
 def page(user: User, name: str, *args: Any, **query: str) -> str:
