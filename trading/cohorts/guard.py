@@ -20,7 +20,7 @@ from risk.quant.pretrade import Limit, LimitSet, TradingMode
 from risk.quant.tail import historical
 from risk.selectors import EffectiveLimit, effective_limits
 from risk.sources import has_source, risk_source
-from risk.switches import trading_mode_for
+from risk.switches import modes_now, trading_mode_for
 from trading.models.cohort import Cohort
 from trading.quant import engine
 from trading.quant.engine.codes import LimitReason, limit_reason
@@ -64,6 +64,7 @@ def take_limits(
         "mode": None if mode is None else mode.value,
         "limits": shared,
         "agents": own,
+        "agent_modes": _agents_in_another_mode(agent_books or {}, venue, mode),
         "unit_risk": _unit_risk(symbols, from_ms) if any(line["metric"] in _TAILS for line in every) else {},
     }
 
@@ -72,7 +73,7 @@ def binds_otherwise(record: Record, before: Record | None) -> bool:
     """Whether a record says something else than the one before, times apart."""
     if before is None:
         return True
-    return any(record[key] != before[key] for key in record if key not in _WHEN)
+    return any(record[key] != before.get(key) for key in record if key not in _WHEN)
 
 
 def _lines(limits: Iterable[EffectiveLimit], symbols: Sequence[str], venue: str) -> list[dict[str, Any]]:
@@ -103,6 +104,16 @@ def _agents_with_their_own(books: Mapping[int, int], at: datetime) -> dict[int, 
     return {number: rows[pk] for number, pk in books.items() if pk in rows}
 
 
+def _agents_in_another_mode(books: Mapping[int, int], venue: str, mode: TradingMode | None) -> dict[str, str | None]:
+    """The modes of agents whose Books are stopped by themselves."""
+    modes = modes_now() if books else None
+    if modes is None:
+        return {}
+    stopped = {book for book, _ in modes.stopped}
+    found = {n: trading_mode_for(book_id=pk, venue=venue) for n, pk in sorted(books.items()) if pk in stopped}
+    return {str(n): None if own is None else own.value for n, own in found.items() if own is not mode}
+
+
 def _unit_risk(symbols: Sequence[str], from_ms: int) -> dict[str, list[float | None]]:
     """VaR and ES of one unit of money, long then short, from the daily returns before the bar."""
     if not has_source():
@@ -125,13 +136,18 @@ def order_limits(record: Record | None, venue: str) -> engine.OrderLimits | None
     return engine.OrderLimits(
         cohort=_limit_set(record["limits"]),
         agents={int(number) - 1: _limit_set(lines) for number, lines in record["agents"].items()},
-        mode=None if record["mode"] is None else TradingMode(record["mode"]),
+        mode=_mode(record["mode"]),
+        agent_modes={int(number) - 1: _mode(mode) for number, mode in record.get("agent_modes", {}).items()},
         venue=venue,
         unit_risk={
             symbol: engine.UnitRisk(*(math.nan if x is None else x for x in numbers))
             for symbol, numbers in record["unit_risk"].items()
         },
     )
+
+
+def _mode(name: str | None) -> TradingMode | None:
+    return None if name is None else TradingMode(name)
 
 
 def _limit_set(lines: Iterable[Mapping[str, Any]]) -> LimitSet:

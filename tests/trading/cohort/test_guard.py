@@ -107,6 +107,19 @@ def test_a_halt_stops_new_orders_of_a_forward_cohort_at_the_next_bar(
     assert forward.cohort_days.get().largest_difference == Decimal(0)
 
 
+def test_a_halt_of_one_agents_book_stops_that_agent_alone(forward: Cohort, officer: User) -> None:
+    busiest = list(CohortFill.objects.filter(cohort=forward).values_list("agent__number", flat=True))
+    agent = forward.agents.get(number=max(set(busiest), key=busiest.count))
+    stop_trading(reason="This one.", actor=officer, book=agent.book)
+    drive(forward, 1_440)
+    after = CohortFill.objects.filter(cohort=forward, at__gte=later(forward, 600)).exclude(reason="liquidation")
+    assert after.exists()
+    assert not after.filter(agent=agent).exists()
+    denied = CohortRejection.objects.filter(cohort=forward, reason="mode_halted")
+    assert {row.agent_id for row in denied} == {agent.pk}
+    assert records(forward)[-1]["agent_modes"] == {str(agent.number): "HALTED"}
+
+
 def test_reducing_lets_positions_only_be_closed(forward: Cohort, officer: User) -> None:
     held = dict.fromkeys(forward.agents.values_list("pk", "symbol"), Decimal(0))
     for fill in CohortFill.objects.filter(cohort=forward).order_by("number"):

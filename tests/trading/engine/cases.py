@@ -213,7 +213,9 @@ def random_limits(rng: np.random.Generator, case: Case) -> OrderLimits:
         if rng.random() < 0.8
     }
     modes = [TradingMode.ACTIVE] * 7 + [TradingMode.REDUCING, TradingMode.HALTED, None]
-    return OrderLimits(cohort, agents, modes[rng.integers(len(modes))], "v", risk)
+    mode = modes[rng.integers(len(modes))]
+    others = {a: modes[rng.integers(len(modes))] for a in range(len(case.agents)) if rng.random() < 0.1}
+    return OrderLimits(cohort, agents, mode, others, "v", risk)
 
 
 def limited_case(seed: int, n_bars: int, n_symbols: int, n_agents: int) -> Case:

@@ -335,8 +335,7 @@ class Reference:
 
     def reason_of(self, path: list[tuple[BookState, LimitSet]], intent: OrderIntent, verdict: Verdict) -> int:
         """The rule that leaves least if it were the only one: the mode, then the agent's limits, then the cohort's."""
-        assert self.limits is not None
-        mode = self.limits.mode
+        mode = path[0][0].mode
         codes = {
             TradingMode.REDUCING: RejectionReason.MODE_REDUCING,
             TradingMode.HALTED: RejectionReason.MODE_HALTED,
@@ -387,7 +386,7 @@ class Reference:
         return PositionState(self.market.symbols[p.symbol], self.limits.venue, float(p.lots), unit, loss)
 
     def book_state(
-        self, memory: Memory, equity: float, peak: float, own: list[Position], others: list[Position]
+        self, agent: Agent, memory: Memory, equity: float, peak: float, own: list[Position], others: list[Position]
     ) -> BookState:
         assert self.limits is not None
         var, es = self.tail(own + others)
@@ -401,16 +400,16 @@ class Reference:
             seconds_since_loss=math.inf if memory.last_loss is None else (self.ts - memory.last_loss) / 1000.0,
             var=var,
             es=es,
-            mode=self.limits.mode,
+            mode=self.limits.agent_modes.get(agent.index, self.limits.mode),
         )
 
     def own_state(self, p: Position) -> BookState:
         agent = p.agent
-        return self.book_state(agent.book, self.agent_equity(agent), agent.peak, agent.positions, [])
+        return self.book_state(agent, agent.book, self.agent_equity(agent), agent.peak, agent.positions, [])
 
     def cohort_state(self, p: Position) -> BookState:
         others = [q for a in self.agents if a is not p.agent for q in a.positions]
-        return self.book_state(self.book_memory, self.wallet_equity(), self.peak, p.agent.positions, others)
+        return self.book_state(p.agent, self.book_memory, self.wallet_equity(), self.peak, p.agent.positions, others)
 
     def decide(self, p: Position) -> None:
         agent, spec = p.agent, p.agent.spec

@@ -221,9 +221,10 @@ def judge(
     wallets: Any, held: Any, books: Any, guard: Any,
 ) -> tuple[Any, int]:  # fmt: skip
     """How many of ``part`` lots may be sent now, and what forbids the others (-1: nothing); counts what is sent."""
-    set_of, limit_spans, limit_codes, limit_soft, limit_hard, unit_risk, v, values, levels = guard
+    modes, set_of, limit_spans, limit_codes, limit_soft, limit_hard, unit_risk, v, values, levels = guard
     a = slot_rules[slot].agent
     s = slot_rules[slot].symbol
+    mode = modes[a]
     close = previous_close(mark, before, s, i)
     unit = symbol_rules[s].lot_value * close
     if not unit > 0.0:
@@ -232,13 +233,13 @@ def judge(
     tightest = size
     why = -1
     lots = slots[slot].lots
-    if run.mode != ACTIVE:
+    if mode != ACTIVE:
         closing = min(part, abs(lots)) if lots * side < 0 else 0
-        tightest = float(closing) if run.mode == REDUCING else 0.0
+        tightest = float(closing) if mode == REDUCING else 0.0
         why = MODE_UNKNOWN
-        if run.mode == REDUCING:
+        if mode == REDUCING:
             why = MODE_REDUCING
-        elif run.mode == HALTED:
+        elif mode == HALTED:
             why = MODE_HALTED
         if tightest == size:
             why = -1
@@ -249,14 +250,14 @@ def judge(
     describe_agent(slot, i, mark, before, symbol_rules, slot_rules, agent_rules, slots, agents, unit_risk, v)
     k = set_of[a]
     size, tightest, why = ask_book(
-        limit_spans[k, s, 0], limit_spans[k, s, 1], OWN_LIMIT, run.mode, size, tightest, why, v, limit_codes,
+        limit_spans[k, s, 0], limit_spans[k, s, 1], OWN_LIMIT, mode, size, tightest, why, v, limit_codes,
         limit_soft, limit_hard, values, levels,
     )  # fmt: skip
     shared = books[agents.shape[0] + agent_rules[a].wallet]
     describe_record(shared, ts[i], bar, v)
     describe_cohort(slot, i, mark, before, symbol_rules, slot_rules, agent_rules, slots, wallets, held, unit_risk, v)
     size, tightest, why = ask_book(
-        limit_spans[0, s, 0], limit_spans[0, s, 1], COHORT_LIMIT, run.mode, size, tightest, why, v, limit_codes,
+        limit_spans[0, s, 0], limit_spans[0, s, 1], COHORT_LIMIT, mode, size, tightest, why, v, limit_codes,
         limit_soft, limit_hard, values, levels,
     )  # fmt: skip
     if size > 0.0:

@@ -156,58 +156,21 @@ def decide(
     if st.order_lots != 0 and st.order_reason != SIGNAL:
         if target != 0.0:
             log_rejection(
-                EXIT_PENDING,
-                exact,
-                0.0,
-                sign,
-                slot,
-                i,
-                ts,
-                clock,
-                run,
-                cursor,
-                slot_rules,
-                symbol_rules,
-                agents,
+                EXIT_PENDING, exact, 0.0, sign, slot, i, ts, clock, run, cursor, slot_rules, symbol_rules, agents,
                 rejections,
-            )
+            )  # fmt: skip
         return
     st.order_lots = 0
     if want == 0 and target != 0.0:
         log_rejection(
-            LOT_TOO_SMALL,
-            exact,
-            0.0,
-            sign,
-            slot,
-            i,
-            ts,
-            clock,
-            run,
-            cursor,
-            slot_rules,
-            symbol_rules,
-            agents,
+            LOT_TOO_SMALL, exact, 0.0, sign, slot, i, ts, clock, run, cursor, slot_rules, symbol_rules, agents,
             rejections,
-        )
+        )  # fmt: skip
     desired = sign * want
     if desired != 0 and st.lots == 0 and g - 1 < st.cooldown_until:
         log_rejection(
-            COOLDOWN,
-            exact,
-            0.0,
-            sign,
-            slot,
-            i,
-            ts,
-            clock,
-            run,
-            cursor,
-            slot_rules,
-            symbol_rules,
-            agents,
-            rejections,
-        )
+            COOLDOWN, exact, 0.0, sign, slot, i, ts, clock, run, cursor, slot_rules, symbol_rules, agents, rejections,
+        )  # fmt: skip
         return
     delta = desired - st.lots
     if delta == 0:

@@ -38,13 +38,15 @@ class OrderLimits:
 
     ``agents`` gives the limits of each agent's Book, by the agent's place; they are its own and all inherited ones.
     An agent that is not named is bound by ``cohort`` as its own Book, too: a limit binds every Book below. ``venue``
-    selects the limits that are narrowed to one. VaR and ES of a Book are the sum of its positions' own
+    selects the limits that are narrowed to one; ``agent_modes`` names those agents whose Books have another mode than
+    the cohort's. VaR and ES of a Book are the sum of its positions' own
     (``unit_risk``), which for ES is an upper bound.
     """
 
     cohort: LimitSet = field(default_factory=lambda: LimitSet(()))
     agents: Mapping[int, LimitSet] = field(default_factory=dict)
     mode: TradingMode | None = TradingMode.ACTIVE
+    agent_modes: Mapping[int, TradingMode | None] = field(default_factory=dict)
     venue: str = ""
     unit_risk: Mapping[str, UnitRisk] = field(default_factory=dict)
 
@@ -55,7 +57,7 @@ class Guard:
 
     guarded: bool
     bar_by_bar: bool
-    mode: float
+    modes: Float64
     set_of: Int64
     spans: Int64
     codes: Int64
@@ -67,6 +69,7 @@ class Guard:
         """For the kernels, with room to work in."""
         widest = int((self.spans[:, :, 1] - self.spans[:, :, 0]).max(initial=0))
         return (
+            self.modes,
             self.set_of,
             self.spans,
             self.codes,
@@ -82,7 +85,7 @@ class Guard:
 def lay_out_limits(limits: OrderLimits | None, symbols: Sequence[str], n_agents: int, interval_ms: int) -> Guard:
     """The arrays of a run. Limits without a hard level only report, elsewhere; here they are left out."""
     limits = limits or OrderLimits()
-    strangers = [a for a in limits.agents if not 0 <= a < n_agents]
+    strangers = [a for a in (*limits.agents, *limits.agent_modes) if not 0 <= a < n_agents]
     if strangers:
         raise OrderLimitsError(f"Limits are given for agent {strangers[0]}; this run has {n_agents} agents from 0 on.")
     sets: list[LimitSet] = [limits.cohort]
@@ -110,12 +113,14 @@ def lay_out_limits(limits: OrderLimits | None, symbols: Sequence[str], n_agents:
             "A limit on the orders of a minute cannot be judged on bars shorter than a minute; use bars of a minute."
         )
     drawdown = CODES[Metric.DRAWDOWN_FRAC]
-    mode = math.nan if limits.mode is None else _MODES[limits.mode]
+    modes = np.full(n_agents, _mode(limits.mode))
+    for a, mode in limits.agent_modes.items():
+        modes[a] = _mode(mode)
     risk = [limits.unit_risk.get(symbol, UnitRisk()) for symbol in symbols]
     return Guard(
-        guarded=bool(codes) or mode != pk.ACTIVE,
+        guarded=bool(codes) or bool(np.any(modes != pk.ACTIVE)),
         bar_by_bar=any(drawdown in codes[start:stop] for start, stop in spans[0].tolist()),
-        mode=mode,
+        modes=modes,
         set_of=set_of,
         spans=spans,
         codes=np.array(codes, dtype=np.int64),
@@ -123,3 +128,7 @@ def lay_out_limits(limits: OrderLimits | None, symbols: Sequence[str], n_agents:
         hard=np.array(hard, dtype=np.float64),
         unit_risk=np.array([(r.var_long, r.es_long, r.var_short, r.es_short) for r in risk], dtype=np.float64),
     )
+
+
+def _mode(mode: TradingMode | None) -> float:
+    return math.nan if mode is None else _MODES[mode]

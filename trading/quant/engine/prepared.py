@@ -276,7 +276,6 @@ def prepare(
     guard = lay_out_limits(limits, market.symbols, len(agents), market.interval_ms)
     run_rules["guarded"] = int(guard.guarded)
     run_rules["bar_by_bar"] = int(guard.bar_by_bar)
-    run_rules["mode"] = guard.mode
     slots = np.array(slot_rules, dtype=lay.SLOT_RULES)
     table = np.array(agent_rules, dtype=lay.AGENT_RULES)
     # What a saved state depends on: agents, steps and grid. Spreads, volatilities, fees and ceilings may
