@@ -96,12 +96,27 @@ def missing_policies() -> list[dict[str, Any]]:
     return [shipped[kind].as_json() for kind in sorted(shipped) if kind in known and kind not in in_force]
 
 
+REASON = "The rules the product comes with, for kinds of action that have none."
+
+
+def propose_missing_policies(*, maker: User, reason: str = REASON) -> ApprovalRequest | None:
+    """Asks for the shipped rules of every kind that has none, by one request; None when none is missing."""
+    missing = missing_policies()
+    if not missing:
+        return None
+    return propose(kind=SET_POLICY, payload=_payload(missing), reason=reason, actor=maker)
+
+
+def _payload(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"document": documents[0], "also": list(documents[1:])}
+
+
 def found_policies(
     *,
     maker: User,
     signers: Sequence[Signer],
     releaser: User,
-    reason: str = "The rules the product comes with, for kinds of action that have none.",
+    reason: str = REASON,
 ) -> ApprovalExecution | None:
     """Puts the shipped rules in force for every kind that has none, by one request; None when none is missing.
 
@@ -111,10 +126,9 @@ def found_policies(
     missing = missing_policies()
     if not missing:
         return None
-    first, *further = missing
     return carry_request(
         kind=SET_POLICY,
-        payload={"document": first, "also": further},
+        payload=_payload(missing),
         reason=reason,
         maker=maker,
         signers=signers,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
+from io import StringIO
 from typing import Any
 
 import pytest
 from allauth.core import context
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+from django.core.management import CommandError, call_command
 from django.test import RequestFactory
 
 from compliance.actions.approval_execution import execute_request, release_request
@@ -29,7 +31,7 @@ from fundops.core.roles import Role
 from risk.models import CapitalBudget, RiskLimit
 from tests.compliance.approvals.authenticator import SoftPasskey
 from tests.compliance.approvals.support import staff, vote
-from tests.factories import PASSWORD
+from tests.factories import PASSWORD, user_with
 from tests.gate import by_gate, found_everything, gate_people
 from treasury.actions.books import ensure_asset, open_fund
 from treasury.models import AssetKind, Fund, JournalEntry
@@ -166,3 +168,24 @@ def test_who_could_sign_has_a_second_factor_first(db: None) -> None:
         propose(kind="access.grant_role", payload=asked, reason="New colleague", actor=administrator)
     TOTP.activate(fresh, generate_totp_secret())
     assert propose(kind="access.grant_role", payload=asked, reason="New colleague", actor=administrator)
+
+
+def test_an_installation_proposes_its_rules_and_its_people_sign(db: None) -> None:
+    people, out = gate_people(), StringIO()
+    call_command("propose_rules", "--list", stdout=out)
+    assert "risk.set_limit" in out.getvalue()
+    assert not ApprovalRequest.objects.exists()
+    with pytest.raises(CommandError, match="--maker"):
+        call_command("propose_rules", stdout=out)
+    with pytest.raises(CommandError, match="no known person"):
+        call_command("propose_rules", "--maker", user_with(Role.RISK_OFFICER).username, stdout=out)
+    call_command("propose_rules", "--maker", people.maker.username, stdout=out)
+    request = ApprovalRequest.objects.get()
+    assert str(request.pk) in out.getvalue()
+    assert request.state == RequestState.SUBMITTED
+    vote(request, people.risk, Role.RISK_OFFICER)
+    vote(request, people.operations, Role.OPERATIONS)
+    release_request(request_id=request.pk, actor=people.reviewer)
+    execute_request(request_id=request.pk)
+    call_command("propose_rules", "--maker", people.maker.username, stdout=out)
+    assert "Every kind of action has rules in force." in out.getvalue()
