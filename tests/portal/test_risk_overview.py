@@ -147,6 +147,20 @@ def test_a_breach_is_listed_with_its_age_and_acknowledged(trading: WrittenSource
         assert client_of(user_with(role)).post(url, {"note": "x"}).status_code == 403
 
 
+def test_the_home_page_tells_of_open_breaches(trading: WrittenSource, tree: Tree, officer: User) -> None:
+    set_limit(tree.root, "leverage", soft="0.5")
+    set_limit(tree.trend, "gross_exposure", hard="1000")
+    assert "breach" not in client_of(officer).get(reverse("portal:home")).content.decode()
+    evaluate_limits(actor=None)
+    html = client_of(officer).get(reverse("portal:home")).content.decode()
+    assert "2 hard and 3 soft limit breaches open" in html, "trend and its agent are past 1,000; three past 0.5"
+    LimitBreach.objects.update(status="acknowledged", acknowledged_by=officer)
+    assert "limit breach" not in client_of(officer).get(reverse("portal:home")).content.decode()
+    assert (
+        "limit breach" not in client_of(user_with(Role.CLIENT_RELATIONS)).get(reverse("portal:home")).content.decode()
+    )
+
+
 def test_the_var_card_shows_every_method_and_its_backtest(trading: WrittenSource, tree: Tree, officer: User) -> None:
     client = client_of(officer)
     html = client.get(f"{reverse('portal:risk-var')}?book=MAIN").content.decode()
