@@ -88,8 +88,8 @@ class Command(BaseCommand):
         console.print(Markdown(text))
         if engine is not None:
             console.print(
-                f"Through the engine: {engine.scores:,} agents' scores have mean {engine.score_mean:+.2f} and deviation "
-                f"{engine.score_deviation:.2f}; correlation {engine.mean_correlation:.2f}, "
+                f"Through the engine: the scores of {engine.scores:,} agents have mean {engine.score_mean:+.2f} and "
+                f"deviation {engine.score_deviation:.2f}; correlation {engine.mean_correlation:.2f}, "
                 f"kurtosis {engine.kurtosis:.0f}."
             )
         seconds = study.seconds + (engine.seconds if engine else 0.0)
