@@ -37,7 +37,7 @@ def _person(request: Request) -> User:
 
 
 # --- Leverage -----------------------------------------------------------------------------------------------------
-class DecisionSerializer(serializers.ModelSerializer[LeverageDecision]):
+class LeverageDecisionSerializer(serializers.ModelSerializer[LeverageDecision]):
     """One decision with everything it rests on."""
 
     book = serializers.CharField(source="book.path")
@@ -69,7 +69,7 @@ class DecisionSerializer(serializers.ModelSerializer[LeverageDecision]):
         read_only_fields = fields
 
 
-class ConditionSerializer(serializers.Serializer[Any]):
+class LeverageConditionSerializer(serializers.Serializer[Any]):
     code = serializers.CharField()
     met = serializers.BooleanField()
     value = serializers.FloatField(allow_null=True)
@@ -77,7 +77,7 @@ class ConditionSerializer(serializers.Serializer[Any]):
     text = serializers.CharField()
 
 
-class TriggerSerializer(serializers.Serializer[Any]):
+class LeverageTriggerSerializer(serializers.Serializer[Any]):
     rule = serializers.CharField(source="said")
     measure = serializers.CharField()
     value = serializers.FloatField(allow_null=True)
@@ -98,8 +98,8 @@ class PlannedStepSerializer(serializers.Serializer[Any]):
     rule = serializers.CharField(source="step.rule")
     missing = serializers.CharField()
     sample_size = serializers.IntegerField(source="step.n")
-    conditions = ConditionSerializer(source="step.conditions", many=True)
-    triggers = TriggerSerializer(source="step.triggers", many=True)
+    conditions = LeverageConditionSerializer(source="step.conditions", many=True)
+    triggers = LeverageTriggerSerializer(source="step.triggers", many=True)
     evidence = serializers.CharField(source="performance.source", help_text="Where the returns come from.")
 
     def get_in_force(self, planned: Any) -> str:
@@ -114,7 +114,7 @@ class LeveragePolicySerializer(serializers.Serializer[Any]):
     created_at = serializers.DateTimeField()
 
 
-class LowerSerializer(serializers.Serializer[Any]):
+class LowerLeverageSerializer(serializers.Serializer[Any]):
     """Leave `to` out for the policy's floor."""
 
     book = BookField()
@@ -137,7 +137,7 @@ class DecisionFilter(django_filters.FilterSet):
 class LeverageViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[LeverageDecision]):
     """Decisions on leverage, the newest first; `lower` takes a Book down at once, nothing here raises one."""
 
-    serializer_class = DecisionSerializer
+    serializer_class = LeverageDecisionSerializer
     filterset_class = DecisionFilter
     ordering_fields = ("at", "to_leverage")
     permission = {
@@ -170,14 +170,14 @@ class LeverageViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         row, _ = require_policy()
         return Response(_policy(row))
 
-    @extend_schema(request=LowerSerializer, responses={201: DecisionSerializer}, filters=False)
+    @extend_schema(request=LowerLeverageSerializer, responses={201: LeverageDecisionSerializer}, filters=False)
     @action(detail=False, methods=["post"], pagination_class=None)
     def lower(self, request: Request) -> Response:
         """Lowers a Book at once."""
-        asked = LowerSerializer(data=request.data, context={"request": request})
+        asked = LowerLeverageSerializer(data=request.data, context={"request": request})
         asked.is_valid(raise_exception=True)
         made = lower_leverage(**asked.validated_data, actor=_person(request))
-        return Response(DecisionSerializer(made).data, status=status.HTTP_201_CREATED)
+        return Response(LeverageDecisionSerializer(made).data, status=status.HTTP_201_CREATED)
 
 
 def _policy(row: Any) -> Any:
@@ -186,7 +186,7 @@ def _policy(row: Any) -> Any:
 
 
 # --- Overrides ----------------------------------------------------------------------------------------------------
-class OverrideSerializer(serializers.ModelSerializer[GuardrailOverride]):
+class GuardrailOverrideSerializer(serializers.ModelSerializer[GuardrailOverride]):
     """One override with how it stands."""
 
     book = serializers.CharField(source="book.path")
@@ -267,7 +267,7 @@ class OverrideFilter(django_filters.FilterSet):
 class OverrideViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[GuardrailOverride]):
     """Overrides of guardrails. `POST` asks for one: it is an approval request, and in force only when executed."""
 
-    serializer_class = OverrideSerializer
+    serializer_class = GuardrailOverrideSerializer
     filterset_class = OverrideFilter
     ordering_fields = ("starts_at", "ends_at")
     permission = {
@@ -291,7 +291,7 @@ class OverrideViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         payload["book"] = payload["book"].path
         return propose_answer(request, kind=OVERRIDE_GUARDRAIL, payload=payload, reason=reason)
 
-    @extend_schema(request=EndOverrideSerializer, responses=OverrideSerializer)
+    @extend_schema(request=EndOverrideSerializer, responses=GuardrailOverrideSerializer)
     @action(detail=True, methods=["post"])
     def end(self, request: Request, pk: str | None = None) -> Response:
         """Ends an override now."""
@@ -299,7 +299,7 @@ class OverrideViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         asked.is_valid(raise_exception=True)
         held = self.get_object()
         end_override(override=held, actor=_person(request), **asked.validated_data)
-        return Response(OverrideSerializer(self.get_queryset().get(pk=held.pk)).data)
+        return Response(GuardrailOverrideSerializer(self.get_queryset().get(pk=held.pk)).data)
 
 
 class OverridePolicyView(APIView):

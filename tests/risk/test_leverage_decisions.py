@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.utils import DatabaseError
 
 from compliance.approvals.errors import NotApprovedError, PayloadError
@@ -369,3 +369,14 @@ def test_who_opens_a_book_puts_it_under_the_policy(people: People, tree: Tree) -
     lower_leverage(book=tree.trend, reason="Calm.", actor=people.operations)
     assert begin_leverage(book=tree.agent, actor=None) == 1, "held down by the book above"
     assert LeverageDecision.objects.get(book=tree.agent).to_leverage == 2
+
+
+def test_a_table_of_the_same_name_in_front_fools_no_guard(policy: LeveragePolicy, tree: Tree) -> None:
+    last = start_leverage(book=tree.trend, actor=None)
+    forged = replace_row(last, to_leverage=Decimal(9))
+    with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("CREATE TEMP TABLE risk_leveragepolicy AS SELECT * FROM public.risk_leveragepolicy")
+        cursor.execute("""UPDATE pg_temp.risk_leveragepolicy SET document = document || '{"step": "9"}'""")
+        # The row goes into the real table; what the guard reads must be real as well.
+        forged.save(force_insert=True)
+    assert leverage_in_force(tree.trend) == 2

@@ -5,7 +5,8 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON risk_leveragep
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON risk_leveragedecision
     FOR EACH STATEMENT EXECUTE FUNCTION compliance_refuse_change();
 
-CREATE FUNCTION risk_check_leverage_policy() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION risk_check_leverage_policy() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF NEW.request_id IS DISTINCT FROM compliance_executing('risk.set_leverage_policy')
        OR NOT EXISTS (SELECT FROM compliance_approvalrequest r
@@ -18,7 +19,8 @@ END $$;
 CREATE TRIGGER check_new BEFORE INSERT ON risk_leveragepolicy
     FOR EACH ROW EXECUTE FUNCTION risk_check_leverage_policy();
 
-CREATE FUNCTION risk_check_leverage_decision() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION risk_check_leverage_decision() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     rules jsonb;
     last risk_leveragedecision;

@@ -8,7 +8,8 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON risk_guardrail
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON risk_overrideend
     FOR EACH STATEMENT EXECUTE FUNCTION compliance_refuse_change();
 
-CREATE FUNCTION risk_check_override_policy() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION risk_check_override_policy() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF NEW.request_id IS DISTINCT FROM compliance_executing('risk.set_override_policy')
        OR NOT EXISTS (SELECT FROM compliance_approvalrequest r
@@ -21,7 +22,8 @@ END $$;
 CREATE TRIGGER check_new BEFORE INSERT ON risk_overridepolicy
     FOR EACH ROW EXECUTE FUNCTION risk_check_override_policy();
 
-CREATE FUNCTION risk_check_override() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION risk_check_override() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
     rules jsonb;
     asked jsonb;
@@ -87,7 +89,8 @@ END $$;
 CREATE TRIGGER check_new BEFORE INSERT ON risk_guardrailoverride
     FOR EACH ROW EXECUTE FUNCTION risk_check_override();
 
-CREATE FUNCTION risk_check_override_end() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION risk_check_override_end() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     IF NEW.cause = 'expired' AND NEW.at < (SELECT ends_at FROM risk_guardrailoverride WHERE id = NEW.override_id) THEN
         RAISE EXCEPTION 'Its time is not over yet.' USING ERRCODE = '23L15';
