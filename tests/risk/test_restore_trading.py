@@ -87,9 +87,7 @@ def test_the_approver_sees_which_triggers_would_fire_again(tree: Tree, stopped: 
     ensure_policy(RESTORE)
     request = propose(kind=RESTORE, payload=restore_payload(stopped), reason="Mended.", actor=maker_of(RESTORE))
     fields = {f["label"]: f["then"] for f in json.loads(request.statements.get().canonical)["fields"]}
-    assert fields["Triggers that fire still"] == (
-        f"Reconciliation break ({tree.agent.path}, ledger)"
-    )
+    assert fields["Triggers that fire still"] == f"Reconciliation break ({tree.agent.path}, ledger)"
 
 
 def test_there_is_nothing_to_restore_where_nothing_is_tighter(tree: Tree, stopped: KillSwitch) -> None:

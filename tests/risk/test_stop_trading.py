@@ -69,7 +69,9 @@ def test_every_stop_is_one_event_and_one_row_of_history(tree: Tree, officer: Use
     assert changes == [(1, "ACTIVE", "REDUCING", "Reduce."), (2, "REDUCING", "HALTED", "Halt.")]
     events = AuditEvent.objects.filter(kind="risk.switch.changed").order_by("id")
     assert [e.payload["mode"] for e in events] == ["REDUCING", "HALTED"]
-    assert all(e.actor_id == officer.pk and {"risk", "system", f"book:{tree.trend.pk}"} <= set(e.topics) for e in events)
+    assert all(
+        e.actor_id == officer.pk and {"risk", "system", f"book:{tree.trend.pk}"} <= set(e.topics) for e in events
+    )
 
 
 def test_a_stop_only_ever_tightens(tree: Tree, officer: User) -> None:

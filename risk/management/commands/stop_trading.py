@@ -26,9 +26,7 @@ class Command(BaseCommand):
         parser.add_argument("--book", default="", help="only this book and all below it, by its path")
         parser.add_argument("--venue", default="", help="only this venue")
         parser.add_argument("--reduce", action="store_true", help="let closing orders through")
-        parser.add_argument(
-            "--as", dest="username", default="", help="in whose name (default: the console)"
-        )
+        parser.add_argument("--as", dest="username", default="", help="in whose name (default: the console)")
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *_args: Any, **options: Any) -> None:
