@@ -187,7 +187,9 @@ def order_path(book: Book, *, at: datetime | None = None) -> list[tuple[BookStat
     ]
 
 
-def _state(measured: MeasuredBooks, pk: int, own_id: int, own: Sequence[HeldPosition], mode: TradingMode) -> BookState:
+def _state(
+    measured: MeasuredBooks, pk: int, own_id: int, own: Sequence[HeldPosition], mode: TradingMode | None
+) -> BookState:
     row = measured.row(pk)
     figures: BookFigures = measured.figures[row]
     elsewhere = [

@@ -17,12 +17,11 @@ from django.db import connection, models
 
 
 @lru_cache(maxsize=64)
-def _columns(model: type[models.Model], names: tuple[str, ...]) -> list[tuple[models.Field[Any, Any], str, str, str]]:
+def _columns(model: type[models.Model], names: tuple[str, ...]) -> list[tuple[Any, str, str, str]]:
     """Field, quoted column, type in the record, expression that reads it, of each name."""
-    found = []
+    found: list[tuple[Any, str, str, str]] = []
     for name in names:
-        field = model._meta.get_field(name)
-        assert isinstance(field, models.Field)  # noqa: S101 - names of columns
+        field: Any = model._meta.get_field(name)
         column = connection.ops.quote_name(field.column)
         if isinstance(field, models.BinaryField):
             found.append((field, column, "text", f"decode(v.{column}, 'base64')"))
@@ -70,7 +69,7 @@ def insert_many(model: type[models.Model], rows: Sequence[models.Model], *, key:
     primary keys. Foreign keys must have been saved."""
     if not rows:
         return
-    fields = [f for f in model._meta.concrete_fields if not f.primary_key]
+    fields: list[Any] = [f for f in model._meta.concrete_fields if not f.primary_key]
     for field in fields:
         if field.is_relation:
             for row in rows:
@@ -82,17 +81,15 @@ def insert_many(model: type[models.Model], rows: Sequence[models.Model], *, key:
     into = ", ".join(column for _, column, _, _ in columns)
     values = ", ".join(value for *_, value in columns)
     record = ", ".join(f"{column} {kind}" for _, column, kind, _ in columns)
-    back = ""
-    if key:
-        back = f" RETURNING id, {connection.ops.quote_name(model._meta.get_field(key).column)}"  # type: ignore[union-attr]
+    by: Any = model._meta.get_field(key) if key else None
+    back = f" RETURNING id, {connection.ops.quote_name(by.column)}" if key else ""
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO {table} ({into}) SELECT {values} FROM jsonb_to_recordset(%s::jsonb) AS v ({record}){back}",  # noqa: S608
             [_document(rows, columns, keyed=False)],
         )
         if key:
-            attname = model._meta.get_field(key).attname  # type: ignore[union-attr]
             ids = {value: pk for pk, value in cursor.fetchall()}
             for row in rows:
-                row.pk = ids[getattr(row, attname)]
+                row.pk = ids[getattr(row, by.attname)]
                 row._state.adding = False

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Literal
 
 from django.db import transaction
 
@@ -149,8 +150,8 @@ def _take_in(seat: Seat, reports: Sequence[Report], bar: Market, *, opening: boo
     seat.mark(closes, int(bar.ts_ms[-1]) if not opening else 1)
     assert seat.cycle is not None  # noqa: S101
     seat.cycle.equity = run.equity
-    stance = "proceed"
-    reasons = []
+    stance: Literal["proceed", "flatten", "stand_down"] = "proceed"
+    reasons: list[str] = []
     if seat.desk.deployment.status == DeploymentStatus.STOPPING:
         stance = "flatten" if seat.desk.deployment.flatten else "stand_down"
         reasons = [seat.desk.deployment.stop_reason]

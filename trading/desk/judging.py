@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
+from typing import Literal
 
+from compliance.screening.tactics import Finding, MarketWindow
 from fundops.core import clock
 from fundops.core.money import to_decimal
 from risk.order_paths import OrderPath, order_paths
@@ -84,7 +86,9 @@ def _risk(
     notional = to_decimal(asked * intent.price, places=8)
     seat.run.wanted_notional += notional
     reasons = [reason.message for reason in verdict.reasons]
-    stance = "deny" if lots == 0 else ("reduce" if lots < abs(intent.lots) else "allow")
+    stance: Literal["allow", "reduce", "deny"] = "deny" if lots == 0 else "allow"
+    if 0 < lots < abs(intent.lots):
+        stance = "reduce"
     seat.messages.append(
         RiskMessage(
             stance=stance,
@@ -168,9 +172,7 @@ def _compliance(seats: Sequence[Seat], paths: Mapping[int, OrderPath], bar: Mark
         _comply(seat, one, paths[seat.desk.deployment.book_id], found)
 
 
-def _comply(
-    seat: Seat, asked: tactics.Asked, path: OrderPath, found: Mapping[str, tuple[tactics.Finding, ...]]
-) -> None:
+def _comply(seat: Seat, asked: tactics.Asked, path: OrderPath, found: Mapping[str, tuple[Finding, ...]]) -> None:
     deployment = seat.desk.deployment
     kept = []
     listed = {
@@ -196,13 +198,13 @@ def _comply(
     seat.intents = kept
 
 
-def _markets(seat: Seat, bar: Market) -> Mapping[str, tactics.MarketWindow]:
+def _markets(seat: Seat, bar: Market) -> Mapping[str, MarketWindow]:
     """The bar that closed, as the rules see a market."""
     windows = {}
     for symbol in seat.desk.slot_symbols:
         column = bar.symbols.index(symbol)
         volume, first, last = (float(x[-1, column]) for x in (bar.volume, bar.open, bar.close))
-        windows[symbol] = tactics.MarketWindow(volume=volume, first_price=first, last_price=last)
+        windows[symbol] = MarketWindow(volume=volume, first_price=first, last_price=last)
     return windows
 
 

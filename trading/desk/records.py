@@ -101,17 +101,18 @@ def write_cycles(seats: Sequence[Seat]) -> None:
 
 def _write_positions(rows: Sequence[Position]) -> None:
     for held in rows:
-        if held.pk is None:
+        if held._state.adding:
             held.save()
-    save_many(Position, [held for held in rows if held.pk is not None], _POSITION_FIELDS)
+    save_many(Position, rows, _POSITION_FIELDS)
+
+
+def _in_time(what: list[Fill | FundingPayment]) -> list[Fill | FundingPayment]:
+    """Funding stands before the fills of its bar, as it is paid."""
+    return sorted(what, key=lambda one: (one.at, isinstance(one, Fill)))
 
 
 def _post(seats: Sequence[Seat]) -> None:
-    movements = [
-        Movement(seat.desk, what)
-        for seat in seats
-        for what in sorted([*seat.fills, *seat.funding], key=lambda w: (w.at, isinstance(w, Fill)))
-    ]
+    movements = [Movement(seat.desk, what) for seat in seats for what in _in_time([*seat.fills, *seat.funding])]
     if not movements:
         return
     funds = Fund.objects.in_bulk({m.desk.deployment.fund_id for m in movements})

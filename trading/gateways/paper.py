@@ -246,15 +246,15 @@ class PaperGateway:
             if slot is not None:
                 here[slot] = order
         for slot in range(len(book.slot_symbols)):
-            order = here.get(slot)
-            if order is None:
+            found = here.get(slot)
+            if found is None:
                 kernel.lay_order(state, slot, lots=0, tag="signal", noted=False)
-            elif order.accepted_ms >= ts_ms + bar.interval_ms:
+            elif found.accepted_ms >= ts_ms + bar.interval_ms:
                 waiting.add(slot)
                 kernel.lay_order(state, slot, lots=0, tag="signal", noted=False)
             else:
-                lots = book.to_lots(slot, float(order.quantity - order.filled)) or 0
-                kernel.lay_order(state, slot, lots=order.side * lots, tag=order.tag, noted=order.noted)
+                lots = book.to_lots(slot, float(found.quantity - found.filled)) or 0
+                kernel.lay_order(state, slot, lots=found.side * lots, tag=found.tag, noted=found.noted)
         outcome = kernel.trade_bar(book, state, bar)
         beyond = _beyond_limit(outcome, here, book)
         if beyond:
