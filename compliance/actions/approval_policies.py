@@ -63,7 +63,14 @@ def found_policy() -> ApprovalPolicy | None:
 
 
 def _render(payload: SetPolicy) -> Sequence[DisplayedField]:
-    return [field for document in payload.documents for field in _render_one(document)]
+    if not payload.also:
+        return _render_one(payload.document)
+    # Of several, each line says whose rules it is about.
+    return [
+        DisplayedField(f"{document.kind}: {field.label.lower()}", field.now, field.then)
+        for document in payload.documents
+        for field in _render_one(document)[1:]
+    ]
 
 
 def _render_one(document: PolicyDocument) -> Sequence[DisplayedField]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from compliance.approvals.canonical import plain
@@ -11,6 +13,8 @@ from compliance.models import ApprovalRequest, ApprovalStatement, RequestState
 from fundops.core.errors import FundopsError
 from portal.gate.queue import OPEN
 
+#: A label, and which of its name it is.
+_Place = tuple[str, int]
 #: While a request can still be carried out, its picture is held against today.
 LIVING = OPEN | {RequestState.DRAFT}
 
@@ -53,20 +57,28 @@ class Picture:
 
 def picture_of(request: ApprovalRequest, statement: ApprovalStatement | None) -> Picture:
     """The signed picture with today's beside it; a draft's is today's alone."""
-    today: dict[str, tuple[str, str]] = {}
+    today: dict[_Place, tuple[str, str]] = {}
     trouble = ""
     if request.state in LIVING or statement is None:
         try:
             fields = plain(displayed_fields(action_for(request.kind), request))
-            today = {field["label"]: (field["now"], field["then"]) for field in fields}
+            today = {place: (field["now"], field["then"]) for place, field in _placed(fields)}
         except FundopsError as error:
             trouble = error.message
     if statement is None:
-        return Picture(tuple(Line(label, *pair) for label, pair in today.items()), signed=False, trouble=trouble)
+        return Picture(tuple(Line(label, *pair) for (label, _), pair in today.items()), signed=False, trouble=trouble)
     lines = []
-    for field in read_statement(statement)["fields"]:
+    for place, field in _placed(read_statement(statement)["fields"]):
         pair = (field["now"], field["then"])
-        drawn = today.pop(field["label"], pair if request.state not in LIVING or trouble else ("", ""))
+        drawn = today.pop(place, pair if request.state not in LIVING or trouble else ("", ""))
         lines.append(Line(field["label"], *pair, today=None if drawn == pair else drawn))
-    lines += [Line(label, "", "", today=pair) for label, pair in today.items()]
+    lines += [Line(label, "", "", today=pair) for (label, _), pair in today.items()]
     return Picture(tuple(lines), signed=True, trouble=trouble)
+
+
+def _placed(fields: Iterable[Mapping[str, str]]) -> Iterator[tuple[_Place, Mapping[str, str]]]:
+    """Each field with its place: a label may stand there more than once."""
+    seen: Counter[str] = Counter()
+    for field in fields:
+        seen[field["label"]] += 1
+        yield (field["label"], seen[field["label"]]), field

@@ -12,6 +12,7 @@ from django.contrib.auth.models import Group
 from django.test import Client
 from django.urls import reverse
 
+from compliance.actions.proposing import propose
 from compliance.approvals.registry import action_for, registered_actions
 from compliance.models import ApprovalRequest, AuditEvent, Decision, RequestState
 from fundops.core.models import User
@@ -322,3 +323,14 @@ def test_link_opens_the_form_filled_in_with_what_is_in_force(people: People) -> 
     html = page(people.maker, "approval-new", KIND, to="broker", amount="12.5")
     assert 'value="12.5"' in html
     assert "<ins>87.5</ins>" in html
+
+
+def test_several_rules_in_one_request_are_told_apart(people: People) -> None:  # noqa: F811
+    kinds = ("risk.set_limit", "risk.retire_limit")
+    payload = {"document": policy_document(kinds[0]), "also": [policy_document(kinds[1], expires_h=5)]}
+    request = propose(kind="compliance.set_policy", payload=payload, reason="Both.", actor=people.maker)
+    html = page(people.risk, "approval", request.pk)
+    assert 'id="stale"' not in html
+    for kind in kinds:
+        assert f"{kind}: version" in html
+        assert f"{kind}: band 1" in html
