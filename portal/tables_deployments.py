@@ -6,6 +6,7 @@ from typing import Any
 
 import django_filters
 import django_tables2 as tables
+from django import forms
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -47,8 +48,10 @@ class DeploymentListFilter(DeploymentFilter):
     family = django_filters.CharFilter(lookup_expr="icontains", label="Strategy")
     venue = django_filters.AllValuesFilter(label="Venue", empty_label="Any")  # type: ignore[assignment]
 
+    cohort = django_filters.NumberFilter(field_name="agent__cohort", widget=forms.HiddenInput)
+
     class Meta(DeploymentFilter.Meta):
-        fields = ["status", "family", "venue"]
+        fields = ["status", "family", "venue", "cohort"]
 
 
 class DeploymentTable(PortalTable):
@@ -102,7 +105,7 @@ class DeploymentTable(PortalTable):
         now = float(record.run.gross / record.run.equity) if record.run.equity > 0 else None
         shown = figures.missing("No equity.") if now is None else f"{now:.2f} x"
         return format_html(
-            '<span class="fig">{}</span><small class="fig">of {} x</small>', shown, f"{record.leverage:f}"
+            '<span class="fig">{}</span><small class="fig">of {} x</small>', shown, f"{record.leverage.normalize():f}"
         )
 
     def value_gross(self, record: Deployment) -> Any:
@@ -116,6 +119,7 @@ class OrderTable(PortalTable):
     created_at = TimeColumn(verbose_name="Decided", form="second")
     cycle = tables.Column(
         accessor="cycle__number",
+        verbose_name="Cycle",
         linkify=lambda record: f"?cycle={record.cycle.number}#cycle",
     )
     symbol = tables.Column(verbose_name="Market")
