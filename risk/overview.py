@@ -51,7 +51,8 @@ class BookRisk:
     """A Book with all below it at one instant. Money in the fund's base asset.
 
     `symbols` are those it is exposed to, with `exposure` (k,); `returns` (n, k) the daily returns of the latest
-    days that all of them have, oldest first, the last of `last_day`. `problems` say what is not known, in words.
+    days that all of them have, oldest first; `benchmarks` (n,) those of Bitcoin markets on the same days, NaN where
+    missing. `problems` say what is not known, in words.
     """
 
     book: Book
@@ -62,7 +63,7 @@ class BookRisk:
     symbols: tuple[str, ...]
     exposure: FloatArray
     returns: FloatArray
-    last_day: date | None
+    benchmarks: Mapping[str, FloatArray]
     problems: tuple[str, ...]
 
     @property
@@ -106,7 +107,7 @@ def book_risk(book: Book, *, at: datetime | None = None, days: int = HISTORY_DAY
     problems = _unmeasured(measured, row)
     x = measured.exposure[row]
     if not measured.complete[row]:
-        return BookRisk(book, base, moment, measured, row, (), np.zeros(0), np.zeros((0, 0)), None, problems)
+        return BookRisk(book, base, moment, measured, row, (), np.zeros(0), np.zeros((0, 0)), {}, problems)
     held = x != 0
     symbols = tuple(s for s, here in zip(measured.symbols, held, strict=True) if here)
     unpriced = tuple(s for s, v in zip(symbols, x[held], strict=True) if not math.isfinite(v))
@@ -114,20 +115,32 @@ def book_risk(book: Book, *, at: datetime | None = None, days: int = HISTORY_DAY
         problems += (f"price of {_some(unpriced)}",)
     if measured.figures[row].equity is None:
         problems += ("equity",)
-    returns = np.zeros((0, len(symbols)))
+    returns, benchmarks = np.zeros((0, len(symbols))), dict[str, FloatArray]()
     if symbols and not unpriced:
-        returns, lacking = complete_days(risk_source().daily_returns(symbols, days, moment), symbols)
+        bitcoin = _bitcoin_markets()
+        names = [*symbols, *(b for b in bitcoin if b not in symbols)]
+        table = np.asarray(risk_source().daily_returns(names, days, moment), dtype=np.float64).reshape(-1, len(names))
+        # A benchmark that is known for longer than anything held must not make the last days of it look missing.
+        some = np.flatnonzero(np.isfinite(table[:, : len(symbols)]).any(axis=1))
+        table = table[: some[-1] + 1 if some.size else 0]
+        returns, lacking = complete_days(table[:, : len(symbols)], symbols)
+        alongside = table[table.shape[0] - returns.shape[0] :]
+        benchmarks = {b: alongside[:, names.index(b)] for b in bitcoin}
         if lacking:
             problems += (f"daily returns of {_some(lacking)}",)
-    last = _last_day(symbols, moment) if returns.shape[0] else None
-    return BookRisk(book, base, moment, measured, row, symbols, x[held], returns, last, problems)
+    return BookRisk(book, base, moment, measured, row, symbols, x[held], returns, benchmarks, problems)
 
 
-def _last_day(symbols: Sequence[str], at: datetime) -> date | None:
-    source = risk_source()
-    if isinstance(source, DatesReturns):
-        return source.last_return_day(symbols, at)
-    return at.astimezone(UTC).date() - timedelta(days=1)
+def _bitcoin_markets() -> list[str]:
+    known_assets = Asset.objects.filter(code__startswith="BTC").order_by("code").values_list("code", flat=True)
+    return list(known_assets[:5]) or ["BTC"]
+
+
+def last_day_of(risk: BookRisk) -> date:
+    """The UTC day of the last of the returns: the one before, unless the source says otherwise."""
+    source = risk_source() if has_source() else None
+    told = source.last_return_day(risk.symbols, risk.at) if isinstance(source, DatesReturns) else None
+    return told or risk.at.astimezone(UTC).date() - timedelta(days=1)
 
 
 def _unmeasured(measured: MeasuredBooks, row: int) -> tuple[str, ...]:
@@ -501,32 +514,27 @@ class Movement:
     days: int
 
 
-def movement(risk: BookRisk, *, benchmark: str = "", participation: float = PARTICIPATION) -> Movement:
-    """How much the Book moves, with what, and how long it takes to leave.
-
-    `benchmark` defaults to the Bitcoin market with the most days among those that the ledger knows.
-    """
+def movement(risk: BookRisk, *, participation: float = PARTICIPATION) -> Movement:
+    """How much the Book moves, with what, and how long it takes to leave."""
     equity = risk.equity
     pnl = risk.pnl[-HISTORY_DAYS:]
     spread = ewma = None
-    named, slope = benchmark or "BTC", None
+    slope: Beta | None = None
+    named, market = _benchmark(risk)
     if equity is not None and equity > 0 and pnl.shape[0]:
         spread, ewma = known(volatility(pnl / equity)), known(ewma_volatility(pnl / equity))
-        named, market = _benchmark(risk, benchmark)
-        n = min(market.shape[0], pnl.shape[0])
-        found = beta(pnl[pnl.shape[0] - n :] / equity, market[market.shape[0] - n :])
+        found = beta(pnl / equity, market[market.shape[0] - pnl.shape[0] :])
         slope = found if math.isfinite(found.beta) else None
     size, slowest, lacking = _liquidity(risk, participation)
     return Movement(spread, ewma, slope, named, size, slowest, lacking, int(pnl.shape[0]))
 
 
-def _benchmark(risk: BookRisk, asked: str) -> tuple[str, FloatArray]:
-    """A market and its daily returns, the last of the same day as the Book's."""
-    known_assets = Asset.objects.filter(code__startswith="BTC").order_by("code").values_list("code", flat=True)[:5]
-    names = [asked] if asked else list(known_assets) or ["BTC"]
-    table = np.asarray(risk_source().daily_returns(names, risk.days, risk.at), dtype=np.float64).reshape(-1, len(names))
-    best = int(np.isfinite(table).sum(axis=0).argmax()) if table.shape[0] else 0
-    return names[best], table[:, best]
+def _benchmark(risk: BookRisk) -> tuple[str, FloatArray]:
+    """Of the Bitcoin markets the one with the most days, and its returns on the days of the Book's."""
+    if not risk.benchmarks:
+        return "BTC", np.zeros(0)
+    name = max(risk.benchmarks, key=lambda b: int(np.isfinite(risk.benchmarks[b]).sum()))
+    return name, risk.benchmarks[name]
 
 
 def _liquidity(risk: BookRisk, participation: float) -> tuple[Liquidity | None, str, tuple[str, ...]]:

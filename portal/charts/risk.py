@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fundops.core.clock import to_ms
-from risk.overview import Backtest, BookRisk, Component, Correlations, ExposureTable
+from risk.overview import Backtest, BookRisk, Component, Correlations, ExposureTable, last_day_of
 from risk.quant.tail import FloatArray
 
 MOST_BARS = 15
@@ -104,8 +104,7 @@ def _cells(matrix: FloatArray, *, blank_zero: bool) -> list[list[Any]]:
 
 def backtest_line(risk: BookRisk, found: Backtest) -> dict[str, Any]:
     """Daily P&L against the forecast VaR and ES of that day, days beyond the VaR marked."""
-    day = risk.last_day or risk.at.astimezone(UTC).date()
-    last = to_ms(datetime.combine(day, time.min, tzinfo=UTC))
+    last = to_ms(datetime.combine(last_day_of(risk), time.min, tzinfo=UTC))
     n = found.pnl.shape[0]
     ms = [last - (n - 1 - i) * DAY_MS for i in range(n)]
 

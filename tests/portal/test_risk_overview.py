@@ -20,12 +20,13 @@ from fundops.core.models import User
 from fundops.core.roles import Role
 from risk.actions.breaches import evaluate_limits
 from risk.models import LimitBreach, RiskLimit
+from risk.overview import book_risk, movement
 from risk.sources import install_source
 from tests.factories import user_with
 from tests.gate import by_gate, executing
 from tests.risk.conftest import NOW, Tree, WrittenSource, figures, position
-from treasury.actions.books import open_book
-from treasury.models import Book, BookKind
+from treasury.actions.books import ensure_asset, open_book
+from treasury.models import AssetKind, Book, BookKind
 
 READERS = {Role.PORTFOLIO_MANAGER, Role.RISK_OFFICER, Role.OPERATIONS, Role.AUDITOR}
 RNG = np.random.default_rng(21)
@@ -260,6 +261,18 @@ def test_prices_that_are_no_numbers_are_not_known(trading: WrittenSource, tree: 
     trading.returns["ETH"][-1] = np.nan
     html = client_of(officer).get(reverse("portal:risk")).content.decode()
     assert "daily returns of ETH" in html
+
+
+def test_a_benchmark_that_lives_longer_takes_no_days_away(trading: WrittenSource, tree: Tree, officer: User) -> None:
+    """ETH ends five days before BTC: a Book that holds ETH alone is measured up to there, and its beta with it."""
+    trading.returns["ETH"] = np.append(trading.returns["BTC"][:695] * 2, np.full(5, np.nan))
+    ensure_asset(code="BTC", name="Bitcoin", kind=AssetKind.CRYPTO, places=8, actor=None)
+    risk = book_risk(tree.carry)
+    assert (risk.problems, risk.days) == ((), 610)
+    moved = movement(risk)
+    assert moved.benchmark == "BTC" and moved.beta is not None
+    assert moved.beta.beta == pytest.approx(2 * 500 / 1500), "twice the move on a third of the equity"
+    assert "daily returns of ETH" in client_of(officer).get(reverse("portal:risk")).content.decode(), "BTC is held too"
 
 
 def test_a_closed_book_is_not_measured(trading: WrittenSource, tree: Tree, officer: User) -> None:
