@@ -263,6 +263,8 @@ def _timings() -> None:
 def _bare() -> float:
     from django.db import transaction
 
+    from treasury.models import Asset
+
     times = []
     for n in range(100):
         began = time.perf_counter()
@@ -285,7 +287,8 @@ def _takeover(deployments: list[Any], workers: list[subprocess.Popen[bytes]]) ->
     Deployment.objects.filter(pk__in=[d.pk for d in deployments]).update(end_ms=first + 1_400 * 60_000)
     call_desks()
     groups = {process.pid: process for process in workers}
-    doomed, mine = None, {}
+    doomed: subprocess.Popen[bytes] | None = None
+    mine: dict[int, int] = {}
     end = time.monotonic() + 60
     while doomed is None and time.monotonic() < end:
         time.sleep(0.05)
