@@ -229,7 +229,7 @@ MFA_FORMS = {"add_webauthn": "fundops.core.forms.AddPasskeyForm"}
 MFA_TOTP_ISSUER = "fundops"
 MFA_TOTP_TOLERANCE = 1  # a phone's clock may be half a minute off
 MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not PRODUCTION  # http://localhost, where no certificate is needed
-#: Staff without a second factor can only enrol one. The demo's cast and the tests use passwords alone.
+#: Staff without a second factor can only enrol one. Most of the demo's cast and of the tests' use passwords alone.
 SECOND_FACTOR_REQUIRED = ENV.fundops_env not in {"demo", "test"}
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
