@@ -28,12 +28,15 @@ from benchmarks import workload as wl
 from benchmarks.bare_loop import bare_loop
 from benchmarks.dual_sma import DUAL_SMA, TIE
 from benchmarks.peers.setup import VENV
+from risk.quant.metrics import Metric
+from risk.quant.pretrade import Limit, LimitSet
 from trading.quant.engine import (
     AgentSpec,
     ExitRules,
     InstrumentKind,
     InstrumentRules,
     Market,
+    OrderLimits,
     Run,
     WalletRules,
     frictionless,
@@ -163,6 +166,39 @@ def peer(script: str, *arguments: str) -> dict[str, Any] | None:
     return None
 
 
+def limits_that_bind_little() -> LimitSet:
+    """Ten hard limits of which none stops everything: what a Book in use may have."""
+    levels = {
+        Metric.GROSS_EXPOSURE: 1e9,
+        Metric.NET_EXPOSURE: 1e9,
+        Metric.LEVERAGE: 3.0,
+        Metric.POSITION_NOTIONAL: 1e8,
+        Metric.OPEN_POSITIONS: 1e6,
+        Metric.SYMBOL_CONCENTRATION_FRAC: 2.0,
+        Metric.DAILY_LOSS_FRAC: 0.9,
+        Metric.STOP_LOSS_FRAC: 0.9,
+        Metric.ORDER_NOTIONAL: 1e8,
+        Metric.PARTICIPATION_FRAC: 0.5,
+    }
+    return LimitSet(Limit(metric, hard=level) for metric, level in levels.items())
+
+
+def judged(w: wl.Workload, free: float, rate: float, bars: int) -> None:
+    """The same run with every order judged, by the agent's Book and by the cohort's."""
+    for name, limits in (
+        ("judged by an empty set in mode ACTIVE", OrderLimits()),
+        ("judged by 10 hard limits of either Book", OrderLimits(limits_that_bind_little())),
+        (
+            "the same and a drawdown limit, bar by bar",
+            OrderLimits(
+                LimitSet([*limits_that_bind_little().limits, Limit(Metric.DRAWDOWN_FRAC, hard=0.99)]),
+            ),
+        ),
+    ):
+        seconds, result = every_rule(w, limits=limits)
+        row(name, bars, seconds, rate, f"{len(result.fills)} fills, {seconds / free:.2f} x the time without")
+
+
 def row(name: str, agent_bars: int, seconds: float, ours: float, note: str = "") -> None:
     rate = agent_bars / seconds / 1e6
     print(f"  {name:<44}{seconds * 1e3:10.1f} ms {rate:9.2f} M agent-bars/s   ours is {ours / rate:8.2f} x   {note}")
@@ -223,6 +259,7 @@ def compare_with_bare_loop(w: wl.Workload) -> None:
     bars = int(result.stats["agent_bars"])
     rate = bars / seconds / 1e6
     row("fundops engine", bars, seconds, rate, f"{len(result.fills)} fills, {len(result.rejections)} refusals")
+    judged(w, seconds, rate, bars)
     bare_seconds, fills = bare(w)
     row("bare loop with the same rules", bars, bare_seconds, rate, f"{len(fills)} fills")
     product, other = every_rule(w, family=builtin_families()["sma_crossover@1"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -84,7 +85,8 @@ class Guard:
 
 def lay_out_limits(limits: OrderLimits | None, symbols: Sequence[str], n_agents: int, interval_ms: int) -> Guard:
     """The arrays of a run. Limits without a hard level only report, elsewhere; here they are left out."""
-    limits = limits or OrderLimits()
+    if limits is None:
+        return _no_limits(len(symbols), n_agents)
     strangers = [a for a in (*limits.agents, *limits.agent_modes) if not 0 <= a < n_agents]
     if strangers:
         raise OrderLimitsError(f"Limits are given for agent {strangers[0]}; this run has {n_agents} agents from 0 on.")
@@ -127,6 +129,22 @@ def lay_out_limits(limits: OrderLimits | None, symbols: Sequence[str], n_agents:
         soft=np.full(len(codes), np.nan),
         hard=np.array(hard, dtype=np.float64),
         unit_risk=np.array([(r.var_long, r.es_long, r.var_short, r.es_short) for r in risk], dtype=np.float64),
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _no_limits(n_symbols: int, n_agents: int) -> Guard:
+    """What judges nothing, made once."""
+    return Guard(
+        guarded=False,
+        bar_by_bar=False,
+        modes=np.full(n_agents, pk.ACTIVE),
+        set_of=np.zeros(n_agents, dtype=np.int64),
+        spans=np.zeros((1, n_symbols, 2), dtype=np.int64),
+        codes=np.empty(0, dtype=np.int64),
+        soft=np.empty(0),
+        hard=np.empty(0),
+        unit_risk=np.full((n_symbols, 4), np.nan),
     )
 
 
