@@ -47,6 +47,11 @@ LOOKBACK_DAYS = 7
 #: How long a market's own bar is waited for, in bars; then it is worked without it.
 PATIENCE_BARS = 5
 
+#: The columns that tell whether a desk is due; the memories of strategies are not among them.
+_TO_SEE_WHAT_IS_DUE = (
+    "status", "venue", "symbols", "interval", "start_ms", "end_ms", "speed", "running_since", "run__next_bar_ms",
+)  # fmt: skip
+
 _Group = tuple[str, tuple[str, ...], int, str]
 
 
@@ -72,7 +77,7 @@ def run_desks(*, share: int = SHARE, lease_s: float = lease.LEASE_S) -> int:
 
 def due_desks() -> dict[int, int]:
     """Deployments with something to do, and until where (opening time of the first bar that may not be worked)."""
-    rows = Deployment.objects.filter(status__in=WORKED_STATUSES).select_related("run")
+    rows = Deployment.objects.filter(status__in=WORKED_STATUSES).select_related("run").only(*_TO_SEE_WHAT_IS_DUE)
     known: dict[tuple[str, str, int], int] = {}
     due = {}
     for deployment in rows:
@@ -118,7 +123,7 @@ def bars_known_until(deployment: Deployment, run: DeskRun, known: dict[tuple[str
 
 # --- One turn -----------------------------------------------------------------------------------------------------
 def _work_turn(tokens: Mapping[int, int], until: Mapping[int, int]) -> int:
-    rows = Deployment.objects.filter(pk__in=list(tokens)).select_related("book", "fund", "run").order_by("pk")
+    rows = Deployment.objects.filter(pk__in=list(tokens)).select_related("book", "fund").order_by("pk")
     desks = load_desks(list(rows))
     groups: dict[_Group, list[Desk]] = defaultdict(list)
     for desk in desks:
