@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -42,6 +43,8 @@ logger = logging.getLogger(__name__)
 SHARE = 25
 #: Bars that a desk which is behind works before its lease is given back, so that others get their turn.
 BARS_A_TURN = 240
+#: Nor does it work longer than this: whoever is behind most comes next, also desks whose worker died.
+TURN_S = 1.0
 #: How far back the strategies look before the first bar, as a cohort's do.
 LOOKBACK_DAYS = 7
 #: How long a market's own bar is waited for, in bars; then it is worked without it.
@@ -168,7 +171,7 @@ def _work_group(group: _Group, seats: list[Seat], until: Mapping[int, int], gate
     first = min(seat.run.next_bar_ms for seat in waiting)
     last = min(max(ends[id(seat)] for seat in waiting), first + BARS_A_TURN * step)
     market = load_market(venue, symbols, step, first, last)
-    worked = 0
+    worked, began = 0, time.monotonic()
     for row, ts in enumerate(market.ts_ms.tolist()):
         here = [seat for seat in waiting if seat.run.next_bar_ms == ts and ts < ends[id(seat)]]
         if not here:
@@ -176,7 +179,7 @@ def _work_group(group: _Group, seats: list[Seat], until: Mapping[int, int], gate
         worked += len(here)
         going_on = _work_together(here, market.slice(row, row + 1), gateway)
         waiting = [seat for seat in waiting if seat not in here or (seat in going_on and not seat.finished)]
-        if not waiting:
+        if not waiting or time.monotonic() - began > TURN_S:
             break
     return worked
 
