@@ -1,7 +1,7 @@
 """Which limits bind which Book: the rows in force, and the tightest of own and inherited.
 
-An override in force loosens the one row it was granted for; the leverage that was decided on a Book binds it like a hard
-limit."""
+An override in force loosens the one row it was granted for; the leverage that was decided on a Book binds it like a
+hard limit."""
 
 from __future__ import annotations
 

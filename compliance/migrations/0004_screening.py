@@ -11,6 +11,7 @@ UNDO = '''
 DROP FUNCTION compliance_check_restriction() CASCADE;
 DROP FUNCTION compliance_check_screening_policy() CASCADE;
 DROP FUNCTION compliance_check_flag() CASCADE;
+DROP TRIGGER append_only ON compliance_screeningpolicy;
 '''
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from risk.api import switches, views
+from risk.api import leverage, switches, views
 
 router = SimpleRouter()
 router.register("risk/limits", views.LimitViewSet, basename="api-risk-limit")
@@ -15,8 +15,11 @@ router.register("risk/scenarios", views.ScenarioViewSet, basename="api-risk-scen
 router.register("risk/stress", views.StressResultViewSet, basename="api-risk-stress")
 router.register("risk/snapshots", views.SnapshotViewSet, basename="api-risk-snapshot")
 router.register("risk/budgets", views.BudgetViewSet, basename="api-risk-budget")
+router.register("risk/leverage", leverage.LeverageViewSet, basename="api-risk-leverage")
+router.register("risk/overrides", leverage.OverrideViewSet, basename="api-risk-override")
 
 urlpatterns = [
+    path("risk/override-policy/", leverage.OverridePolicyView.as_view(), name="api-risk-override-policy"),
     path("risk/limit-status/", views.LimitStatusView.as_view(), name="api-risk-limit-status"),
     path("risk/triggers/", switches.TriggerReadingsView.as_view(), name="api-risk-triggers"),
     path("risk/effective-limits/", views.EffectiveLimitsView.as_view(), name="api-risk-effective-limits"),

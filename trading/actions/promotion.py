@@ -166,8 +166,13 @@ def ask_for_promotion(
             held.override_reason, held.overridden_by = reason[:1000], actor
         terms = promotion_terms(held) | ({} if speed is None else {"speed": speed})
         before = advance(held, "ask")
-        held.waits_for = ""
-        held.save(update_fields=["state", "override_reason", "overridden_by", "waits_for"])
+        held.waits_for = held.end_cause = held.end_words = ""
+        held.ended_at = None
+        held.save(
+            update_fields=[
+                "state", "override_reason", "overridden_by", "waits_for", "end_cause", "end_words", "ended_at",
+            ]
+        )  # fmt: skip
         held.request = propose(
             kind=PROMOTE,
             payload=terms,

@@ -73,7 +73,8 @@ def choose_members(
 def _best(cohort: Cohort, families: Mapping[str, StrategyFamily]) -> list[Member]:
     """The best distinct genomes of the parent cohorts by return on their last complete day, on markets of this cohort.
 
-    What failed with real orders since counts for less (`trading.promotion.records`). With fewer of them than agents, the list starts over on the next market: a genome may trade several.
+    What failed with real orders since counts for less (`trading.promotion.records`). With fewer of them than
+    agents, the list starts over on the next market: a genome may trade several.
     """
     last_day = cohort.parents.aggregate(last=Max("cohort_days__day"))["last"]
     rows = (

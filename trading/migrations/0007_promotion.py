@@ -11,6 +11,7 @@ RULES = (Path(__file__).resolve().parent / "sql" / "promotion_rules.sql").read_t
 UNDO = """
 DROP FUNCTION trading_check_review() CASCADE;
 DROP TRIGGER gate_guard ON trading_gatepolicyversion;
+DROP TRIGGER append_only ON trading_gatepolicyversion;
 DROP TRIGGER append_only ON trading_reviewstep;
 DROP TRIGGER append_only ON trading_liverecord;
 """

@@ -35,6 +35,9 @@ END $$;
 CREATE TRIGGER check_new BEFORE INSERT ON compliance_screeningpolicy
     FOR EACH ROW EXECUTE FUNCTION compliance_check_screening_policy();
 
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON compliance_screeningpolicy
+    FOR EACH STATEMENT EXECUTE FUNCTION compliance_refuse_change();
+
 -- What was found does not change; only what was made of it.
 CREATE FUNCTION compliance_check_flag() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -2,6 +2,8 @@
 
 CREATE TRIGGER gate_guard AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON trading_gatepolicyversion
     FOR EACH STATEMENT EXECUTE FUNCTION compliance_gate_guard('trading.set_gate_policy');
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON trading_gatepolicyversion
+    FOR EACH STATEMENT EXECUTE FUNCTION compliance_refuse_change();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON trading_reviewstep
     FOR EACH STATEMENT EXECUTE FUNCTION compliance_refuse_change();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON trading_liverecord
