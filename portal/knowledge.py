@@ -225,7 +225,9 @@ def learn(events: Sequence[StreamEvent]) -> None:
 
 def _about(event: StreamEvent) -> tuple[int | None, int | None, int | None]:
     """The cohort, review and deployment an event belongs to."""
-    own = int(event.object_id) if event.object_id.isdecimal() else None
+    if not event.object_id.isdecimal():
+        return None, None, None
+    own = int(event.object_id)
     match event.object_type:
         case "trading.cohort":
             return own, None, None

@@ -7,6 +7,7 @@ import django_tables2 as tables
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django_filters.widgets import BooleanWidget
 
 from compliance.models import RestrictedInstrument, ScreeningFlag
 from compliance.models.screening import FlagState, RestrictionLevel, ScreeningRule
@@ -67,7 +68,7 @@ class RestrictionFilter(django_filters.FilterSet):
         field_name="lifted_at",
         lookup_expr="isnull",
         label="On the list",
-        widget=django_filters.widgets.BooleanWidget(),
+        widget=BooleanWidget(),
     )
 
     class Meta:

@@ -191,7 +191,11 @@ def momentum_ignition(
     }
     count = f"{len(burst) + 1} orders within {rule.window_s} s in {order.symbol}"
     share = size / market.volume if market is not None and market.volume > 0 else math.nan
-    move = 1e4 * order.side * (market.last_price / market.first_price - 1) if _priced(market) else math.nan
+    move = (
+        1e4 * order.side * (market.last_price / market.first_price - 1)
+        if market is not None and _priced(market)
+        else math.nan
+    )
     if math.isnan(share) or math.isnan(move):
         return Finding(
             "momentum_ignition", f"{count}, and the market's volume or prices beside them are not known.", evidence

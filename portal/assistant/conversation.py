@@ -78,7 +78,7 @@ class Reply:
         return {
             "outcome": self.outcome.value,
             "intent": self.intent.NAME if self.intent else None,
-            "terms": _jsonable(asdict(self.intent)) if self.intent else None,  # type: ignore[call-overload]
+            "terms": _jsonable(asdict(self.intent)) if self.intent else None,
             "question": asdict(self.question) if self.question else None,
             "answer": self.answer.as_json() if self.answer else None,
             "plan": self.plan.as_json() if self.plan else None,

@@ -90,7 +90,8 @@ def review_page(request: HttpRequest, pk: int) -> HttpResponse:
         case "json":
             return _download(json.dumps(review.evidence, indent=1), f"review-{pk}.json", "application/json")
         case "csv":
-            return TableExport("csv", ranking).response(f"review-{pk}-ranking.csv")
+            exported: HttpResponse = TableExport("csv", ranking).response(f"review-{pk}-ranking.csv")
+            return exported
     RequestConfig(request, paginate={"per_page": 30}).configure(ranking)
     context = {
         "review": review,
@@ -161,7 +162,8 @@ def _options(request: HttpRequest, review: PromotionReview) -> dict[str, Any]:
 
 def _markdown(text: str) -> SafeString:
     """Markdown as HTML; markup in it is shown as text, links are not followed by scripts."""
-    return mark_safe(_MARKDOWN.render(text))  # noqa: S308 - the renderer escapes all markup (html off)
+    rendered: str = _MARKDOWN.render(text)
+    return mark_safe(rendered)  # noqa: S308 - the renderer escapes all markup (html off)
 
 
 def _download(text: str, name: str, kind: str) -> HttpResponse:

@@ -29,7 +29,7 @@ from trading.actions.marketdata import sync_catalog
 from trading.actions.promotion import carry_review, review_cohort
 from trading.actions.promotion_tick import tick_reviews
 from trading.models.cohort import Cohort, CohortStatus
-from trading.models.deployments import Deployment, DeskRun, Order, OrderStatus, TradingCycle
+from trading.models.deployments import DeskRun, Order, OrderStatus, TradingCycle
 from trading.models.promotion import PromotionReview, ReviewState
 from trading.promotion.rules import rules_in_force
 from trading.tasks import call_desks
@@ -178,7 +178,7 @@ def _tick_until(condition: object, *, what: str, seconds: float, watched: bool =
 
 def nothing_doubled(review: PromotionReview) -> None:
     """One cycle a bar, one order an id, one journal entry a fill."""
-    deployment = Deployment.objects.get(pk=review.deployment_id)
+    deployment = review.deployment
     cycles = TradingCycle.objects.filter(deployment=deployment)
     assert cycles.values("bar_ms").distinct().count() == cycles.count()
     sent = Order.objects.filter(deployment=deployment).exclude(status=OrderStatus.DENIED)

@@ -14,7 +14,14 @@ from treasury.models.assets import Asset
 from treasury.models.books import Book
 from treasury.models.funds import Fund
 
-CENTS = {"max_digits": 20, "decimal_places": 2}
+
+def _money(help_text: str = "", default: Decimal | None = None) -> models.DecimalField[Decimal, Decimal]:
+    return models.DecimalField(
+        max_digits=20,
+        decimal_places=2,
+        help_text=help_text,
+        default=models.NOT_PROVIDED if default is None else default,
+    )
 
 
 def _share(default: str, help_text: str) -> models.DecimalField[Decimal, Decimal]:
@@ -33,9 +40,9 @@ class BankrollPool(models.Model):
     fund = models.ForeignKey(Fund, on_delete=models.PROTECT, related_name="pools")
     book = models.OneToOneField(Book, on_delete=models.PROTECT, related_name="pool")
     asset = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+")
-    capacity = models.DecimalField(**CENTS, help_text="What the pool is, handed out or not.")
+    capacity = _money("What the pool is, handed out or not.")
     slice_frac = _share("0.05", "A slice, of the pool's capacity.")
-    slice_minimum = models.DecimalField(**CENTS, default=Decimal(50), help_text="No slice is smaller.")
+    slice_minimum = _money("No slice is smaller.", Decimal(50))
     source_cap_frac = _share("0.25", "All slices of one source (a cohort) together, of the capacity.")
     market_cap_frac = _share("0.50", "Exposure in one market over all slices, of the capacity.")
     created_at = models.DateTimeField(default=clock.now)
@@ -70,8 +77,8 @@ class BankrollSlice(models.Model):
     pool = models.ForeignKey(BankrollPool, on_delete=models.PROTECT, related_name="slices")
     book = models.OneToOneField(Book, on_delete=models.PROTECT, related_name="slice")
     source = models.CharField(max_length=80, help_text="What it came out of, for the cap: cohort:12.")
-    amount = models.DecimalField(**CENTS)
-    target = models.DecimalField(**CENTS)
+    amount = _money()
+    target = _money()
     leverage = models.DecimalField(max_digits=6, decimal_places=3, help_text="Exposure is amount times this.")
     markets = models.JSONField(help_text="Symbols it may hold; each counts with the whole exposure.")
     taken_at = models.DateTimeField(default=clock.now)

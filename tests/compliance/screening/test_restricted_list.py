@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import DatabaseError, transaction
@@ -102,7 +103,9 @@ def test_entry_is_lifted_by_two_people_through_the_gate(officer: User) -> None:
         lambda e: RestrictedInstrument.objects.filter(pk=e.pk).update(symbol="ELSE"),
         lambda e: RestrictedInstrument.objects.filter(pk=e.pk).delete(),
         lambda e: RestrictedInstrument.objects.filter(pk=e.pk).update(effective_from=clock.now() + timedelta(days=9)),
-        lambda e: ScreeningPolicy.objects.create(version=1, document={}, request_id=None, created_at=clock.now()),
+        lambda e: ScreeningPolicy.objects.create(
+            version=1, document={}, request_id=UUID(int=7), created_at=clock.now()
+        ),
     ],
     ids=["lift", "soften", "rename", "delete", "postpone", "rules"],
 )

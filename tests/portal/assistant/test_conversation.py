@@ -73,7 +73,7 @@ def test_plan_is_a_distribution_once_days_were_traded(
 
 def test_confirmed_plan_launches_its_cohort(market: None, manager: User) -> None:
     cohort = begin(intent=Grow(Decimal(500), 2, "USDT", ("BTCUSDT",), 6), actor=manager)
-    assert (cohort.bankroll, cohort.days, cohort.symbols, cohort.agent_count) == (500, 2, ["BTCUSDT"], 6)
+    assert (cohort.bankroll, cohort.days, cohort.symbols, cohort.agent_count) == (Decimal(500), 2, ["BTCUSDT"], 6)
     assert cohort.launched_by == manager
     assert AssistantMessage.objects.get().outcome == Outcome.CONFIRMED
     assert AuditEvent.objects.filter(kind="portal.assistant.started").exists()

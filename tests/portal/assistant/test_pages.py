@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 
 import pytest
 from django.test import Client
@@ -86,7 +87,7 @@ def test_guide_leads_from_three_choices_to_a_cohort(manager: User) -> None:
     )
     cohort = Cohort.objects.get()
     assert begun["Location"] == cohort.get_absolute_url()
-    assert (cohort.bankroll, cohort.days, cohort.symbols) == (250, 1, ["BTCUSDT", "ETHUSDT"])
+    assert (cohort.bankroll, cohort.days, cohort.symbols) == (Decimal(250), 1, ["BTCUSDT", "ETHUSDT"])
 
 
 def test_knowledge_is_printed_and_exported(entry: KnowledgeEntry, manager: User) -> None:

@@ -55,13 +55,11 @@ def bar(n: int, *, o: float = 100.0, h: float = 101.0, low: float = 99.0, c: flo
         funding: float | None = None) -> Market:  # fmt: skip
     """The n-th minute, with plenty of volume unless told otherwise."""
     ts = START + n * MINUTE
-    columns = {
-        name: np.array([[x]])
-        for name, x in zip(("open", "high", "low", "close", "volume"), (o, h, low, c, v), strict=True)
-    }
     stamps = [] if funding is None else [ts]
     return Market(
-        symbols=("BTCUSDT",), ts_ms=np.array([ts]), interval_ms=MINUTE, **columns,
+        symbols=("BTCUSDT",), ts_ms=np.array([ts]), interval_ms=MINUTE,
+        open=np.array([[o]]), high=np.array([[h]]), low=np.array([[low]]),
+        close=np.array([[c]]), volume=np.array([[v]]),
         funding_ts_ms=np.array(stamps, dtype=np.int64),
         funding_symbol=np.zeros(len(stamps), dtype=np.int64),
         funding_rate=np.array([] if funding is None else [funding]),
