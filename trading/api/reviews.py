@@ -29,7 +29,7 @@ class ReviewStepSerializer(serializers.ModelSerializer[ReviewStep]):
         fields = ("at", "before", "after", "actor", "words")
 
 
-class ReviewSerializer(serializers.ModelSerializer[PromotionReview]):
+class PromotionReviewSerializer(serializers.ModelSerializer[PromotionReview]):
     """A review in a list."""
 
     cohort_name = serializers.CharField(source="cohort.__str__", read_only=True)
@@ -45,14 +45,15 @@ class ReviewSerializer(serializers.ModelSerializer[PromotionReview]):
         )  # fmt: skip
 
 
-class ReviewDetailSerializer(ReviewSerializer):
+class ReviewDetailSerializer(PromotionReviewSerializer):
     """A review with its evidence, verdict, meters and steps."""
 
     steps = ReviewStepSerializer(many=True)
 
-    class Meta(ReviewSerializer.Meta):
+    class Meta(PromotionReviewSerializer.Meta):
         fields = (  # type: ignore[assignment]
-            *ReviewSerializer.Meta.fields, "verdict", "evidence", "meters", "metered_at", "post_mortem", "steps",
+            *PromotionReviewSerializer.Meta.fields,
+            "verdict", "evidence", "meters", "metered_at", "post_mortem", "steps",
         )  # fmt: skip
 
 
@@ -110,7 +111,7 @@ def _person(request: Request) -> User:
 class ReviewViewSet(viewsets.ReadOnlyModelViewSet[PromotionReview]):
     """Day-3 reviews from their evidence to what became of them."""
 
-    serializer_class = ReviewSerializer
+    serializer_class = PromotionReviewSerializer
     filterset_class = ReviewFilter
     ordering_fields = ("compiled_at", "state")
     permission = {
