@@ -176,39 +176,46 @@ def _work_group(group: _Group, seats: list[Seat], until: Mapping[int, int], gate
         here = [seat for seat in waiting if seat.run.next_bar_ms == ts and ts < ends[id(seat)]]
         if not here:
             continue
-        worked += len(here)
-        going_on = _work_together(here, market.slice(row, row + 1), gateway)
+        count, going_on = _work_together(here, market.slice(row, row + 1), gateway)
+        worked += count
         waiting = [seat for seat in waiting if seat not in here or (seat in going_on and not seat.finished)]
         if not waiting or time.monotonic() - began > TURN_S:
             break
     return worked
 
 
-def _work_together(seats: list[Seat], bar: Market, gateway: Gateway) -> list[Seat]:
-    """All at once; when that is refused, one by one, so that one desk's trouble is its own."""
+def _work_together(seats: list[Seat], bar: Market, gateway: Gateway) -> tuple[int, list[Seat]]:
+    """How many desks worked the bar, and which of them may go on.
+
+    All at once; when that is refused, one by one, so that one desk's trouble is its own.
+    """
     try:
-        return work_bar(seats, bar, gateway)
+        return len(seats), work_bar(seats, bar, gateway)
     except OperationalError:
         raise
     except Exception:
         if len(seats) == 1:
             _trouble(seats[0].desk)
-            return []
+            return 0, []
         logger.exception("A bar of %d desks failed; they are worked one by one.", len(seats))
+    worked = 0
     for seat in load_seats([seat.desk for seat in seats], {s.desk.deployment.pk: s.token for s in seats}):
         if seat.run.next_bar_ms == int(bar.ts_ms[-1]) and seat.cycle is None:
-            _alone(seat.desk, partial(work_bar, [seat], bar, gateway))
+            worked += _alone(seat.desk, partial(work_bar, [seat], bar, gateway))
     # What was worked alone goes on with the next turn: these seats hold what failed.
-    return []
+    return worked, []
 
 
-def _alone(desk: Desk, work: Callable[[], object]) -> None:
+def _alone(desk: Desk, work: Callable[[], object]) -> bool:
+    """Whether it went well; a desk in trouble is stopped."""
     try:
         work()
     except OperationalError:
         raise
     except Exception:
         _trouble(desk)
+        return False
+    return True
 
 
 def _trouble(desk: Desk) -> None:
