@@ -23,7 +23,7 @@ from portal.charts import cohort as charts
 from portal.forms.cohort import CohortForm
 from portal.tables import PortalTable, TablePage
 from portal.tables_cohort import CohortListFilter, CohortTable, FillTable, LeaderboardTable, RejectionTable, words
-from trading.actions.cohort import cancel_cohort, check_cohort, launch_cohort
+from trading.actions.cohort import cancel_cohort, check_cohort, launch_cohort, resume_cohort
 from trading.cohorts.guard import limits_in_words
 from trading.cohorts.postings import MOVEMENT_SOURCE
 from trading.errors import CohortSpecError
@@ -33,6 +33,7 @@ from trading.models.cohort import (
     CohortDay,
     CohortFill,
     CohortRejection,
+    CohortStatus,
     fill_source_id,
 )
 from trading.selectors.cohort import cohort_list, leaderboard
@@ -127,6 +128,7 @@ def cohort_page(request: HttpRequest, pk: int) -> HttpResponse:
         **_guard(cohort),
         "may_launch": may(request.user, LAUNCH),
         "may_cancel": cohort.is_live and may(request.user, "trading.cancel_cohort", cohort),
+        "may_resume": cohort.status == CohortStatus.FAILED and may(request.user, "trading.resume_cohort", cohort),
         "crumbs": [("Cohorts", reverse("portal:cohorts")), (str(cohort), "")],
         "live_after": live_seq(),
     }
@@ -176,6 +178,23 @@ def cohort_cancel(request: HttpRequest, pk: int) -> HttpResponse:
     try:
         cancel_cohort(cohort=cohort, reason=reason[:400], actor=_user(request))
         messages.success(request, f"{cohort} stops after the stretch it is trading.")
+    except FundopsError as refused:
+        messages.error(request, refused.message)
+    return redirect("portal:cohort", pk)
+
+
+@require_POST
+@permission_required("trading.resume_cohort")
+def cohort_resume(request: HttpRequest, pk: int) -> HttpResponse:
+    """Lets a failed run go on; the reason goes into the audit stream."""
+    cohort = _cohort(request, pk)
+    reason = request.POST.get("reason", "").strip()
+    if not reason:
+        messages.error(request, "Say what was mended: it goes into the audit stream.")
+        return redirect("portal:cohort", pk)
+    try:
+        resume_cohort(cohort=cohort, reason=reason[:400], actor=_user(request))
+        messages.success(request, f"{cohort} goes on where it stopped.")
     except FundopsError as refused:
         messages.error(request, refused.message)
     return redirect("portal:cohort", pk)

@@ -85,6 +85,7 @@ class CohortSerializer(serializers.ModelSerializer[Cohort]):
             "launched_at",
             "finished_at",
             "failure",
+            "waiting_for",
             "latest_day",
             "latest_equity",
             "latest_drawdown_frac",
@@ -97,11 +98,16 @@ class CohortSerializer(serializers.ModelSerializer[Cohort]):
             "launched_at",
             "finished_at",
             "failure",
+            "waiting_for",
         ]
 
 
 class CancelSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=400)
+
+
+class ResumeSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=400, help_text="What was mended.")
 
 
 class CohortDaySerializer(serializers.ModelSerializer[CohortDay]):

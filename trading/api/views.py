@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from trading.actions.cohort import cancel_cohort, launch_cohort
+from trading.actions.cohort import cancel_cohort, launch_cohort, resume_cohort
 from trading.api.filters import AgentDayFilter, CohortFilter, FillFilter
 from trading.api.serializers import (
     AgentDaySerializer,
@@ -24,6 +24,7 @@ from trading.api.serializers import (
     CohortSerializer,
     FillSerializer,
     RejectionSerializer,
+    ResumeSerializer,
 )
 from trading.models.cohort import (
     AgentDay,
@@ -52,6 +53,7 @@ class CohortViewSet(
         "retrieve": READ,
         "create": "trading.launch_cohort",
         "cancel": "trading.cancel_cohort",
+        "resume": "trading.resume_cohort",
         "OPTIONS": READ,
     }
 
@@ -72,6 +74,16 @@ class CohortViewSet(
         asked.is_valid(raise_exception=True)
         assert request.user.is_authenticated  # noqa: S101
         cohort = cancel_cohort(cohort=self.get_object(), reason=asked.validated_data["reason"], actor=request.user)
+        return Response(self.get_serializer(cohort).data, status=status.HTTP_202_ACCEPTED)
+
+    @extend_schema(request=ResumeSerializer, responses={202: CohortSerializer})
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, pk: str | None = None) -> Response:
+        """Lets a failed cohort go on at the bar it had reached, once its cause is mended."""
+        asked = ResumeSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        assert request.user.is_authenticated  # noqa: S101
+        cohort = resume_cohort(cohort=self.get_object(), reason=asked.validated_data["reason"], actor=request.user)
         return Response(self.get_serializer(cohort).data, status=status.HTTP_202_ACCEPTED)
 
 

@@ -135,19 +135,46 @@ class Cohort(models.Model):
     launched_at = models.DateTimeField(default=clock.now, editable=False)
     finished_at = models.DateTimeField(null=True, editable=False)
     failure = models.TextField(blank=True, editable=False)
+    waiting_for = models.TextField(
+        blank=True, editable=False, help_text="What its run waits for and tries again, in words; empty while it goes."
+    )
 
-    history = HistoricalRecords(m2m_fields=[parents])
+    history = HistoricalRecords(m2m_fields=[parents], excluded_fields=["waiting_for"])
     objects = CohortQuerySet.as_manager()
 
     class Meta:
         ordering = ("-launched_at", "-pk")
-        permissions = (("launch_cohort", "Can launch a cohort"), ("cancel_cohort", "Can cancel a cohort"))
+        permissions = (
+            ("launch_cohort", "Can launch a cohort"),
+            ("cancel_cohort", "Can cancel a cohort"),
+            ("resume_cohort", "Can resume a failed cohort"),
+        )
         constraints = (
             models.CheckConstraint(
                 name="cohort_agent_count_in_range", condition=models.Q(agent_count__range=(1, 10_000))
             ),
             models.CheckConstraint(name="cohort_bankroll_at_least_50", condition=models.Q(bankroll__gte=50)),
             models.CheckConstraint(name="cohort_has_a_day", condition=models.Q(days__gte=1)),
+            models.CheckConstraint(name="cohort_at_most_a_year", condition=models.Q(days__lte=366)),
+            models.CheckConstraint(name="cohort_has_a_market", condition=models.Q(symbols__len__gte=1)),
+            models.CheckConstraint(name="cohort_speed_positive", condition=models.Q(speed__gt=0)),
+            models.CheckConstraint(
+                name="cohort_ceilings_positive",
+                condition=models.Q(
+                    gross_ceiling__gt=0, net_ceiling__gt=0, leverage_ceiling__gt=0, market_cap_frac__gt=0
+                ),
+            ),
+            models.CheckConstraint(
+                name="cohort_net_within_gross", condition=models.Q(net_ceiling__lte=models.F("gross_ceiling"))
+            ),
+            models.CheckConstraint(name="cohort_mode_known", condition=models.Q(mode__in=CohortMode.values)),
+            models.CheckConstraint(name="cohort_status_known", condition=models.Q(status__in=CohortStatus.values)),
+            models.CheckConstraint(
+                name="cohort_allocation_known", condition=models.Q(allocation__in=Allocation.values)
+            ),
+            models.CheckConstraint(
+                name="cohort_genome_source_known", condition=models.Q(genome_source__in=GenomeSource.values)
+            ),
         )
         indexes = (models.Index(fields=["status"]), models.Index(fields=["start", "bankroll"]))
 
@@ -237,7 +264,11 @@ class CohortAgent(models.Model):
 
     class Meta:
         ordering = ("cohort", "number")
-        constraints = (models.UniqueConstraint(fields=["cohort", "number"], name="cohort_agent_number_unique"),)
+        constraints = (
+            models.UniqueConstraint(fields=["cohort", "number"], name="cohort_agent_number_unique"),
+            models.CheckConstraint(name="cohort_agent_number_from_1", condition=models.Q(number__gte=1)),
+            models.CheckConstraint(name="cohort_agent_draw_positive", condition=models.Q(draw__gt=0)),
+        )
 
     def __str__(self) -> str:
         return f"Agent {self.number}"
@@ -294,7 +325,10 @@ class AgentDay(DayMeasures):
 
     class Meta(DayMeasures.Meta):
         ordering = ("day", "rank")
-        constraints = (models.UniqueConstraint(fields=["agent", "day"], name="agent_day_unique"),)
+        constraints = (
+            models.UniqueConstraint(fields=["agent", "day"], name="agent_day_unique"),
+            models.CheckConstraint(name="agent_day_from_1", condition=models.Q(day__gte=1)),
+        )
 
     def __str__(self) -> str:
         return f"day {self.day} of agent {self.agent_id}"
@@ -311,7 +345,10 @@ class CohortDay(DayMeasures):
 
     class Meta(DayMeasures.Meta):
         ordering = ("day",)
-        constraints = (models.UniqueConstraint(fields=["cohort", "day"], name="cohort_day_unique"),)
+        constraints = (
+            models.UniqueConstraint(fields=["cohort", "day"], name="cohort_day_unique"),
+            models.CheckConstraint(name="cohort_day_from_1", condition=models.Q(day__gte=1)),
+        )
 
     def __str__(self) -> str:
         return f"day {self.day} of cohort {self.cohort_id}"
