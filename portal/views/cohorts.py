@@ -36,7 +36,7 @@ from trading.models.cohort import (
     CohortStatus,
     fill_source_id,
 )
-from trading.selectors.cohort import cohort_list, leaderboard
+from trading.selectors.cohort import cohort_list, has_granted_cohorts, leaderboard
 from treasury.models import JournalEntry, JournalLine
 from treasury.selectors import By, balances
 
@@ -49,6 +49,7 @@ class CohortListPage(TablePage):
     """All cohorts the reader may see."""
 
     permission = READ
+    by_object = staticmethod(has_granted_cohorts)
     table_class, filterset_class = CohortTable, CohortListFilter
     template_name = "cohorts/list.html"
 
@@ -100,7 +101,7 @@ def _form(request: HttpRequest) -> CohortForm:
 
 # --- One cohort -----------------------------------------------------------------------------------------------
 @require_GET
-@permission_required(READ)
+@permission_required(READ, by_object=has_granted_cohorts)
 def cohort_page(request: HttpRequest, pk: int) -> HttpResponse:
     """A cohort: verdict first, then pictures, then the leaderboard of a day. Its fragment is the board."""
     cohort = _cohort(request, pk)
@@ -201,7 +202,7 @@ def cohort_resume(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_GET
-@permission_required(READ)
+@permission_required(READ, by_object=has_granted_cohorts)
 def cohort_chart(request: HttpRequest, pk: int, name: str) -> JsonResponse:
     """The payload of one picture: equity, utilisation or heatmap (`?day=`)."""
     cohort = _cohort(request, pk)
@@ -217,7 +218,7 @@ def cohort_chart(request: HttpRequest, pk: int, name: str) -> JsonResponse:
 
 # --- One agent ------------------------------------------------------------------------------------------------
 @require_GET
-@permission_required(READ)
+@permission_required(READ, by_object=has_granted_cohorts)
 def agent_page(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """An agent's log: what it is, how each day went, every fill and refusal, and its lines in the books."""
     agent = _agent(request, pk, number)
@@ -269,7 +270,7 @@ def agent_page(request: HttpRequest, pk: int, number: int) -> HttpResponse:
 
 
 @require_GET
-@permission_required(READ)
+@permission_required(READ, by_object=has_granted_cohorts)
 def agent_chart(request: HttpRequest, pk: int, number: int, name: str) -> JsonResponse:
     """The payload of one picture of an agent: equity, or candles (`?symbol=&day=`)."""
     agent = _agent(request, pk, number)
@@ -282,7 +283,7 @@ def agent_chart(request: HttpRequest, pk: int, number: int, name: str) -> JsonRe
 
 
 @require_GET
-@permission_required(READ)
+@permission_required(READ, by_object=has_granted_cohorts)
 def fill_page(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """One fill, down to the journal entry that books it."""
     cohort = _cohort(request, pk)

@@ -35,7 +35,7 @@ from trading.models.cohort import (
     CohortFill,
     CohortRejection,
 )
-from trading.selectors.cohort import cohort_list
+from trading.selectors.cohort import cohort_list, has_granted_cohorts
 
 READ = "trading.view_cohort"
 
@@ -48,6 +48,7 @@ class CohortViewSet(
     serializer_class = CohortSerializer
     filterset_class = CohortFilter
     ordering_fields = ["launched_at", "bankroll", "start", "latest_equity"]
+    by_object = staticmethod(has_granted_cohorts)
     permission = {
         "list": READ,
         "retrieve": READ,
@@ -91,6 +92,7 @@ class _OfCohort(mixins.ListModelMixin, viewsets.GenericViewSet[Any]):
     """Rows that belong to one cohort, which the reader must be allowed to see."""
 
     permission = READ
+    by_object = staticmethod(has_granted_cohorts)
     of_cohort: Any
 
     def get_queryset(self) -> QuerySet[Any]:

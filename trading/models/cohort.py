@@ -16,10 +16,14 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.urls import reverse
+from guardian.shortcuts import get_objects_for_user
 from simple_history.models import HistoricalRecords
 
 from fundops.core import clock
-from fundops.core.permissions import AnyUser, for_user
+from fundops.core.permissions import AnyUser, may
+from treasury.models import Book, Fund
+
+VIEW_COHORT = "trading.view_cohort"
 
 INTERVAL_MINUTES = {"1m": 1, "3m": 3, "5m": 5, "15m": 15, "30m": 30, "1h": 60}
 
@@ -55,7 +59,18 @@ class GenomeSource(models.TextChoices):
 class CohortQuerySet(models.QuerySet["Cohort"]):
     def for_user(self, user: AnyUser) -> CohortQuerySet:
         """The cohorts ``user`` may read: all by role, or those granted one by one."""
-        return for_user(self, user, "trading.view_cohort")  # type: ignore[return-value]
+        return self if may(user, VIEW_COHORT) else self.granted_to(user)
+
+    def granted_to(self, user: AnyUser) -> CohortQuerySet:
+        """The cohorts granted one by one: themselves, their Book or one above it, or their fund."""
+        if not user.is_authenticated or not user.is_active:
+            return self.none()
+        single = get_objects_for_user(user, VIEW_COHORT, Cohort, accept_global_perms=False)
+        return self.filter(
+            models.Q(pk__in=single.values("pk"))
+            | models.Q(fund__in=Fund.objects.granted_to(user))
+            | models.Q(book__in=Book.objects.granted_to(user))
+        )
 
 
 def _fraction(name: str, default: str, low: str, high: str, help_text: str) -> models.DecimalField[Any, Any]:
