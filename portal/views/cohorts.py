@@ -22,7 +22,16 @@ from fundops.core.permissions import may, permission_required
 from portal.charts import cohort as charts
 from portal.forms.cohort import CohortForm
 from portal.tables import PortalTable, TablePage
-from portal.tables_cohort import CohortListFilter, CohortTable, FillTable, LeaderboardTable, RejectionTable, words
+from portal.tables_cohort import (
+    AlertTable,
+    CohortListFilter,
+    CohortTable,
+    FillTable,
+    LeaderboardTable,
+    LineTable,
+    RejectionTable,
+    words,
+)
 from trading.actions.cohort import cancel_cohort, check_cohort, launch_cohort, resume_cohort
 from trading.cohorts.guard import limits_in_words
 from trading.cohorts.postings import MOVEMENT_SOURCE
@@ -167,6 +176,27 @@ def _guard(cohort: Cohort) -> dict[str, Any]:
     }
 
 
+@require_GET
+@permission_required(READ, by_object=has_granted_cohorts)
+def cohort_alerts(request: HttpRequest, pk: int) -> HttpResponse:
+    """Every alert and breach of a cohort, as a table to sort and export."""
+    cohort = _cohort(request, pk)
+    table = AlertTable(cohort.alerts.select_related("agent"))
+    if (form := request.GET.get("_export")) in ("csv", "json"):
+        return _export(table, f"cohort-{pk}-alerts.{form}", form)
+    RequestConfig(request, paginate={"per_page": 50}).configure(table)
+    context = {
+        "cohort": cohort,
+        "table": table,
+        "crumbs": [
+            ("Cohorts", reverse("portal:cohorts")),
+            (str(cohort), reverse("portal:cohort", args=[pk])),
+            ("Alerts", ""),
+        ],
+    }
+    return render(request, "cohorts/alerts.html", context)
+
+
 @require_POST
 @permission_required("trading.cancel_cohort")
 def cohort_cancel(request: HttpRequest, pk: int) -> HttpResponse:
@@ -225,19 +255,23 @@ def agent_page(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     cohort = agent.cohort
     day = _day(request, cohort)
     fills = FillTable(CohortFill.objects.filter(agent=agent).select_related("cohort"), prefix="f-")
-    if (form := request.GET.get("_export")) in ("csv", "json"):
-        return _export(fills, f"cohort-{pk}-agent-{number}-fills.{form}", form)
     refused = RejectionTable(
         CohortRejection.objects.filter(agent=agent).select_related("agent", "cohort__run"), prefix="r-"
     )
-    RequestConfig(request, paginate={"per_page": 25}).configure(fills)
-    RequestConfig(request, paginate={"per_page": 25}).configure(refused)
-    lines = Paginator(
+    booked_lines = (
         JournalLine.objects.filter(account__book_id=agent.book_id)
         .select_related("entry", "account", "asset")
-        .order_by("-entry__posting_seq", "pk"),
-        LINES_SHOWN,
-    ).get_page(request.GET.get("lines"))
+        .order_by("-entry__posting_seq", "pk")
+    )
+    if (form := request.GET.get("_export")) in ("csv", "json"):
+        offered = {"fills": fills, "refused": refused, "lines": LineTable(booked_lines)}
+        what = request.GET.get("of", "fills")
+        if what not in offered:
+            raise Http404(f"An agent has {', '.join(offered)} to export.")
+        return _export(offered[what], f"cohort-{pk}-agent-{number}-{what}.{form}", form)
+    RequestConfig(request, paginate={"per_page": 25}).configure(fills)
+    RequestConfig(request, paginate={"per_page": 25}).configure(refused)
+    lines = Paginator(booked_lines, LINES_SHOWN).get_page(request.GET.get("lines"))
     booked = {fill_source_id(pk, fill): fill for fill in agent.fills.values_list("number", flat=True)}
     traded = _fills_by_symbol(agent, day)
     symbols = [agent.symbol] if agent.symbol else sorted(cohort.symbols, key=lambda name: -traded.get(name, 0))
