@@ -22,7 +22,8 @@ Session = psycopg.Connection[Any]
 @pytest.fixture(params=["app", "owner"])
 def session(request: pytest.FixtureRequest, transactional_db: None) -> Any:
     """A session of its own on the test database, as either role."""
-    login = settings.DATABASES["default"] if request.param == "app" else settings.DATABASE_OWNER
+    login: dict[str, Any] | None = settings.DATABASES["default"] if request.param == "app" else settings.DATABASE_OWNER
+    assert login is not None
     given = connection.get_connection_params()
     with psycopg.connect(
         host=given.get("host"), port=given.get("port"), dbname=given["dbname"],
