@@ -11,10 +11,12 @@ from celery.schedules import crontab
 from csp.constants import NONCE, NONE, SELF
 from django.templatetags.static import static
 
-from fundops.core.env import BEAT_EVERY_S, load_env_or_exit
+from fundops.core.env import BEAT_EVERY_S, export_storage, load_env_or_exit
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 ENV = load_env_or_exit()
+export_storage(ENV)
+export_storage(ENV)
 
 PRODUCTION = ENV.fundops_env == "production"
 DEMO = ENV.fundops_env == "demo"

@@ -12,7 +12,6 @@ from django.http import Http404, HttpRequest
 from django.urls import reverse
 
 from fundops.core.models import User
-from fundops.core.permissions import may
 from trading.models.cohort import Cohort, CohortAgent
 from treasury.models import Book, BookKind
 from treasury.models.books import PATH_SEPARATOR
@@ -82,18 +81,17 @@ def line_of(book: Book) -> list[Book]:
 
 def trading_pages(user: User, books: Iterable[Book]) -> dict[int, str]:
     """Where the cohorts and agents behind Books live, by Book id; two queries."""
-    if not may(user, "trading.view_cohort"):
-        return {}
+    cohorts = Cohort.objects.for_user(user)
     by_kind: dict[str, list[int]] = defaultdict(list)
     for book in books:
         by_kind[book.kind].append(book.pk)
     found: dict[int, str] = {}
     if by_kind[BookKind.COHORT]:
-        for pk, book_id in Cohort.objects.filter(book__in=by_kind[BookKind.COHORT]).values_list("pk", "book_id"):
+        for pk, book_id in cohorts.filter(book__in=by_kind[BookKind.COHORT]).values_list("pk", "book_id"):
             if book_id is not None:
                 found[book_id] = reverse("portal:cohort", args=[pk])
     if by_kind[BookKind.AGENT]:
-        agents = CohortAgent.objects.filter(book__in=by_kind[BookKind.AGENT])
+        agents = CohortAgent.objects.filter(book__in=by_kind[BookKind.AGENT], cohort__in=cohorts)
         for cohort_id, number, book_id in agents.values_list("cohort_id", "number", "book_id"):
             found[book_id] = reverse("portal:cohort-agent", args=[cohort_id, number])
     return found

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.management import call_command
+from django.db.models import Sum
 
 from fundops.core import clock
 from fundops.core.actions.users import create_user
@@ -26,7 +27,7 @@ from trading.actions.cohort import launch_cohort
 from trading.actions.cohort_drive import drive_cohort
 from trading.actions.marketdata import synthesise_candles
 from trading.marketdata.synthetic import SyntheticSpec
-from trading.models.cohort import INTERVAL_MINUTES, Cohort, CohortMode, CohortStatus, GenomeSource
+from trading.models.cohort import INTERVAL_MINUTES, LIVE_STATUSES, Cohort, CohortMode, CohortStatus, GenomeSource
 from trading.models.marketdata import CandleSet
 from trading.quant.engine import list_cost_profiles
 from trading.selectors.cohort import Window, latest_window
@@ -104,13 +105,19 @@ def make_people() -> list[Credential]:
     return made
 
 
-def make_candles(*, path: Path | None, source: str | None, base_url: str | None, say: Say) -> None:
-    """Candles, by preference: of ``path``, of ``source``, stored already, beside the project, invented."""
+def make_candles(*, path: Path | None, source: str | None, base_url: str | None, say: Say) -> str | None:
+    """Candles, by preference: of ``path``, of ``source``, stored already, beside the project, invented.
+
+    Returns the venue that was given, by a path the one most of its candles are of; None where nothing was.
+    """
     if path is not None:
+        before = clock.now()
         call_command("import_candles", str(path))
-    elif source:
+        return _imported_venue(path, since=before)
+    if source:
         _download(source, base_url)
-    elif CandleSet.objects.filter(kind="trade", rows__gt=0).exists():
+        return source.lower()
+    if CandleSet.objects.filter(kind="trade", rows__gt=0).exists():
         say("Candles are in the catalog already.")
     elif all((SAMPLE_DATA / name).exists() for name, _venue in SAMPLE_SETS):
         say("Importing real market data.")
@@ -126,6 +133,15 @@ def make_candles(*, path: Path | None, source: str | None, base_url: str | None,
         )
         synthesise_candles(spec=spec, actor=None)
         say(f"No real candles at hand: {SYNTHETIC_DAYS} days of {len(SYNTHETIC_SYMBOLS)} synthetic markets.")
+    return None
+
+
+def _imported_venue(path: Path, *, since: datetime) -> str:
+    sets = CandleSet.objects.filter(kind="trade", updated_at__gte=since).values("venue")
+    most = sets.annotate(count=Sum("rows")).order_by("-count", "venue").first()
+    if most is None:
+        raise NoCandlesError(f"{path} holds no candles that a cohort could trade.")
+    return str(most["venue"])
 
 
 def _download(source: str, base_url: str | None) -> None:
@@ -154,13 +170,15 @@ def make_gate(fund: Fund, *, say: Say) -> list[demo_gate.App]:
     return apps
 
 
-def make_cohorts(fund: Fund, *, say: Say) -> list[Cohort]:
+def make_cohorts(fund: Fund, *, venue: str | None = None, say: Say) -> list[Cohort]:
     """Three finished cohorts of three days, and one that trades three days on accelerated time.
 
     They take the latest days at hand, one after the other: parents, their heirs, then the forward one; with fewer
-    than nine days they overlap.
+    than nine days they overlap. Of a ``venue`` that was given they trade the candles of just that one, anew where
+    those that are there traded something else. The forward one is over in a quarter of an hour: there is always one
+    that lives.
     """
-    window = _longest_window()
+    window = _longest_window(venue)
     manager = User.objects.get(username="paula")
     last = window.days - COHORT_DAYS
     profiles = _once(manager, fund, window, name="Profiles", seed=1, say=say)
@@ -176,18 +194,27 @@ def make_cohorts(fund: Fund, *, say: Say) -> list[Cohort]:
         parents=[profiles, random],
         say=say,
     )
-    forward = _once(
+    return [profiles, random, best, _live_forward(manager, fund, window, offset=last, say=say)]
+
+
+def _live_forward(manager: User, fund: Fund, window: DemoWindow, *, offset: int, say: Say) -> Cohort:
+    """The forward cohort that trades now on that market, launched when none does."""
+    all_forward = Cohort.objects.filter(fund=fund, mode=CohortMode.FORWARD, speed=FORWARD_SPEED)
+    live = all_forward.filter(status__in=LIVE_STATUSES)
+    if window.given:
+        live = live.filter(venue=window.market.venue, start=window.market.start + timedelta(days=offset))
+    number = all_forward.count()
+    return live.first() or _once(
         manager,
         fund,
         window,
-        name="Forward, accelerated",
-        offset=last,
+        name="Forward, accelerated" if number == 0 else f"Forward, accelerated, {number + 1}",
+        offset=offset,
         mode=CohortMode.FORWARD,
         speed=FORWARD_SPEED,
-        seed=4,
+        seed=4 + number,
         say=say,
     )
-    return [profiles, random, best, forward]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,16 +222,19 @@ class DemoWindow:
     interval: str
     days: int
     market: Window
+    #: Whether these candles were asked for, and not just found.
+    given: bool = False
 
 
-def _longest_window() -> DemoWindow:
-    """The finest candles that cover three whole days, over up to nine days."""
+def _longest_window(venue: str | None) -> DemoWindow:
+    """The finest candles, of one venue or of any, that cover three whole days, over up to nine days."""
     for interval in INTERVAL_MINUTES:
         for days in range(3 * COHORT_DAYS, COHORT_DAYS - 1, -1):
-            market = latest_window(interval=interval, days=days)
+            market = latest_window(interval=interval, days=days, venue=venue)
             if market is not None:
-                return DemoWindow(interval, days, market)
-    raise NoCandlesError("The cohorts need three whole UTC days of candles of an hour or finer: import more.")
+                return DemoWindow(interval, days, market, given=venue is not None)
+    of_it = f" of {venue}" if venue else ""
+    raise NoCandlesError(f"The cohorts need three whole UTC days of candles{of_it} of an hour or finer: import more.")
 
 
 def _once(
@@ -221,8 +251,16 @@ def _once(
     genome_source: str = GenomeSource.PROFILES,
     parents: list[Cohort] | None = None,
 ) -> Cohort:
-    """The cohort of that name, made and (a replay) run when there is none that worked."""
-    found = Cohort.objects.filter(fund=fund, name=name).exclude(status=CohortStatus.FAILED).first()
+    """The cohort of that name, made and (a replay) run when there is none that worked.
+
+    On candles that were given it is the one that traded these; where the name is another's, venue and day follow it.
+    """
+    start = window.market.start + timedelta(days=offset)
+    taken = Cohort.objects.filter(fund=fund).exclude(status=CohortStatus.FAILED)
+    found = taken.filter(name=name).first()
+    if found is not None and window.given and (found.venue, found.start) != (window.market.venue, start):
+        name = f"{name}, {window.market.venue} {start:%d %b %Y}"
+        found = taken.filter(name=name).first()
     if found is None:
         found = launch_cohort(
             cohort=Cohort(
@@ -233,7 +271,7 @@ def _once(
                 venue=window.market.venue,
                 symbols=list(window.market.symbols),
                 interval=window.interval,
-                start=window.market.start + timedelta(days=offset),
+                start=start,
                 days=COHORT_DAYS,
                 bankroll=Decimal(1000),
                 genome_source=genome_source,

@@ -20,6 +20,8 @@ from fundops.core.permissions import may
 from fundops.core.roles import Role
 from portal.banners import banners_for
 from portal.gate.queue import waiting_count
+from trading.selectors.cohort import has_granted_cohorts
+from treasury.selectors import has_granted_books
 
 Audience = Callable[[User], bool]
 
@@ -35,6 +37,11 @@ def fund_staff(user: User) -> bool:
 def holding(permission: str) -> Audience:
     """Those whose roles grant ``permission``."""
     return lambda user: may(user, permission)
+
+
+def reading(permission: str, by_object: Audience) -> Audience:
+    """Those whose roles grant ``permission``, and those to whom single objects were granted."""
+    return lambda user: may(user, permission) or by_object(user)
 
 
 def in_role(*roles: Role) -> Audience:
@@ -72,7 +79,7 @@ NAVIGATION: tuple[Section, ...] = (
     Section(
         "Trading",
         (
-            Entry("Cohorts", "portal:cohorts", "robot", holding("trading.view_cohort")),
+            Entry("Cohorts", "portal:cohorts", "robot", reading("trading.view_cohort", has_granted_cohorts)),
             Entry("Deployments", "portal:deployments", "rocket", holding("trading.view_deployment")),
             Entry("Reviews", "portal:reviews", "rocket", holding("trading.view_promotionreview")),
             Entry("Strategies", "portal:strategies", "bolt", holding("trading.view_cohort")),
@@ -90,7 +97,10 @@ NAVIGATION: tuple[Section, ...] = (
             Entry("Overrides", "portal:overrides", "shield-exclamation", holding("risk.view_guardrailoverride")),
         ),
     ),
-    Section("Books", (Entry("Ledger", "portal:books", "books", holding("treasury.view_journalline")),)),
+    Section(
+        "Books",
+        (Entry("Ledger", "portal:books", "books", reading("treasury.view_journalline", has_granted_books)),),
+    ),
     Section(
         "Control",
         (

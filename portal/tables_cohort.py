@@ -16,7 +16,16 @@ from portal.tables import MoneyColumn, NumberColumn, PercentColumn, PortalTable,
 from portal.templatetags import figures
 from trading.api.filters import CohortFilter
 from trading.cohorts.guard import explain_reason
-from trading.models.cohort import AgentDay, Cohort, CohortFill, CohortMode, CohortRejection, CohortStatus
+from trading.models.cohort import (
+    AgentDay,
+    Cohort,
+    CohortAlert,
+    CohortFill,
+    CohortMode,
+    CohortRejection,
+    CohortStatus,
+)
+from treasury.models import JournalLine
 
 STATUS_TONES = {
     "completed": "tag-good",
@@ -266,3 +275,54 @@ class RejectionTable(PortalTable):
             record.cohort, value, at_ms=to_ms(record.at), symbol=record.symbol, number=record.agent.number
         )
         return denied or words(value)
+
+
+class AlertTable(PortalTable):
+    caption = "Alerts and breaches"
+    empty_hint = "Drawdown, utilisation, leverage and liquidations appear here."
+
+    at = TimeColumn(verbose_name="Time (UTC)", form="second")
+    day = NumberColumn()
+    kind = tables.Column()
+    agent = tables.Column(
+        accessor="agent__number",
+        verbose_name="Agent",
+        empty_values=(),
+        linkify=lambda record: record.agent.get_absolute_url() if record.agent else None,
+    )
+    message = tables.Column()
+    value = NumberColumn(places=4)
+    threshold = NumberColumn(places=4, reason="This kind has no threshold.")
+
+    class Meta(PortalTable.Meta):
+        model = CohortAlert
+        fields = ("at", "day", "kind", "agent", "message", "value", "threshold")
+        order_by = "-at"
+        attrs = {"id": "alerts-table"}
+
+    def render_agent(self, value: int | None) -> str:
+        return "the parent" if value is None else f"Agent {value}"
+
+    def value_agent(self, value: int | None) -> int | str:
+        return "" if value is None else value
+
+
+class LineTable(PortalTable):
+    """The ledger lines of one Book, for export; the page shows them with their fills."""
+
+    caption = "Ledger lines"
+
+    posting = tables.Column(accessor="entry__posting_seq")
+    value_date = tables.Column(accessor="entry__value_date")
+    booked_at = TimeColumn(accessor="entry__booked_at", verbose_name="Booked (UTC)")
+    entry = tables.Column(accessor="entry__kind")
+    memo = tables.Column(accessor="entry__memo")
+    source = tables.Column(accessor="entry__source_id")
+    account = tables.Column(accessor="account__kind")
+    amount = tables.Column()
+    asset = tables.Column(accessor="asset__code")
+
+    class Meta(PortalTable.Meta):
+        model = JournalLine
+        fields = ("posting", "value_date", "booked_at", "entry", "memo", "source", "account", "amount", "asset")
+        attrs = {"id": "lines"}

@@ -38,7 +38,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("cohorts/new/", cohorts.cohort_new, name="cohort-new"),
     path("cohorts/check/", cohorts.cohort_check, name="cohort-check"),
     path("cohorts/<int:pk>/", cohorts.cohort_page, name="cohort"),
+    path("cohorts/<int:pk>/alerts/", cohorts.cohort_alerts, name="cohort-alerts"),
     path("cohorts/<int:pk>/cancel/", cohorts.cohort_cancel, name="cohort-cancel"),
+    path("cohorts/<int:pk>/resume/", cohorts.cohort_resume, name="cohort-resume"),
     path("cohorts/<int:pk>/charts/<slug:name>.json", cohorts.cohort_chart, name="cohort-chart"),
     path("cohorts/<int:pk>/agents/<int:number>/", cohorts.agent_page, name="cohort-agent"),
     path(

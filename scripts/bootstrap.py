@@ -52,6 +52,8 @@ def main() -> int:
             return 1
         make_venv(venv)
         install_requirements(venv, requirements)
+        if browser:
+            ensure_browser(venv)
     return 0
 
 
@@ -60,10 +62,45 @@ def missing_packages(venv: Path, *, browser: bool) -> list[str]:
     missing = []
     if not works(venv) and importlib.util.find_spec("ensurepip") is None:
         missing.append(f"python{sys.version_info.major}.{sys.version_info.minor}-venv")
+    # What is there and does not start (Ubuntu's package only points to a snap) starts no better a second time.
     if browser and not any(shutil.which(name) for name in BROWSERS):
         missing.append("chromium-browser" if distribution() == "ubuntu" else "chromium")
     missing += [package for name, package in LIBRARIES.items() if ctypes.util.find_library(name) is None]
     return missing
+
+
+def ensure_browser(venv: Path) -> bool:
+    """Has Playwright fetch a Chromium of its own where none of the system's starts; says so when that fails too."""
+    if any(starts(name) for name in BROWSERS) or starts(own_browser(venv)):
+        return True
+    print("No Chromium of this system starts: fetching Playwright's own ...", flush=True)
+    python = str(venv / "bin" / "python")
+    prefix = as_root()
+    if prefix is not None:
+        subprocess.run([*prefix, python, "-m", "playwright", "install-deps", "chromium"], check=False)
+    subprocess.run([python, "-m", "playwright", "install", "chromium"], check=False)
+    if starts(own_browser(venv)):
+        return True
+    print("No Chromium could be had: the browser tests will fail. Install one that starts.", file=sys.stderr)
+    return False
+
+
+def starts(program: str) -> bool:
+    """Whether a browser is there and says its version."""
+    if shutil.which(program) is None:
+        return False
+    try:
+        done = subprocess.run([program, "--version"], capture_output=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+def own_browser(venv: Path) -> str:
+    """Where Playwright keeps its own Chromium, there or not; empty without Playwright."""
+    ask = "from playwright.sync_api import sync_playwright as s\nwith s() as p: print(p.chromium.executable_path)"
+    done = subprocess.run([str(venv / "bin" / "python"), "-c", ask], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 def distribution() -> str:

@@ -24,6 +24,20 @@ class CohortNotLiveError(FundopsError):
     title = "The cohort has ended"
 
 
+class CohortNotFailedError(FundopsError):
+    """Only a cohort that failed can be resumed."""
+
+    status = 409
+    title = "The cohort has not failed"
+
+
+class StrategyMissingError(FundopsError):
+    """A cohort's agent trades a strategy, or a version of one, that this installation does not have now."""
+
+    status = 409
+    title = "A strategy is missing"
+
+
 class BooksDisagreeError(FundopsError):
     """The engine and the ledger give an agent different equity: the day is not accepted."""
 

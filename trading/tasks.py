@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from celery import shared_task
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 
 from trading.actions.cohort_drive import drive_cohort as drive
 from trading.actions.cohort_feed import feed_forward_cohorts as feed
@@ -18,7 +18,12 @@ from trading.models.cohort import LIVE_STATUSES, Cohort
 from trading.risk_signals import tell_signals
 
 
-@shared_task(name="trading.tasks.drive_cohort", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=8)
+@shared_task(
+    name="trading.tasks.drive_cohort",
+    autoretry_for=(OperationalError, InterfaceError),
+    retry_backoff=True,
+    max_retries=8,
+)
 def drive_cohort(cohort_id: int) -> None:
     """Takes one cohort as far as it can go now; one that is gone is no work."""
     if Cohort.objects.filter(pk=cohort_id).exists():

@@ -12,6 +12,7 @@ import numpy as np
 from django.db.models import Max, QuerySet, Sum
 
 from fundops.core.money import WORKING_PRECISION
+from fundops.core.permissions import AnyUser, may
 from treasury.canonical import CanonicalEntries, whole_units
 from treasury.errors import MissingPriceError
 from treasury.models import (
@@ -27,6 +28,19 @@ from treasury.models import (
 from treasury.models.books import EQUITY_KINDS
 from treasury.models.journal import JournalLineQuerySet
 from treasury.postings import Accounts
+
+
+def books_to_read(user: AnyUser, permission: str) -> QuerySet[Book]:
+    """The Books of which ``user`` may read what ``permission`` stands for: as their roles say, or those granted.
+
+    Who was granted a Book reads what stands in it; the role's right to see the tree gives nobody its lines.
+    """
+    return Book.objects.for_user(user) if may(user, permission) else Book.objects.granted_to(user)
+
+
+def has_granted_books(user: AnyUser) -> bool:
+    """Whether any Book, or fund with its Books, was granted to ``user`` by itself."""
+    return Book.objects.granted_to(user).exists()
 
 
 class By(StrEnum):

@@ -12,6 +12,7 @@ import os
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -31,7 +32,13 @@ BEAT_EVERY_S: Final = 10.0
 PREFIX: Final = "FUNDOPS_"
 #: Variables that are no settings: set by the product itself, or for its tests and its Makefile.
 INTERNAL: Final = frozenset(
-    {"FUNDOPS_EMBEDDED_VARIABLES", "FUNDOPS_ENV_FILE", "FUNDOPS_SAMPLE_DATA", "FUNDOPS_PROCESS"}
+    {
+        "FUNDOPS_EMBEDDED_VARIABLES",
+        "FUNDOPS_ENV_FILE",
+        "FUNDOPS_SAMPLE_DATA",
+        "FUNDOPS_PROCESS",
+        "FUNDOPS_BROWSER_REQUIRED",
+    }
 )
 
 
@@ -58,10 +65,33 @@ def _redis_url(value: SecretStr | None) -> SecretStr | None:
 
 
 def _data_url(value: str) -> str:
-    scheme = urlsplit(value).scheme
-    if not value.strip() or scheme not in {"", "s3"}:
+    parts = urlsplit(value)
+    if not value.strip() or parts.scheme not in {"", "s3"}:
         raise ValueError("must be a folder or s3://BUCKET/PREFIX")
+    if parts.scheme == "s3":
+        if not parts.netloc:
+            raise ValueError("must name a bucket: s3://BUCKET/PREFIX")
+        return value
+    return anchored(value)
+
+
+def anchored(path: str) -> str:
+    """A folder as a process of any current directory finds it: a relative one starts at the checkout."""
+    return str(PROJECT_ROOT / Path(path).expanduser())
+
+
+def _endpoint(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be an address like https://s3.example.com")
     return value
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _hosts(value: str) -> str:
@@ -91,7 +121,9 @@ _POSTGRES_SHAPE = "postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
 class Env(BaseSettings):
     """What the environment may say; ``manage.py check_env`` prints what is in force and from where."""
 
-    model_config = SettingsConfigDict(extra="ignore", hide_input_in_errors=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        extra="ignore", hide_input_in_errors=True, env_ignore_empty=True, validate_default=True
+    )
 
     fundops_env: Literal["demo", "development", "test", "production"] = _setting(
         "development",
@@ -156,13 +188,34 @@ class Env(BaseSettings):
     market_data_url: Annotated[str, AfterValidator(_data_url)] = _setting(
         "var/market-data",
         what="Where the candle catalog lives.",
-        shape="a folder or s3://BUCKET/PREFIX",
+        shape="a folder (relative ones start at the checkout) or s3://BUCKET/PREFIX",
         example="s3://fund-market-data/catalog",
     )
-    user_strategies_dir: str = _setting(
+    aws_endpoint_url_s3: Annotated[str, AfterValidator(_endpoint)] | None = _setting(
+        None,
+        what="Host of an s3:// catalog that is not Amazon's; it wins over AWS_ENDPOINT_URL.",
+        shape="an address; the keys come from the usual AWS environment",
+        example="https://s3.example.com",
+    )
+    aws_endpoint_url: Annotated[str, AfterValidator(_endpoint)] | None = _setting(
+        None,
+        what="The same, under the name that serves every AWS service.",
+        shape="an address",
+        example="https://s3.example.com",
+    )
+    aws_region: str | None = _setting(
+        None,
+        what="Region of an s3:// catalog; it wins over AWS_DEFAULT_REGION.",
+        shape="a region's name",
+        example="eu-central-1",
+    )
+    aws_default_region: str | None = _setting(
+        None, what="The same, under AWS' other name.", shape="a region's name", example="eu-central-1"
+    )
+    user_strategies_dir: Annotated[str, AfterValidator(anchored)] = _setting(
         "var/strategies",
-        what="Folder of strategies kept outside the package.",
-        shape="a folder",
+        what="Folder of strategies and profiles kept outside the package.",
+        shape="a folder; relative ones start at the checkout",
         example="/srv/fundops/strategies",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = _setting(
@@ -284,6 +337,13 @@ def load_env() -> Env:
     return env
 
 
+def export_storage(env: Env) -> None:
+    """Puts the storage's host and region where its library looks, also when they came from the file."""
+    for name in ("aws_endpoint_url_s3", "aws_endpoint_url", "aws_region", "aws_default_region"):
+        if (value := getattr(env, name)) is not None:
+            os.environ[name.upper()] = value
+
+
 def load_env_or_exit() -> Env:
     """The same for an entry point: prints the list and leaves with exit code 2, without a traceback."""
     try:
@@ -362,6 +422,12 @@ def _cross_checks(given: dict[str, str], *, already: set[str]) -> list[Problem]:
             wrong["database_superuser_url"] = "must not be set in production: no process needs a superuser"
         if "database_url" in given and _role(given["database_url"]) == _role(given.get("database_owner_url")):
             wrong["database_owner_url"] = "names the role of DATABASE_URL, which must not own the schema"
+    host = given.get("web_host", "127.0.0.1")
+    if given.get("fundops_env") == "demo" and not _is_loopback(host):
+        wrong["web_host"] = (
+            f"='{host}' would show the demo to other machines, and in it people sign in without a second factor: "
+            "keep to 127.0.0.1, or choose another FUNDOPS_ENV"
+        )
     key = given.get("secret_key")
     if key is not None and (len(key) < SECRET_KEY_MIN or len(set(key)) < 10):
         wrong["secret_key"] = f"is too weak: {len(key)} characters, {len(set(key))} different ones"

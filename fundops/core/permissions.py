@@ -15,7 +15,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponseBase
 from guardian.shortcuts import get_objects_for_user
 from rest_framework.exceptions import NotAuthenticated
-from rest_framework.permissions import BasePermission
+from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
 from fundops.core.errors import PermissionMissingError
@@ -30,6 +30,8 @@ SIGNED_IN = "signed-in"
 M = TypeVar("M", bound=Model)
 AnyUser = User | AnonymousUser
 Declared = str | Mapping[str, str]
+#: Says of a reader without the role whether any single object was granted to them (django-guardian).
+ByObject = Callable[[Any], bool]
 
 
 def may(user: AnyUser, permission: str, obj: Model | None = None) -> bool:
@@ -63,13 +65,17 @@ def for_user(queryset: QuerySet[M], user: AnyUser, permission: str) -> QuerySet[
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 
 
-def permission_required(permission: str) -> Callable[[View], View]:
-    """Decorates a page's function: the permission is checked before it, and can be read off it."""
+def permission_required(permission: str, *, by_object: ByObject | None = None) -> Callable[[View], View]:
+    """Decorates a page's function: the permission is checked before it, and can be read off it.
+
+    ``by_object`` lets in who was granted single objects; the page then shows what ``for_user`` leaves.
+    """
 
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            require(request.user, permission)
+            if by_object is None or may(request.user, permission) or not by_object(request.user):
+                require(request.user, permission)
             return view(request, *args, **kwargs)
 
         guarded.permission = permission  # type: ignore[attr-defined]
@@ -79,14 +85,20 @@ def permission_required(permission: str) -> Callable[[View], View]:
 
 
 class PermissionRequiredMixin:
-    """For page classes: ``permission = "trading.view_cohort"``; a class that declares none answers nobody."""
+    """For page classes: ``permission = "trading.view_cohort"``; a class that declares none answers nobody.
+
+    ``by_object`` is as for ``permission_required``.
+    """
 
     permission: str = ""
+    by_object: ByObject | None = None
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if not self.permission:
             raise ImproperlyConfigured(f"{type(self).__name__} must declare the permission it needs.")
-        require(request.user, self.permission)
+        opened = type(self).by_object
+        if opened is None or may(request.user, self.permission) or not opened(request.user):
+            require(request.user, self.permission)
         response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
         return response
 
@@ -111,8 +123,8 @@ def declared_permission(view: APIView, method: str) -> str:
 class DeclaredPermission(BasePermission):
     """The API's only permission class: views declare ``permission``; one that does not, answers nobody.
 
-    ``by_object = True`` lets everyone signed in through to a queryset narrowed by ``for_user``, and then asks
-    for the permission on the object itself.
+    ``by_object`` lets in, to read, who was granted single objects; what they read is the view's queryset, which
+    ``for_user`` narrows to those. Whoever was granted none is refused as without it.
     """
 
     def has_permission(self, request: Request, view: APIView) -> bool:
@@ -122,10 +134,18 @@ class DeclaredPermission(BasePermission):
         if not hasattr(view, method.lower()):
             return True  # the view has no such method and says so itself
         permission = declared_permission(view, method)
-        if not getattr(view, "by_object", False):
+        if not _reads_by_object(request, view):
             require(request.user, permission)
         return True
 
     def has_object_permission(self, request: Request, view: APIView, obj: Any) -> bool:
-        require(request.user, declared_permission(view, request.method or "GET"), obj)
+        if not _reads_by_object(request, view):
+            require(request.user, declared_permission(view, request.method or "GET"), obj)
         return True
+
+
+def _reads_by_object(request: Request, view: APIView) -> bool:
+    opened: ByObject | None = getattr(type(view), "by_object", None)
+    if opened is None or request.method not in SAFE_METHODS:
+        return False
+    return not may(request.user, declared_permission(view, request.method or "GET")) and opened(request.user)

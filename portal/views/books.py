@@ -6,7 +6,8 @@ from datetime import date
 from typing import Any
 
 from django.core.paginator import Paginator
-from django.db.models import Count, Q
+from django.db.models import Count, F, Q, Value
+from django.db.models.functions import Concat
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -18,7 +19,8 @@ from fundops.core.permissions import may, permission_required
 from portal.book_tree import line_of, trading_pages, with_book
 from trading.cohorts.postings import MOVEMENT_SOURCE
 from treasury.models import Book, JournalEntry
-from treasury.selectors import By, balances, ledger_lines
+from treasury.models.books import PATH_SEPARATOR
+from treasury.selectors import By, balances, books_to_read, has_granted_books, ledger_lines
 
 READ = "treasury.view_journalline"
 LINES_SHOWN = 50
@@ -27,23 +29,28 @@ CHILDREN_SHOWN = 200
 
 
 @require_GET
-@permission_required(READ)
+@permission_required(READ, by_object=has_granted_books)
 def book_list(request: HttpRequest) -> HttpResponse:
-    """The roots a reader may see; with one fund only, still the list."""
-    books = Book.objects.for_user(request.user).filter(parent=None).select_related("fund__base_asset")
-    roots = books.annotate(below=Count("fund__books", filter=Q(fund__books__closed_at=None))).order_by("path")
+    """The roots a reader may see, or the topmost Books granted to them; with one fund only, still the list."""
+    books = books_to_read(request.user, READ)
+    tops, counted = Q(parent=None), Q(fund__books__closed_at=None)
+    if not may(request.user, READ):
+        tops |= ~Q(parent__in=books.values("pk"))
+        counted &= Q(fund__books=F("pk")) | Q(fund__books__path__startswith=Concat(F("path"), Value(PATH_SEPARATOR)))
+    below = Count("fund__books", filter=counted)
+    roots = books.filter(tops).select_related("fund__base_asset").annotate(below=below).order_by("path")
     return render(request, "books/list.html", {"roots": roots, "crumbs": [("Books", "")]})
 
 
 @require_GET
-@permission_required(READ)
+@permission_required(READ, by_object=has_granted_books)
 def book_page(request: HttpRequest, path: str) -> HttpResponse:
     """A Book: balances (its own, or with all below: `?below=1`), the Books under it, its lines newest first.
 
     `?as_of=` keeps entries with a value date up to that day.
     """
     user = _user(request)
-    books = Book.objects.for_user(user).select_related("fund__base_asset", "parent")
+    books = books_to_read(user, READ).select_related("fund__base_asset", "parent")
     book: Book = get_object_or_404(books, path=path.strip("/"))
     as_of = _day(request)
     below = request.GET.get("below") == "1"
@@ -54,6 +61,7 @@ def book_page(request: HttpRequest, path: str) -> HttpResponse:
     )
     entries = [line.entry for line in lines]
     line = line_of(book)
+    readable = set(books_to_read(user, READ).filter(pk__in=[b.pk for b in line]).values_list("pk", flat=True))
     context: dict[str, Any] = {
         "book": book,
         "base": book.fund.base_asset.code,
@@ -72,7 +80,7 @@ def book_page(request: HttpRequest, path: str) -> HttpResponse:
         "risk_page": with_book("portal:risk", book) if may(user, "risk.view_risklimit") and book.is_open else "",
         "crumbs": [
             ("Books", reverse("portal:books")),
-            *((b.code, reverse("portal:book", args=[b.path])) for b in line[:-1]),
+            *((b.code, reverse("portal:book", args=[b.path])) for b in line[:-1] if b.pk in readable),
             (book.code, ""),
         ],
         "live_after": live_seq(),

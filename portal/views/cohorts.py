@@ -22,8 +22,17 @@ from fundops.core.permissions import may, permission_required
 from portal.charts import cohort as charts
 from portal.forms.cohort import CohortForm
 from portal.tables import PortalTable, TablePage
-from portal.tables_cohort import CohortListFilter, CohortTable, FillTable, LeaderboardTable, RejectionTable, words
-from trading.actions.cohort import cancel_cohort, check_cohort, launch_cohort
+from portal.tables_cohort import (
+    AlertTable,
+    CohortListFilter,
+    CohortTable,
+    FillTable,
+    LeaderboardTable,
+    LineTable,
+    RejectionTable,
+    words,
+)
+from trading.actions.cohort import cancel_cohort, check_cohort, launch_cohort, resume_cohort
 from trading.cohorts.guard import limits_in_words
 from trading.cohorts.postings import MOVEMENT_SOURCE
 from trading.errors import CohortSpecError
@@ -33,9 +42,10 @@ from trading.models.cohort import (
     CohortDay,
     CohortFill,
     CohortRejection,
+    CohortStatus,
     fill_source_id,
 )
-from trading.selectors.cohort import cohort_list, leaderboard
+from trading.selectors.cohort import cohort_list, has_granted_cohorts, leaderboard
 from treasury.models import JournalEntry, JournalLine
 from treasury.selectors import By, balances
 
@@ -48,6 +58,7 @@ class CohortListPage(TablePage):
     """All cohorts the reader may see."""
 
     permission = READ
+    by_object = staticmethod(has_granted_cohorts)
     table_class, filterset_class = CohortTable, CohortListFilter
     template_name = "cohorts/list.html"
 
@@ -99,7 +110,7 @@ def _form(request: HttpRequest) -> CohortForm:
 
 # --- One cohort -----------------------------------------------------------------------------------------------
 @require_GET
-@permission_required(READ)
+@permission_required(READ, by_object=has_granted_cohorts)
 def cohort_page(request: HttpRequest, pk: int) -> HttpResponse:
     """A cohort: verdict first, then pictures, then the leaderboard of a day. Its fragment is the board."""
     cohort = _cohort(request, pk)
@@ -127,6 +138,7 @@ def cohort_page(request: HttpRequest, pk: int) -> HttpResponse:
         **_guard(cohort),
         "may_launch": may(request.user, LAUNCH),
         "may_cancel": cohort.is_live and may(request.user, "trading.cancel_cohort", cohort),
+        "may_resume": cohort.status == CohortStatus.FAILED and may(request.user, "trading.resume_cohort", cohort),
         "crumbs": [("Cohorts", reverse("portal:cohorts")), (str(cohort), "")],
         "live_after": live_seq(),
     }
@@ -164,6 +176,27 @@ def _guard(cohort: Cohort) -> dict[str, Any]:
     }
 
 
+@require_GET
+@permission_required(READ, by_object=has_granted_cohorts)
+def cohort_alerts(request: HttpRequest, pk: int) -> HttpResponse:
+    """Every alert and breach of a cohort, as a table to sort and export."""
+    cohort = _cohort(request, pk)
+    table = AlertTable(cohort.alerts.select_related("agent"))
+    if (form := request.GET.get("_export")) in ("csv", "json"):
+        return _export(table, f"cohort-{pk}-alerts.{form}", form)
+    RequestConfig(request, paginate={"per_page": 50}).configure(table)
+    context = {
+        "cohort": cohort,
+        "table": table,
+        "crumbs": [
+            ("Cohorts", reverse("portal:cohorts")),
+            (str(cohort), reverse("portal:cohort", args=[pk])),
+            ("Alerts", ""),
+        ],
+    }
+    return render(request, "cohorts/alerts.html", context)
+
+
 @require_POST
 @permission_required("trading.cancel_cohort")
 def cohort_cancel(request: HttpRequest, pk: int) -> HttpResponse:
@@ -181,8 +214,25 @@ def cohort_cancel(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("portal:cohort", pk)
 
 
+@require_POST
+@permission_required("trading.resume_cohort")
+def cohort_resume(request: HttpRequest, pk: int) -> HttpResponse:
+    """Lets a failed run go on; the reason goes into the audit stream."""
+    cohort = _cohort(request, pk)
+    reason = request.POST.get("reason", "").strip()
+    if not reason:
+        messages.error(request, "Say what was mended: it goes into the audit stream.")
+        return redirect("portal:cohort", pk)
+    try:
+        resume_cohort(cohort=cohort, reason=reason[:400], actor=_user(request))
+        messages.success(request, f"{cohort} goes on where it stopped.")
+    except FundopsError as refused:
+        messages.error(request, refused.message)
+    return redirect("portal:cohort", pk)
+
+
 @require_GET
-@permission_required(READ)
+@permission_required(READ, by_object=has_granted_cohorts)
 def cohort_chart(request: HttpRequest, pk: int, name: str) -> JsonResponse:
     """The payload of one picture: equity, utilisation or heatmap (`?day=`)."""
     cohort = _cohort(request, pk)
@@ -198,26 +248,30 @@ def cohort_chart(request: HttpRequest, pk: int, name: str) -> JsonResponse:
 
 # --- One agent ------------------------------------------------------------------------------------------------
 @require_GET
-@permission_required(READ)
+@permission_required(READ, by_object=has_granted_cohorts)
 def agent_page(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """An agent's log: what it is, how each day went, every fill and refusal, and its lines in the books."""
     agent = _agent(request, pk, number)
     cohort = agent.cohort
     day = _day(request, cohort)
     fills = FillTable(CohortFill.objects.filter(agent=agent).select_related("cohort"), prefix="f-")
-    if (form := request.GET.get("_export")) in ("csv", "json"):
-        return _export(fills, f"cohort-{pk}-agent-{number}-fills.{form}", form)
     refused = RejectionTable(
         CohortRejection.objects.filter(agent=agent).select_related("agent", "cohort__run"), prefix="r-"
     )
-    RequestConfig(request, paginate={"per_page": 25}).configure(fills)
-    RequestConfig(request, paginate={"per_page": 25}).configure(refused)
-    lines = Paginator(
+    booked_lines = (
         JournalLine.objects.filter(account__book_id=agent.book_id)
         .select_related("entry", "account", "asset")
-        .order_by("-entry__posting_seq", "pk"),
-        LINES_SHOWN,
-    ).get_page(request.GET.get("lines"))
+        .order_by("-entry__posting_seq", "pk")
+    )
+    if (form := request.GET.get("_export")) in ("csv", "json"):
+        offered = {"fills": fills, "refused": refused, "lines": LineTable(booked_lines)}
+        what = request.GET.get("of", "fills")
+        if what not in offered:
+            raise Http404(f"An agent has {', '.join(offered)} to export.")
+        return _export(offered[what], f"cohort-{pk}-agent-{number}-{what}.{form}", form)
+    RequestConfig(request, paginate={"per_page": 25}).configure(fills)
+    RequestConfig(request, paginate={"per_page": 25}).configure(refused)
+    lines = Paginator(booked_lines, LINES_SHOWN).get_page(request.GET.get("lines"))
     booked = {fill_source_id(pk, fill): fill for fill in agent.fills.values_list("number", flat=True)}
     traded = _fills_by_symbol(agent, day)
     symbols = [agent.symbol] if agent.symbol else sorted(cohort.symbols, key=lambda name: -traded.get(name, 0))
@@ -250,7 +304,7 @@ def agent_page(request: HttpRequest, pk: int, number: int) -> HttpResponse:
 
 
 @require_GET
-@permission_required(READ)
+@permission_required(READ, by_object=has_granted_cohorts)
 def agent_chart(request: HttpRequest, pk: int, number: int, name: str) -> JsonResponse:
     """The payload of one picture of an agent: equity, or candles (`?symbol=&day=`)."""
     agent = _agent(request, pk, number)
@@ -263,7 +317,7 @@ def agent_chart(request: HttpRequest, pk: int, number: int, name: str) -> JsonRe
 
 
 @require_GET
-@permission_required(READ)
+@permission_required(READ, by_object=has_granted_cohorts)
 def fill_page(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     """One fill, down to the journal entry that books it."""
     cohort = _cohort(request, pk)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -30,9 +29,9 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 from fundops.asgi import application
 from fundops.core.models import User
 from fundops.core.roles import Role
+from tests.browser.chromium import do_without, find_chromium
 from tests.factories import user_with
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 expect.set_options(timeout=20_000)  # patience for a machine that is busy with the other tests
 DESKTOP = {"width": 1440, "height": 900}
 PHONE = {"width": 390, "height": 844}
@@ -71,14 +70,15 @@ class Watch:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One Chromium a module, and no longer: Playwright keeps an event loop running in this thread."""
-    if CHROMIUM is None:
-        pytest.skip("No Chromium here: apt-get install chromium")
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # that loop is Playwright's, not ours
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
-    del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+    try:
+        with sync_playwright() as playwright:
+            path = find_chromium(playwright.chromium.executable_path) or do_without()
+            chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+            yield chromium
+            chromium.close()
+    finally:
+        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ MACHINE_STATE = {
     "treasury.PostingCheck": "a transaction's own work list: written by a trigger, gone when it commits",
     "trading.CandleSet": "the manifest of files on disk, rewritten by each import, which is an event",
     "trading.CohortRun": "the progress of a run, rewritten bar by bar; its milestones are events",
-    "trading.AgentDay": "scores recomputed from the append-only fills until the day is closed",
-    "trading.CohortDay": "scores recomputed from the append-only fills until the day is closed",
+    "trading.AgentDay": "scores of a day that trades; the database refuses any change once it has closed",
+    "trading.CohortDay": "scores of a day that trades; the database refuses any change once it has closed",
 }
 
 #: PostgreSQL's pg_trigger.tgtype: what a trigger fires on.

@@ -166,6 +166,30 @@ def test_csv_by_format_and_by_accept_holds_every_row() -> None:
         assert response["X-Total-Count"] == "56"
 
 
+def test_csv_that_is_too_long_says_so_and_where_the_rest_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fundops.core.api_classes.MAX_CSV_ROWS", 20)
+    UserFactory.create_batch(44)
+    reader, seen, query = user_with(Role.AUDITOR), [], "?format=csv"
+    for left in ("25", "5", None):
+        response = people(query, reader=reader)
+        header, *lines = response.content.decode().splitlines()
+        assert header == "username,email"
+        assert response.get("X-Rows-Left-Out") == left
+        if left is not None:
+            following = response["Link"].partition(">")[0][1:]
+            assert lines.pop() == f"{left} more rows of 45: {following}"
+            query = following[following.index("?") :]
+        seen += [line.partition(",")[0] for line in lines]
+    assert len(seen) == len(set(seen)) == 45
+
+
+def test_csv_of_a_size_asked_for_is_just_that_page() -> None:
+    UserFactory.create_batch(30)
+    response = people("?format=csv&page_size=10")
+    assert len(response.content.decode().splitlines()) == 11
+    assert "X-Rows-Left-Out" not in response
+
+
 def test_csv_cells_cannot_become_formulas_and_numbers_stay_numbers() -> None:
     assert csv_cell("=cmd()") == "'=cmd()"
     assert csv_cell("@x") == "'@x"

@@ -109,6 +109,10 @@ def test_absurd_and_missing_values_come_in_one_list(monkeypatch: pytest.MonkeyPa
         ("REDIS_URL", "http://redis"),
         ("REDIS_URL", "unix://"),
         ("MARKET_DATA_URL", "ftp://host/data"),
+        ("MARKET_DATA_URL", "s3://"),
+        ("MARKET_DATA_URL", "s3:///prefix"),
+        ("AWS_ENDPOINT_URL", "minio:9000"),
+        ("AWS_ENDPOINT_URL_S3", "ftp://minio"),
         ("ALLOWED_HOSTS", "https://fund.example.com"),
         ("CSRF_TRUSTED_ORIGINS", "fund.example.com"),
         ("WORKER_CONCURRENCY", "0"),
@@ -138,6 +142,69 @@ def test_production_refuses_what_is_unsafe(monkeypatch: pytest.MonkeyPatch, name
     found = _complaints()
     assert list(found) == [name]
     assert says in found[name]
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.20", "fund.example.com"])  # noqa: S104 - refused
+def test_demo_is_not_shown_to_other_machines(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    _set(monkeypatch, {"FUNDOPS_ENV": "demo", "WEB_HOST": host})
+    found = _complaints()
+    assert list(found) == ["WEB_HOST"]
+    assert found["WEB_HOST"].startswith(f"='{host}' would show the demo to other machines")
+    assert "without a second factor" in found["WEB_HOST"]
+    monkeypatch.setenv("FUNDOPS_ENV", "development")
+    assert load_env().web_host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_demo_on_this_machine_alone_is_fine(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    _set(monkeypatch, {"FUNDOPS_ENV": "demo", "WEB_HOST": host})
+    assert load_env().web_host == host
+
+
+def test_relative_folders_start_at_the_checkout_whatever_the_current_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    _set(monkeypatch, {"MARKET_DATA_URL": "data/candles", "USER_STRATEGIES_DIR": "mine"})
+    env = load_env()
+    assert env.market_data_url == str(PROJECT_ROOT / "data" / "candles")
+    assert env.user_strategies_dir == str(PROJECT_ROOT / "mine")
+    monkeypatch.delenv("MARKET_DATA_URL")
+    monkeypatch.delenv("USER_STRATEGIES_DIR")
+    env = load_env()
+    assert env.market_data_url == str(PROJECT_ROOT / "var" / "market-data")
+    assert env.user_strategies_dir == str(PROJECT_ROOT / "var" / "strategies")
+
+
+@pytest.mark.parametrize("url", ["/srv/candles", "s3://bucket/prefix"])
+def test_absolute_folders_and_buckets_stay_as_they_are(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("MARKET_DATA_URL", url)
+    assert load_env().market_data_url == url
+
+
+def test_storage_host_and_region_of_the_file_reach_the_storage(tmp_path: Path) -> None:
+    """In a process of its own: its environment is what the storage's library reads."""
+    file = tmp_path / "settings"
+    file.write_text("AWS_ENDPOINT_URL=https://s3.example.com\nAWS_REGION=eu-central-1\n")
+    code = "import os, fundops.settings; print(os.environ['AWS_ENDPOINT_URL'], os.environ['AWS_REGION'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PATH": os.environ["PATH"], "FUNDOPS_ENV_FILE": str(file), "FUNDOPS_STATE_DIR": str(tmp_path)},
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["https://s3.example.com", "eu-central-1"]
+
+
+def test_check_env_shows_the_storage(monkeypatch: pytest.MonkeyPatch) -> None:
+    _set(monkeypatch, {"MARKET_DATA_URL": "s3://bucket", "AWS_ENDPOINT_URL_S3": "https://s3.example.com"})
+    output = StringIO()
+    call_command("check_env", "--json", stdout=output)
+    rows = {row["name"]: (row["value"], row["source"]) for row in json.loads(output.getvalue())["settings"]}
+    assert rows["AWS_ENDPOINT_URL_S3"] == ("https://s3.example.com", "environment")
+    assert rows["AWS_REGION"] == (None, "default")
 
 
 @pytest.mark.parametrize(("given", "missing"), [("DATABASE_URL", "REDIS_URL"), ("REDIS_URL", "DATABASE_URL")])

@@ -15,10 +15,10 @@ from fundops.core.permissions import require
 from fundops.core.tasks import enqueue_on_commit
 from trading.cohorts.catalog import open_catalog, series_or_none
 from trading.cohorts.installed import installed_profiles
-from trading.errors import CohortNotLiveError, CohortSpecError
+from trading.errors import CohortNotFailedError, CohortNotLiveError, CohortSpecError
 from trading.marketdata.intervals import parse_interval
 from trading.marketdata.symbols import split_symbol
-from trading.models.cohort import LIVE_STATUSES, Cohort, CohortMode, CohortStatus, GenomeSource
+from trading.models.cohort import LIVE_STATUSES, Cohort, CohortMode, CohortRun, CohortStatus, GenomeSource
 from trading.quant.engine import list_cost_profiles
 
 DRIVE_TASK = "trading.tasks.drive_cohort"
@@ -150,6 +150,36 @@ def cancel_cohort(*, cohort: Cohort, reason: str, actor: User) -> Cohort:
     return cohort
 
 
+@transaction.atomic
+def resume_cohort(*, cohort: Cohort, reason: str, actor: User) -> Cohort:
+    """Lets a failed cohort go on at the exact bar it had reached, once its cause is mended.
+
+    Raises PermissionMissingError, or CohortNotFailedError when it has not failed.
+    """
+    require(actor, "trading.resume_cohort", cohort)
+    cohort = Cohort.objects.select_for_update().get(pk=cohort.pk)
+    if cohort.status != CohortStatus.FAILED:
+        raise CohortNotFailedError(
+            f"{cohort} is {cohort.get_status_display().lower()}; only a failed cohort is resumed."
+        )
+    prepared = CohortRun.objects.filter(cohort=cohort).exists()
+    payload = {"reason": reason, "failure": cohort.failure}
+    cohort.finished_at, cohort.failure = None, ""
+    _move(cohort, CohortStatus.RUNNING if prepared else CohortStatus.QUEUED, "trading.cohort.resumed", payload, actor)
+    enqueue_on_commit(DRIVE_TASK, cohort.pk)
+    return cohort
+
+
+@transaction.atomic
+def note_waiting(*, cohort_id: int, words: str) -> None:
+    """Says on a live cohort what its run waits for; empty words say that it goes on. The same again does nothing."""
+    said = Cohort.objects.filter(pk=cohort_id, status__in=LIVE_STATUSES).exclude(waiting_for=words)
+    if said.update(waiting_for=words):
+        cohort = Cohort.objects.get(pk=cohort_id)
+        kind = "trading.cohort.waiting" if words else "trading.cohort.going_on"
+        publish(kind, actor=None, obj=cohort, payload={"waiting_for": words}, topics=["cohorts", cohort.topic])
+
+
 def end_cohort(*, cohort_id: int, status: CohortStatus, failure: str = "", actor: User | None = None) -> Cohort:
     """Marks a cohort completed, cancelled or failed; a second time does nothing."""
     with transaction.atomic():
@@ -157,6 +187,7 @@ def end_cohort(*, cohort_id: int, status: CohortStatus, failure: str = "", actor
         if cohort.status in LIVE_STATUSES:
             cohort.finished_at = clock.now()
             cohort.failure = failure
+            cohort.waiting_for = ""
             payload = {"failure": failure} if failure else {}
             _move(cohort, status, f"trading.cohort.{status}", payload, actor)
     return cohort
@@ -169,5 +200,5 @@ def start_cohort(*, cohort: Cohort) -> None:
 
 def _move(cohort: Cohort, status: CohortStatus, kind: str, payload: dict[str, Any], actor: User | None) -> None:
     cohort.status = status
-    cohort.save(update_fields=["status", "finished_at", "failure"])
+    cohort.save(update_fields=["status", "finished_at", "failure", "waiting_for"])
     publish(kind, actor=actor, obj=cohort, payload=payload | {"status": status}, topics=["cohorts", cohort.topic])

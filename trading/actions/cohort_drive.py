@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
-from django.db import OperationalError, connection
+import redis
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from fundops.core import clock
 from fundops.core.errors import FundopsError
-from trading.actions.cohort import end_cohort
+from trading.actions.cohort import end_cohort, note_waiting
 from trading.actions.cohort_prepare import prepare_cohort
 from trading.actions.cohort_run import Progress, advance_cohort, load_cohort, market_for
-from trading.cohorts.catalog import open_catalog, series_or_none
 from trading.cohorts.setup import DAY_MS
+from trading.marketdata.errors import CatalogError, SyntheticMixError
 from trading.models.cohort import Cohort, CohortMode, CohortRun, CohortStatus
+from trading.selectors.candle_feeds import Supply, supply_of
 
-#: How long a forward cohort waits for a bar that its source has not delivered, in bars; then it trades without it.
-PATIENCE_BARS = 5
 _LOCK_SPACE = 7_301
 
 Report = Callable[[Cohort, Progress], None]
@@ -40,7 +40,8 @@ def sole_driver(cohort_id: int) -> Iterator[bool]:
 def drive_cohort(*, cohort_id: int, report: Report | None = None) -> Cohort:
     """Takes a cohort as far as it can go now; safe to call at any time, any number of times, from anywhere.
 
-    Whatever the domain refuses fails the cohort, with the reason on its page; a lost database is raised, to be retried.
+    Storage that does not answer is waited for, and the cohort's page says so; a lost database is raised, to be retried
+    as well. Whatever the domain refuses, and whatever breaks, fails the cohort with the reason on its page.
     """
     with sole_driver(cohort_id) as alone:
         cohort = Cohort.objects.get(pk=cohort_id)
@@ -48,8 +49,20 @@ def drive_cohort(*, cohort_id: int, report: Report | None = None) -> Cohort:
             return cohort
         try:
             _drive(cohort_id, report)
-        except OperationalError:
+        except (OperationalError, InterfaceError) as lost:
+            if not connection.in_atomic_block:
+                connection.close_if_unusable_or_obsolete()
+            with suppress(DatabaseError, InterfaceError):
+                note_waiting(cohort_id=cohort_id, words=f"The database did not answer: {lost}")
             raise
+        except SyntheticMixError as refused:
+            end_cohort(cohort_id=cohort_id, status=CohortStatus.FAILED, failure=refused.message)
+        except CatalogError as away:
+            note_waiting(cohort_id=cohort_id, words=f"Its candles cannot be read: {away.message}")
+        except OSError as away:
+            note_waiting(cohort_id=cohort_id, words=f"A file cannot be read: {away}")
+        except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as away:
+            note_waiting(cohort_id=cohort_id, words=f"Redis did not answer: {away}")
         except FundopsError as refused:
             end_cohort(cohort_id=cohort_id, status=CohortStatus.FAILED, failure=refused.message)
         except Exception as broken:
@@ -66,7 +79,11 @@ def _drive(cohort_id: int, report: Report | None) -> None:
     loaded = load_cohort(cohort_id)
     cohort = loaded.cohort
     position = cohort.run.next_bar_ms
-    until = bars_known_until(cohort, position)
+    supplies = supplies_of(cohort)
+    until = bars_known_until(cohort, position, supplies)
+    words = _late_bar(cohort, supplies, until) if until <= position < cohort.end_ms else ""
+    if words != cohort.waiting_for:
+        note_waiting(cohort_id=cohort_id, words=words)
     while position < until:
         day_end = cohort.start_ms + ((position - cohort.start_ms) // DAY_MS + 1) * DAY_MS
         market = market_for(loaded, position, min(until, day_end))
@@ -82,7 +99,14 @@ def _drive(cohort_id: int, report: Report | None) -> None:
         end_cohort(cohort_id=cohort_id, status=CohortStatus.COMPLETED)
 
 
-def bars_known_until(cohort: Cohort, position_ms: int) -> int:
+def supplies_of(cohort: Cohort) -> list[Supply]:
+    """The series that a cohort at the market's own speed waits for; others have all their bars from the start."""
+    if cohort.mode == CohortMode.REPLAY or cohort.speed != 1.0:
+        return []
+    return [supply_of(cohort.venue, symbol, cohort.interval_ms) for symbol in cohort.symbols]
+
+
+def bars_known_until(cohort: Cohort, position_ms: int, supplies: Sequence[Supply]) -> int:
     """Opening time of the first bar that this cohort may not trade yet, epoch ms."""
     if cohort.mode == CohortMode.REPLAY:
         return cohort.end_ms
@@ -90,14 +114,19 @@ def bars_known_until(cohort: Cohort, position_ms: int) -> int:
     closed = simulated - simulated % cohort.interval_ms
     if cohort.speed != 1.0:
         return min(closed, cohort.end_ms)
-    catalog = open_catalog()
-    delivered = min(
-        (series.last_ms or 0) + cohort.interval_ms if series else 0
-        for symbol in cohort.symbols
-        for series in [series_or_none(catalog, cohort.venue, symbol, cohort.interval_ms)]
-    )
-    overdue = closed - PATIENCE_BARS * cohort.interval_ms
-    return max(position_ms, min(closed, max(delivered, overdue), cohort.end_ms))
+    given = min(supply.tradable_until(position_ms, simulated) for supply in supplies)
+    return max(position_ms, min(closed, given, cohort.end_ms))
+
+
+def _late_bar(cohort: Cohort, supplies: Sequence[Supply], until_ms: int) -> str:
+    """What a cohort that could go on waits for, in words; empty when the bar has only just closed."""
+    now_ms = clock.now_ms()
+    if not supplies or now_ms - until_ms < 2 * cohort.interval_ms:
+        return ""
+    late = [supply for supply in supplies if supply.tradable_until(until_ms, now_ms) <= until_ms]
+    said = "".join(f" {text}" for text in sorted({s.feed.failure for s in late if s.feed and s.feed.failure}))
+    names = ", ".join(supply.key.symbol for supply in late)
+    return f"Waits for {cohort.venue}'s candles of {names} from {clock.from_ms(until_ms):%Y-%m-%d %H:%M} UTC on.{said}"
 
 
 def simulated_now_ms(cohort: Cohort) -> int:

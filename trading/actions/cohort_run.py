@@ -7,9 +7,10 @@ worker therefore leaves the cohort at the exact bar it had reached, and running 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 
 import numpy as np
 from django.db import transaction
@@ -23,7 +24,7 @@ from trading.cohorts.guard import Record, binds_otherwise, order_limits, take_li
 from trading.cohorts.installed import installed_families
 from trading.cohorts.population import Seat
 from trading.cohorts.setup import DAY_MS, Setup, engine_setup, market_of
-from trading.errors import BooksDisagreeError
+from trading.errors import BooksDisagreeError, StrategyMissingError
 from trading.marketdata.loader import load_candles
 from trading.models.cohort import (
     AgentDay,
@@ -38,6 +39,7 @@ from trading.models.cohort import (
 from trading.models.instruments import Instrument
 from trading.quant import engine
 from trading.quant.genome import parse_genome
+from trading.strategies.spec import StrategyFamily
 from treasury.actions.ledger import post_entries
 from treasury.models import AccountKind, LedgerAccount
 from treasury.selectors import By, balances
@@ -83,7 +85,7 @@ def load_cohort(cohort_id: int) -> Loaded:
         instruments=instruments,
         setup=engine_setup(
             cohort,
-            [Seat(parse_genome(a.genome, families.__getitem__), a.profile, a.draw) for a in agents],
+            [Seat(parse_genome(a.genome, partial(_family_of, families, a)), a.profile, a.draw) for a in agents],
             instruments,
             volatility=cohort.run.provenance["daily_volatility"],
             families=families,
@@ -97,6 +99,17 @@ def load_cohort(cohort_id: int) -> Loaded:
             position_asset=np.array([i.position_asset_id for i in instruments], dtype=np.int64),
             quote_asset=instruments[0].quote_asset_id,
         ),
+    )
+
+
+def _family_of(families: Mapping[str, StrategyFamily], agent: CohortAgent, key: str) -> StrategyFamily:
+    if key in families:
+        return families[key]
+    name = key.partition("@")[0]
+    present = ", ".join(sorted(other for other in families if other.partition("@")[0] == name)) or "no version of it"
+    raise StrategyMissingError(
+        f"Agent {agent.number} trades {key}, which is not installed (there is {present}): put that version back into "
+        "USER_STRATEGIES_DIR, then resume the cohort."
     )
 
 

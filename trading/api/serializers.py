@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from trading.models.cohort import (
@@ -41,6 +42,23 @@ _MEASURES = [
     "hourly_roi",
     "hourly_utilisation",
 ]
+
+
+@extend_schema_field({"type": "string", "format": "uri", "nullable": True})
+class PageField(serializers.Field[CohortAgent | None, Any, str | None, Any]):
+    """The address of an agent's page; read only, null where there is no agent."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(read_only=True, **kwargs)
+
+    def get_attribute(self, instance: Any) -> CohortAgent | None:
+        return instance if isinstance(instance, CohortAgent) else instance.agent
+
+    def to_representation(self, value: CohortAgent | None) -> str | None:
+        if value is None:
+            return None
+        path, request = value.get_absolute_url(), self.context.get("request")
+        return str(request.build_absolute_uri(path)) if request is not None else path
 
 
 class CohortSerializer(serializers.ModelSerializer[Cohort]):
@@ -85,6 +103,7 @@ class CohortSerializer(serializers.ModelSerializer[Cohort]):
             "launched_at",
             "finished_at",
             "failure",
+            "waiting_for",
             "latest_day",
             "latest_equity",
             "latest_drawdown_frac",
@@ -97,11 +116,16 @@ class CohortSerializer(serializers.ModelSerializer[Cohort]):
             "launched_at",
             "finished_at",
             "failure",
+            "waiting_for",
         ]
 
 
 class CancelSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=400)
+
+
+class ResumeSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=400, help_text="What was mended.")
 
 
 class CohortDaySerializer(serializers.ModelSerializer[CohortDay]):
@@ -115,16 +139,19 @@ class AgentDaySerializer(serializers.ModelSerializer[AgentDay]):
     profile = serializers.CharField(source="agent.profile", read_only=True)
     family = serializers.CharField(source="agent.family", read_only=True)
     symbol = serializers.CharField(source="agent.symbol", read_only=True)
+    page = PageField()
 
     class Meta:
         model = AgentDay
-        fields = ["rank", "agent", "profile", "family", "symbol", *_MEASURES, "parent_drawdown_frac"]
+        fields = ["rank", "agent", "profile", "family", "symbol", *_MEASURES, "parent_drawdown_frac", "page"]
 
 
 class AgentSerializer(serializers.ModelSerializer[CohortAgent]):
+    page = PageField()
+
     class Meta:
         model = CohortAgent
-        fields = ["number", "book", "profile", "family", "symbol", "genome", "genome_hash", "draw"]
+        fields = ["number", "book", "profile", "family", "symbol", "genome", "genome_hash", "draw", "page"]
 
 
 class FillSerializer(serializers.ModelSerializer[CohortFill]):
@@ -163,7 +190,8 @@ class RejectionSerializer(serializers.ModelSerializer[CohortRejection]):
 
 class AlertSerializer(serializers.ModelSerializer[CohortAlert]):
     agent = serializers.IntegerField(source="agent.number", read_only=True, allow_null=True)
+    page = PageField()
 
     class Meta:
         model = CohortAlert
-        fields = ["at", "day", "kind", "agent", "value", "threshold", "message"]
+        fields = ["at", "day", "kind", "agent", "value", "threshold", "message", "page"]

@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from trading.actions.cohort import cancel_cohort, launch_cohort
+from trading.actions.cohort import cancel_cohort, launch_cohort, resume_cohort
 from trading.api.filters import AgentDayFilter, CohortFilter, FillFilter
 from trading.api.serializers import (
     AgentDaySerializer,
@@ -24,6 +24,7 @@ from trading.api.serializers import (
     CohortSerializer,
     FillSerializer,
     RejectionSerializer,
+    ResumeSerializer,
 )
 from trading.models.cohort import (
     AgentDay,
@@ -34,7 +35,7 @@ from trading.models.cohort import (
     CohortFill,
     CohortRejection,
 )
-from trading.selectors.cohort import cohort_list
+from trading.selectors.cohort import cohort_list, has_granted_cohorts
 
 READ = "trading.view_cohort"
 
@@ -47,11 +48,13 @@ class CohortViewSet(
     serializer_class = CohortSerializer
     filterset_class = CohortFilter
     ordering_fields = ["launched_at", "bankroll", "start", "latest_equity"]
+    by_object = staticmethod(has_granted_cohorts)
     permission = {
         "list": READ,
         "retrieve": READ,
         "create": "trading.launch_cohort",
         "cancel": "trading.cancel_cohort",
+        "resume": "trading.resume_cohort",
         "OPTIONS": READ,
     }
 
@@ -74,11 +77,22 @@ class CohortViewSet(
         cohort = cancel_cohort(cohort=self.get_object(), reason=asked.validated_data["reason"], actor=request.user)
         return Response(self.get_serializer(cohort).data, status=status.HTTP_202_ACCEPTED)
 
+    @extend_schema(request=ResumeSerializer, responses={202: CohortSerializer})
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, pk: str | None = None) -> Response:
+        """Lets a failed cohort go on at the bar it had reached, once its cause is mended."""
+        asked = ResumeSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        assert request.user.is_authenticated  # noqa: S101
+        cohort = resume_cohort(cohort=self.get_object(), reason=asked.validated_data["reason"], actor=request.user)
+        return Response(self.get_serializer(cohort).data, status=status.HTTP_202_ACCEPTED)
+
 
 class _OfCohort(mixins.ListModelMixin, viewsets.GenericViewSet[Any]):
     """Rows that belong to one cohort, which the reader must be allowed to see."""
 
     permission = READ
+    by_object = staticmethod(has_granted_cohorts)
     of_cohort: Any
 
     def get_queryset(self) -> QuerySet[Any]:

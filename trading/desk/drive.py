@@ -16,7 +16,7 @@ from fundops.core import clock
 from fundops.core.errors import FundopsError
 from fundops.core.events import publish
 from trading.actions.deployments import finish_deployment, stop_deployment
-from trading.cohorts.catalog import open_catalog, series_or_none
+from trading.cohorts.catalog import open_catalog
 from trading.cohorts.setup import DAY_MS, market_of
 from trading.desk import heartbeats, lease, voices
 from trading.desk.cycle import settle, work_bar
@@ -36,6 +36,7 @@ from trading.models.deployments import (
 )
 from trading.quant.engine.market import Market
 from trading.risk_signals import desk_failed
+from trading.selectors.candle_feeds import Supply, supply_of
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +48,6 @@ BARS_A_TURN = 240
 TURN_S = 1.0
 #: How far back the strategies look before the first bar, as a cohort's do.
 LOOKBACK_DAYS = 7
-#: How long a market's own bar is waited for, in bars; then it is worked without it.
-PATIENCE_BARS = 5
 
 #: The columns that tell whether a desk is due; the memories of strategies are not among them.
 _TO_SEE_WHAT_IS_DUE = (
@@ -81,7 +80,7 @@ def run_desks(*, share: int = SHARE, lease_s: float = lease.LEASE_S) -> int:
 def due_desks() -> dict[int, int]:
     """Deployments with something to do, and until where (opening time of the first bar that may not be worked)."""
     rows = Deployment.objects.filter(status__in=WORKED_STATUSES).select_related("run").only(*_TO_SEE_WHAT_IS_DUE)
-    known: dict[tuple[str, str, int], int] = {}
+    known: dict[tuple[str, str, int], Supply] = {}
     due = {}
     for deployment in rows:
         until = bars_known_until(deployment, deployment.run, known)
@@ -99,17 +98,16 @@ def _ends_at_once(deployment: Deployment) -> bool:
     return deployment.status == DeploymentStatus.STOPPING and deployment.running_since is None
 
 
-def bars_known_until(deployment: Deployment, run: DeskRun, known: dict[tuple[str, str, int], int]) -> int:
+def bars_known_until(deployment: Deployment, run: DeskRun, known: dict[tuple[str, str, int], Supply]) -> int:
     """Opening time of the first bar that this deployment may not work yet, epoch ms; ``known`` keeps what was read."""
     step = deployment.interval_ms
-    ends = []
+    supplies = []
     for symbol in deployment.symbols:
         key = (deployment.venue, symbol, step)
         if key not in known:
-            series = series_or_none(open_catalog(), *key)
-            known[key] = (series.last_ms or 0) + step if series is not None else 0
-        ends.append(known[key])
-    delivered = min(ends)
+            known[key] = supply_of(*key)
+        supplies.append(known[key])
+    delivered = min(supply.stored_until_ms for supply in supplies)
     last = deployment.end_ms if deployment.end_ms is not None else 2**62
     if deployment.speed == 0.0:
         return min(delivered, last)
@@ -120,8 +118,8 @@ def bars_known_until(deployment: Deployment, run: DeskRun, known: dict[tuple[str
         simulated = deployment.start_ms + int(elapsed * deployment.speed)
         return min(simulated - simulated % step, delivered, last)
     closed = now_ms - now_ms % step
-    overdue = closed - PATIENCE_BARS * step
-    return max(run.next_bar_ms, min(closed, max(delivered, overdue), last))
+    given = min(supply.tradable_until(run.next_bar_ms, now_ms) for supply in supplies)
+    return max(run.next_bar_ms, min(closed, given, last))
 
 
 # --- One turn -----------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from trading.models.deployments import (
     TradingCycle,
 )
 from trading.models.instruments import Instrument, InstrumentKind
-from trading.models.marketdata import CandleSet, DataQuarantine
+from trading.models.marketdata import CandleFeed, CandleSet, DataQuarantine
 from trading.models.paper import PaperAccount, PaperOrder, PaperReport
 from trading.models.promotion import GatePolicyVersion, LiveRecord, PromotionReview, ReviewState, ReviewStep
 from trading.models.screening import DayScreening
@@ -35,6 +35,7 @@ from trading.models.screening import DayScreening
 __all__ = [
     "AgentDay",
     "Allocation",
+    "CandleFeed",
     "CandleSet",
     "Cohort",
     "CohortAgent",

@@ -16,10 +16,14 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.urls import reverse
+from guardian.shortcuts import get_objects_for_user
 from simple_history.models import HistoricalRecords
 
 from fundops.core import clock
-from fundops.core.permissions import AnyUser, for_user
+from fundops.core.permissions import AnyUser, may
+from treasury.models import Book, Fund
+
+VIEW_COHORT = "trading.view_cohort"
 
 INTERVAL_MINUTES = {"1m": 1, "3m": 3, "5m": 5, "15m": 15, "30m": 30, "1h": 60}
 
@@ -55,7 +59,18 @@ class GenomeSource(models.TextChoices):
 class CohortQuerySet(models.QuerySet["Cohort"]):
     def for_user(self, user: AnyUser) -> CohortQuerySet:
         """The cohorts ``user`` may read: all by role, or those granted one by one."""
-        return for_user(self, user, "trading.view_cohort")  # type: ignore[return-value]
+        return self if may(user, VIEW_COHORT) else self.granted_to(user)
+
+    def granted_to(self, user: AnyUser) -> CohortQuerySet:
+        """The cohorts granted one by one: themselves, their Book or one above it, or their fund."""
+        if not user.is_authenticated or not user.is_active:
+            return self.none()
+        single = get_objects_for_user(user, VIEW_COHORT, Cohort, accept_global_perms=False)
+        return self.filter(
+            models.Q(pk__in=single.values("pk"))
+            | models.Q(fund__in=Fund.objects.granted_to(user))
+            | models.Q(book__in=Book.objects.granted_to(user))
+        )
 
 
 def _fraction(name: str, default: str, low: str, high: str, help_text: str) -> models.DecimalField[Any, Any]:
@@ -135,19 +150,46 @@ class Cohort(models.Model):
     launched_at = models.DateTimeField(default=clock.now, editable=False)
     finished_at = models.DateTimeField(null=True, editable=False)
     failure = models.TextField(blank=True, editable=False)
+    waiting_for = models.TextField(
+        blank=True, editable=False, help_text="What its run waits for and tries again, in words; empty while it goes."
+    )
 
-    history = HistoricalRecords(m2m_fields=[parents])
+    history = HistoricalRecords(m2m_fields=[parents], excluded_fields=["waiting_for"])
     objects = CohortQuerySet.as_manager()
 
     class Meta:
         ordering = ("-launched_at", "-pk")
-        permissions = (("launch_cohort", "Can launch a cohort"), ("cancel_cohort", "Can cancel a cohort"))
+        permissions = (
+            ("launch_cohort", "Can launch a cohort"),
+            ("cancel_cohort", "Can cancel a cohort"),
+            ("resume_cohort", "Can resume a failed cohort"),
+        )
         constraints = (
             models.CheckConstraint(
                 name="cohort_agent_count_in_range", condition=models.Q(agent_count__range=(1, 10_000))
             ),
             models.CheckConstraint(name="cohort_bankroll_at_least_50", condition=models.Q(bankroll__gte=50)),
             models.CheckConstraint(name="cohort_has_a_day", condition=models.Q(days__gte=1)),
+            models.CheckConstraint(name="cohort_at_most_a_year", condition=models.Q(days__lte=366)),
+            models.CheckConstraint(name="cohort_has_a_market", condition=models.Q(symbols__len__gte=1)),
+            models.CheckConstraint(name="cohort_speed_positive", condition=models.Q(speed__gt=0)),
+            models.CheckConstraint(
+                name="cohort_ceilings_positive",
+                condition=models.Q(
+                    gross_ceiling__gt=0, net_ceiling__gt=0, leverage_ceiling__gt=0, market_cap_frac__gt=0
+                ),
+            ),
+            models.CheckConstraint(
+                name="cohort_net_within_gross", condition=models.Q(net_ceiling__lte=models.F("gross_ceiling"))
+            ),
+            models.CheckConstraint(name="cohort_mode_known", condition=models.Q(mode__in=CohortMode.values)),
+            models.CheckConstraint(name="cohort_status_known", condition=models.Q(status__in=CohortStatus.values)),
+            models.CheckConstraint(
+                name="cohort_allocation_known", condition=models.Q(allocation__in=Allocation.values)
+            ),
+            models.CheckConstraint(
+                name="cohort_genome_source_known", condition=models.Q(genome_source__in=GenomeSource.values)
+            ),
         )
         indexes = (models.Index(fields=["status"]), models.Index(fields=["start", "bankroll"]))
 
@@ -237,7 +279,11 @@ class CohortAgent(models.Model):
 
     class Meta:
         ordering = ("cohort", "number")
-        constraints = (models.UniqueConstraint(fields=["cohort", "number"], name="cohort_agent_number_unique"),)
+        constraints = (
+            models.UniqueConstraint(fields=["cohort", "number"], name="cohort_agent_number_unique"),
+            models.CheckConstraint(name="cohort_agent_number_from_1", condition=models.Q(number__gte=1)),
+            models.CheckConstraint(name="cohort_agent_draw_positive", condition=models.Q(draw__gt=0)),
+        )
 
     def __str__(self) -> str:
         return f"Agent {self.number}"
@@ -294,7 +340,10 @@ class AgentDay(DayMeasures):
 
     class Meta(DayMeasures.Meta):
         ordering = ("day", "rank")
-        constraints = (models.UniqueConstraint(fields=["agent", "day"], name="agent_day_unique"),)
+        constraints = (
+            models.UniqueConstraint(fields=["agent", "day"], name="agent_day_unique"),
+            models.CheckConstraint(name="agent_day_from_1", condition=models.Q(day__gte=1)),
+        )
 
     def __str__(self) -> str:
         return f"day {self.day} of agent {self.agent_id}"
@@ -311,7 +360,10 @@ class CohortDay(DayMeasures):
 
     class Meta(DayMeasures.Meta):
         ordering = ("day",)
-        constraints = (models.UniqueConstraint(fields=["cohort", "day"], name="cohort_day_unique"),)
+        constraints = (
+            models.UniqueConstraint(fields=["cohort", "day"], name="cohort_day_unique"),
+            models.CheckConstraint(name="cohort_day_from_1", condition=models.Q(day__gte=1)),
+        )
 
     def __str__(self) -> str:
         return f"day {self.day} of cohort {self.cohort_id}"

@@ -55,6 +55,30 @@ class CandleSet(models.Model):
         return self.rows / expected if expected else None
 
 
+class CandleFeed(models.Model):
+    """How far a venue has been asked for a series that somebody trades live, and whether it answers."""
+
+    machine_state = "the feed's own bookmark, moved at every question; the candles that came are events"
+
+    venue = models.CharField(max_length=40)
+    symbol = models.CharField(max_length=40)
+    interval_ms = models.PositiveBigIntegerField()
+    answered_until = models.DateTimeField(
+        null=True, help_text="The venue was asked for every bar that opens before this and gave what it has."
+    )
+    asked_at = models.DateTimeField(help_text="When it was last asked, whatever came of it.")
+    failing_since = models.DateTimeField(null=True, help_text="The first of the failures without an answer since.")
+    failure = models.CharField(max_length=400, blank=True)
+
+    class Meta:
+        default_permissions = ("view",)
+        ordering = ("venue", "symbol", "interval_ms")
+        constraints = (models.UniqueConstraint(fields=["venue", "symbol", "interval_ms"], name="candle_feed_unique"),)
+
+    def __str__(self) -> str:
+        return f"{self.symbol} on {self.venue}, every {self.interval_ms // 60_000} min"
+
+
 class DataQuarantine(models.Model):
     """One row that was not accepted: what it said, where it stood, and why. Never changed or deleted."""
 

@@ -84,6 +84,11 @@ def cohort_list(user: AnyUser) -> QuerySet[Cohort]:
     )
 
 
+def has_granted_cohorts(user: AnyUser) -> bool:
+    """Whether any cohort was granted to ``user`` by itself, by its Book or by its fund."""
+    return Cohort.objects.granted_to(user).exists()
+
+
 def leaderboard(cohort: Cohort, *, day: int) -> QuerySet[AgentDay]:
     """The agents' rows of one day, best return first."""
     return (

@@ -1,10 +1,11 @@
-"""Strategy profiles: named starting points for agents, kept as YAML in ``trading/profiles`` and checked as
-a whole.
+"""Strategy profiles: named starting points for agents, kept as YAML in ``trading/profiles`` and beside the
+user's own strategies.
 
 A profile names a family and pins or narrows its parameters and exit rules. A number is a fixed value,
 ``{low, high}`` a range that agents are drawn from, and what is left out keeps the family's bounds
-(parameters) or stays off (exit rules). A mistake is reported with file, line and what to write instead; one
-bad profile refuses the whole set, so that a typo never changes silently which agents trade.
+(parameters) or stays off (exit rules). A mistake is reported with file, line and what to write instead. Of
+the profiles that ship one bad one refuses the whole set; a user's is refused alone, and everywhere they are
+listed the refusal is too.
 """
 
 from __future__ import annotations
@@ -181,6 +182,32 @@ def load_profiles(family_of: FamilyOf, *, folder: Path = PROFILES_DIR) -> dict[s
     return profiles
 
 
+def load_user_profiles(
+    family_of: FamilyOf, *, folder: Path, taken: Mapping[str, Profile]
+) -> tuple[dict[str, Profile], list[Finding]]:
+    """The profiles of ``folder``/*.yaml that are right, by name, and what is wrong with the others.
+
+    A name in ``taken`` stays with who has it.
+    """
+    profiles: dict[str, Profile] = {}
+    findings: list[Finding] = []
+    for path in user_profile_files(folder):
+        for found in _read_file(path, family_of):
+            if isinstance(found, Finding):
+                findings.append(found)
+            elif (first := taken.get(found.name) or profiles.get(found.name)) is not None:
+                text = f"{found.name} is already defined in {first.path.name}:{first.line}; choose another name."
+                findings.append(Finding(path, found.line, text))
+            else:
+                profiles[found.name] = found
+    return profiles, findings
+
+
+def user_profile_files(folder: Path) -> list[Path]:
+    """The files of profiles in a user's folder; it may be absent, and names that begin with _ are skipped."""
+    return sorted(path for path in folder.glob("*.yaml") if not path.name.startswith("_"))
+
+
 def find_profile(profiles: Mapping[str, Profile], name: str) -> Profile:
     """By name; raises UnknownStrategyError that suggests what was meant."""
     if name in profiles:
@@ -198,6 +225,8 @@ def _read_file(path: Path, family_of: FamilyOf) -> list[Profile | Finding]:
         return [Finding(path, mark.line + 1 if mark else 1, f"not YAML: {error.problem or error.context}.")]
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         return [Finding(path, 1, f"not YAML: {error}")]
+    except OSError as error:
+        return [Finding(path, 1, f"cannot be read: {error}.")]
     if root is None:
         return []
     if not isinstance(root, yaml.MappingNode):

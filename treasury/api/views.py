@@ -20,6 +20,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from compliance.api.proposing import ProposedSerializer, propose_answer
+from fundops.core.permissions import declared_permission
 from treasury.api.serializers import (
     BalanceQuerySerializer,
     BalanceSerializer,
@@ -46,7 +47,7 @@ from treasury.approvals import (
     REVERSE_ENTRY,
 )
 from treasury.models import Book, BookKind, Fund, JournalEntry, JournalLine
-from treasury.selectors import balances, ledger_lines, trial_balance
+from treasury.selectors import balances, books_to_read, has_granted_books, ledger_lines, trial_balance
 
 READ_BOOKS = "treasury.view_book"
 READ_JOURNAL = "treasury.view_journalline"
@@ -85,8 +86,10 @@ class BookViewSet(viewsets.ReadOnlyModelViewSet[Book]):
     """Books, their balances and their journal.
 
     The tree is narrowed to what the user may see; balances and the journal need the right to read the
-    journal.
+    journal, or a grant of that very Book, of one above it, or of its fund.
     """
+
+    by_object = staticmethod(has_granted_books)
 
     serializer_class = BookSerializer
     filterset_class = BookFilter
@@ -103,7 +106,8 @@ class BookViewSet(viewsets.ReadOnlyModelViewSet[Book]):
     }
 
     def get_queryset(self) -> QuerySet[Book]:
-        return Book.objects.for_user(self.request.user).select_related("fund").order_by("path")
+        permission = declared_permission(self, self.request.method or "GET")
+        return books_to_read(self.request.user, permission).select_related("fund").order_by("path")
 
     def asked(self, serializer: type[BaseSerializer[Any]]) -> dict[str, Any]:
         """The query's parameters, checked."""

@@ -48,7 +48,13 @@ class BookQuerySet(models.QuerySet["Book"]):
             return self.none()
         if user.has_perm("treasury.view_book"):
             return self
-        funds = get_objects_for_user(user, "treasury.view_fund", Fund, accept_global_perms=False)
+        return self.granted_to(user)
+
+    def granted_to(self, user: User | AnonymousUser) -> BookQuerySet:
+        """The Books granted one by one, all below them, and those of granted funds, whatever roles let see."""
+        if not user.is_authenticated:
+            return self.none()
+        funds = Fund.objects.granted_to(user)
         books = get_objects_for_user(user, "treasury.view_book", Book, accept_global_perms=False)
         visible = Q(fund__in=funds.values("pk"))
         for path in books.values_list("path", flat=True):

@@ -31,10 +31,10 @@ class Command(BaseCommand):
         try:
             fund = demo.make_fund()
             apps = demo.make_gate(fund, say=self.say)
-            demo.make_candles(
+            venue = demo.make_candles(
                 path=options["candles"], source=options["source"], base_url=options["base_url"], say=self.say
             )
-            cohorts = demo.make_cohorts(fund, say=self.say)
+            cohorts = demo.make_cohorts(fund, venue=venue, say=self.say)
             demo_risk.make_risk(fund, say=self.say)
             demo_leverage.make_leverage(fund, cohorts, say=self.say)
             demo_promotion.make_promotion(fund, cohorts, say=self.say)

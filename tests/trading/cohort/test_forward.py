@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from fundops.core import clock
-from trading.actions.cohort_drive import bars_known_until, drive_cohort
+from trading.actions.cohort_drive import bars_known_until, drive_cohort, supplies_of
 from trading.models.cohort import Cohort, CohortFill, CohortMode, CohortRun, CohortStatus
 
 Make = Callable[..., Cohort]
@@ -69,6 +69,6 @@ def test_forward_at_market_speed_waits_for_the_bar_then_loses_patience(specifica
     end_of_candles = clock.to_ms(datetime(2025, 3, 5, tzinfo=UTC))
     position = end_of_candles - 3_600_000
     with clock.frozen(clock.from_ms(end_of_candles + 2 * 60_000)):
-        assert bars_known_until(cohort, position) == end_of_candles
+        assert bars_known_until(cohort, position, supplies_of(cohort)) == end_of_candles
     with clock.frozen(clock.from_ms(end_of_candles + 9 * 60_000)):
-        assert bars_known_until(cohort, position) == end_of_candles + 4 * 60_000
+        assert bars_known_until(cohort, position, supplies_of(cohort)) == end_of_candles + 4 * 60_000

@@ -181,3 +181,59 @@ def test_recorded_kraken_answer(catalog: Catalog) -> None:
     bars = catalog.read_bars(report.key, 0, 10**14)
     assert bars.close.tolist() == [float(row[4]) for row in rows[:-1]]
     assert bars.volume.tolist() == [float(row[6]) for row in rows[:-1]]
+
+
+# --- What the venues themselves once answered -----------------------------------------------------------------
+def recorded_in(archive: str, **answers: str) -> dict[str, Any]:
+    """Recorded answers by the names of their files; skips where this machine has none."""
+    with zipfile.ZipFile(require_sample(f"payloads/{archive}.zip")) as opened:
+        return {
+            name: json.loads(opened.read(next(path for path in opened.namelist() if path.endswith(end))))
+            for name, end in answers.items()
+        }
+
+
+def fetched(
+    catalog: Catalog, recorded: dict[str, Any], venue: str, symbol: str, interval_ms: int, stamps: list[int]
+) -> DownloadReport:
+    """Downloads just the recorded bars, through ccxt and a socket; the clock stands after the last of them."""
+    clock = Clock(now=max(stamps) + 2 * interval_ms)
+    with serve(VenueServer(BARS, clock.now, recorded=recorded)) as server:
+        source = CcxtSource(venue, base_url=server.url)
+        key = SeriesKey(venue, source.resolve(symbol), interval_ms)
+        pacer = Pacer(source.min_pause_ms, clock.now_ms, clock.sleep)
+        end_ms = max(stamps) + interval_ms
+        report = download_series(source, catalog, key, min(stamps), end_ms, pacer=pacer)
+    assert report.reconciles
+    return report
+
+
+def test_recorded_binance_answer(catalog: Catalog) -> None:
+    """One symbol and one bar, asked for as a day's."""
+    found = recorded_in(
+        "nautilus_binance", info="exchange_info_response.json", klines="spot/http_json/klines_response.json"
+    )
+    (row,) = found["klines"]
+    recorded = {"/api/v3/exchangeInfo": found["info"], "/api/v3/klines": found["klines"]}
+    report = fetched(catalog, recorded, "binance", "ETH/BTC", DAY_MS, [row[0]])
+    assert report.key.symbol == "ETHBTC"
+    assert (report.received, report.accepted, report.quarantined) == (1, 1, [])
+    bars = catalog.read_bars(report.key, 0, 10**14)
+    figures = (bars.open, bars.high, bars.low, bars.close, bars.volume)
+    assert [column.tolist() for column in figures] == [[float(text)] for text in row[1:6]]
+
+
+def test_recorded_coinbase_answer(catalog: Catalog) -> None:
+    """Newest first and every figure a text, the stamps in seconds."""
+    found = recorded_in("nautilus_coinbase", products="http_products.json", candles="http_candles.json")
+    base = "/api/v3/brokerage/market/products"
+    recorded = {base: found["products"], f"{base}/BTC-USD/candles": found["candles"]}
+    rows = sorted(found["candles"]["candles"], key=lambda row: int(row["start"]))
+    stamps = [int(row["start"]) * 1000 for row in rows]
+    report = fetched(catalog, recorded, "coinbase", "BTC-USD", 60 * MINUTE_MS, stamps)
+    assert report.key.symbol == "BTCUSD"
+    assert (report.accepted, report.quarantined) == (len(rows), [])
+    bars = catalog.read_bars(report.key, 0, 10**14)
+    assert bars.ts_ms.tolist() == stamps
+    for name in ("open", "high", "low", "close", "volume"):
+        assert getattr(bars, name).tolist() == [float(row[name]) for row in rows]

@@ -35,13 +35,17 @@ UNAVAILABLE: Answer = (503, {}, "Service Unavailable")
 
 @dataclass
 class VenueServer:
-    """``bars`` are what all venues know; the last is still open at ``now_ms``. ``faults`` go out first."""
+    """``bars`` are what all venues know; the last is still open at ``now_ms``. ``faults`` go out first.
+
+    ``minutes`` is how long a bar is (Kraken's alone may be other than one).
+    """
 
     bars: Bars
     now_ms: int
     faults: list[Answer] = field(default_factory=list)
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     short_page: int | None = None
+    minutes: int = 1
     recorded: dict[str, Any] = field(default_factory=dict)
     url: str = ""
 
@@ -197,7 +201,7 @@ def _kraken_pairs(server: VenueServer, query: dict[str, str]) -> Any:
 
 def _kraken_ohlc(server: VenueServer, query: dict[str, str]) -> Any:
     """Whatever ``since`` says, never more than the last 720 bars; the last one is not committed yet."""
-    assert query["interval"] == "1"
+    assert query["interval"] == str(server.minutes)
     known = server.bars.take(slice(-720, None))
     since = int(query.get("since", 0)) * 1000
     page = known.take(known.ts_ms > since)

@@ -16,13 +16,15 @@ from rich.table import Table
 
 from trading.quant.lookahead import CheckReport
 from trading.strategies.errors import StrategyError
-from trading.strategies.registry import Strategy, load_registry, run_check
+from trading.strategies.profiles import load_profiles, load_user_profiles
+from trading.strategies.registry import Refusal, Strategy, load_registry, run_check
 
 
 class Command(BaseCommand):
     help = (
         "Check strategies, built-in and from USER_STRATEGIES_DIR, for lookahead, warm-up, range, "
-        "reproducibility and memory bounds. Exits with 1 when one fails or a file cannot be loaded."
+        "reproducibility and memory bounds, and the profiles kept with them. Exits with 1 when one fails or a "
+        "file cannot be loaded."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -32,7 +34,8 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         try:
-            registry = load_registry(options["folder"] or settings.USER_STRATEGIES_DIR, check=False)
+            folder = Path(options["folder"] or settings.USER_STRATEGIES_DIR)
+            registry = load_registry(folder, check=False)
             everything: dict[str, Strategy] = {**registry.families, **registry.frames}
             names = set(everything) | {s.name for s in everything.values()}
             for name in options["strategies"]:
@@ -45,7 +48,11 @@ class Command(BaseCommand):
         quiet = options["json"] or not self.stderr.isatty()
         bar = Console(file=cast(IO[str], self.stderr))
         reports = [run_check(s) for s in track(chosen, "checking", console=bar, disable=quiet, transient=True)]
-        refused = [] if options["strategies"] else list(registry.refused)
+        refused: list[Refusal] = []
+        if not options["strategies"]:
+            taken = load_profiles(registry.family)
+            _, findings = load_user_profiles(registry.family, folder=folder, taken=taken)
+            refused = [*registry.refused, *(Refusal(f.path, f.line, f.reason) for f in findings)]
         if options["json"]:
             document = {
                 "reports": [{**asdict(r), "passed": r.passed} for r in reports],
@@ -59,7 +66,9 @@ class Command(BaseCommand):
                 console.print(f"[red]refused[/] {refusal}", highlight=False)
         failed = sum(not r.passed for r in reports) + len(refused)
         if failed:
-            raise CommandError(f"{failed} of {len(reports) + len(refused)} strategies may not be used.", returncode=1)
+            raise CommandError(
+                f"{failed} of {len(reports) + len(refused)} strategies and profiles may not be used.", returncode=1
+            )
 
 
 def _table(reports: list[CheckReport]) -> Table:

@@ -11,23 +11,26 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.table import Table
 
-from trading.cohorts.installed import installed_strategies
+from trading.cohorts.installed import installed_profiles, installed_strategies
 from trading.strategies.errors import StrategyError
-from trading.strategies.profiles import PROFILES_DIR, Profile, load_profiles
+from trading.strategies.profiles import Profile, load_profiles
 
 
 class Command(BaseCommand):
-    help = "List the strategy profiles (trading/profiles/*.yaml): family, interval, parameters, exit rules."
+    help = (
+        "List the strategy profiles, built-in and from USER_STRATEGIES_DIR: family, interval, parameters, exit rules."
+    )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
         parser.add_argument("--family", help="only profiles of this family (name or name@version)")
-        parser.add_argument("--folder", type=Path, default=PROFILES_DIR, help="read profiles from this folder")
+        parser.add_argument("--folder", type=Path, help="only the profiles of this folder")
 
     def handle(self, *_args: Any, **options: Any) -> None:
         try:
             registry = installed_strategies()
-            profiles = load_profiles(registry.family, folder=options["folder"])
+            folder = options["folder"]
+            profiles = load_profiles(registry.family, folder=folder) if folder else dict(installed_profiles())
             wanted = registry.family(options["family"]).key if options["family"] else None
         except StrategyError as error:
             raise CommandError(error.message) from error

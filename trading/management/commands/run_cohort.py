@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from argparse import ArgumentParser
+from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Sequence
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -24,33 +25,74 @@ from trading.selectors.cohort import default_fund, latest_window, leaderboard
 from treasury.models import Fund
 
 
+# --- The types of its arguments: each says what it wants, in the words of a person ------------------------------
+def amount(text: str) -> Decimal:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not number.is_finite():
+        raise ArgumentTypeError(f"'{text}' is no number: write it as 1000 or 0.5.")
+    return number
+
+
+def day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"'{text}' is no day: write it as 2026-01-31.") from None
+
+
+def whole(text: str) -> int:
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"'{text}' is no whole number from 0 on.")
+    return int(text)
+
+
+def speed(text: str) -> float:
+    number = amount(text)
+    if number < 1:
+        raise ArgumentTypeError(f"A speed of {text} is below the market's own: give 1 or more.")
+    return float(number)
+
+
+def ids(text: str) -> list[int]:
+    wrong = [name for name in _names(text) if not name.isdecimal()]
+    if wrong:
+        raise ArgumentTypeError(f"'{wrong[0]}' is no cohort's number: write them as 3,4.")
+    return [int(name) for name in _names(text)]
+
+
 class Command(BaseCommand):
     help = "Runs a cohort of paper agents on a shared bankroll and prints its days."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--agents", type=int, default=30, help="1 to 10,000 (default 30)")
-        parser.add_argument(
-            "--bankroll", type=Decimal, default=Decimal(1000), help="shared, at least 50 (default 1000)"
-        )
+        parser.add_argument("--agents", type=whole, default=30, help="1 to 10,000 (default 30)")
+        parser.add_argument("--bankroll", type=amount, default=Decimal(1000), help="shared, at least 50 (default 1000)")
         parser.add_argument("--venue", help="default: the venue with the most candles")
         parser.add_argument("--symbols", help="comma separated; default: every symbol that covers the window")
         parser.add_argument("--interval", choices=list(INTERVAL_MINUTES), default="1m")
-        parser.add_argument("--start", type=date.fromisoformat, help="first day, UTC; default: the last days at hand")
-        parser.add_argument("--days", type=int, default=3)
+        parser.add_argument("--start", type=day, help="first day, UTC; default: the last days at hand")
+        parser.add_argument("--days", type=whole, default=3)
         parser.add_argument("--allocation", choices=Allocation.values, default=Allocation.EQUAL)
         parser.add_argument("--genomes", choices=GenomeSource.values, default=GenomeSource.PROFILES)
         parser.add_argument("--profiles", help="comma separated; default: all")
-        parser.add_argument("--parents", help="cohort ids, comma separated, for --genomes best")
+        parser.add_argument("--parents", type=ids, default=[], help="cohort ids, comma separated, for --genomes best")
         parser.add_argument("--costs", default="binance", help="cost profile")
-        parser.add_argument("--gross", type=Decimal, default=Decimal(1), help="gross exposure ceiling")
-        parser.add_argument("--net", type=Decimal, default=Decimal(1), help="net exposure ceiling")
-        parser.add_argument("--leverage", type=Decimal, default=Decimal(2), help="leverage ceiling of an agent")
-        parser.add_argument("--market-cap", type=Decimal, default=Decimal("0.5"), help="ceiling for one market")
-        parser.add_argument("--seed", type=int, default=0)
+        parser.add_argument("--gross", type=amount, default=Decimal(1), help="gross exposure ceiling")
+        parser.add_argument("--net", type=amount, default=Decimal(1), help="net exposure ceiling")
+        parser.add_argument("--leverage", type=amount, default=Decimal(2), help="leverage ceiling of an agent")
+        parser.add_argument("--market-cap", type=amount, default=Decimal("0.5"), help="ceiling for one market")
+        parser.add_argument("--seed", type=whole, default=0)
         parser.add_argument("--name", default="")
         parser.add_argument("--fund", help="fund code; default: the first fund")
         parser.add_argument("--user", help="who launches; default: the first portfolio manager")
-        parser.add_argument("--forward", type=float, metavar="SPEED", help="forward at this speed, left to the workers")
+        parser.add_argument(
+            "--forward",
+            type=speed,
+            metavar="SPEED",
+            help="forward at this speed (1: the market's own), left to workers",
+        )
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -66,8 +108,9 @@ class Command(BaseCommand):
     def _run(self, options: dict[str, Any]) -> None:
         forward = options["forward"]
         cohort = _cohort(options)
-        parents = Cohort.objects.filter(pk__in=_names(options["parents"]))
-        launch_cohort(cohort=cohort, actor=_actor(options["user"]), parents=list(parents), queued=forward is not None)
+        actor = _actor(options["user"])
+        parents = _parents(actor, options["parents"])
+        launch_cohort(cohort=cohort, actor=actor, parents=parents, queued=forward is not None)
         if forward is not None:
             self.stdout.write(f"Cohort {cohort.pk} launched; the workers drive it.")
             return
@@ -81,7 +124,8 @@ class Command(BaseCommand):
 
             cohort = drive_cohort(cohort_id=cohort.pk, report=report)
         if cohort.status != CohortStatus.COMPLETED:
-            raise CommandError(f"Cohort {cohort.pk} {cohort.get_status_display().lower()}: {cohort.failure}")
+            why = cohort.failure or cohort.waiting_for
+            raise CommandError(f"Cohort {cohort.pk} is {cohort.get_status_display().lower()}: {why}".rstrip(": "))
         if options["json"]:
             self.stdout.write(json.dumps(_summary(cohort), indent=2))
         else:
@@ -93,9 +137,13 @@ def _names(text: str | None) -> list[str]:
 
 
 def _cohort(options: dict[str, Any]) -> Cohort:
-    fund = Fund.objects.get(code=options["fund"]) if options["fund"] else default_fund()
+    fund = Fund.objects.filter(code=options["fund"]).first() if options["fund"] else default_fund()
     if fund is None:
-        raise CommandError("There is no fund yet: open one first (manage.py demo opens one).")
+        codes = ", ".join(Fund.objects.order_by("code").values_list("code", flat=True))
+        there = f"there are {codes}" if codes else "open one first (manage.py demo opens one)"
+        raise CommandError(
+            f"There is no fund {options['fund']!r}: {there}." if codes else f"There is no fund: {there}."
+        )
     window = latest_window(interval=options["interval"], days=options["days"], venue=options["venue"])
     start = options["start"] or (window.start if window else None)
     if start is None:
@@ -106,7 +154,7 @@ def _cohort(options: dict[str, Any]) -> Cohort:
         fund=fund,
         name=options["name"],
         mode=CohortMode.REPLAY if forward is None else CohortMode.FORWARD,
-        speed=forward or 1.0,
+        speed=1.0 if forward is None else forward,
         agent_count=options["agents"],
         bankroll=options["bankroll"],
         allocation=options["allocation"],
@@ -124,6 +172,14 @@ def _cohort(options: dict[str, Any]) -> Cohort:
         market_cap_frac=options["market_cap"],
         seed=options["seed"],
     )
+
+
+def _parents(actor: User, wanted: Sequence[int]) -> list[Cohort]:
+    """The cohorts of these numbers, in that order; raises CommandError for those that are not there."""
+    found = Cohort.objects.for_user(actor).in_bulk(wanted)
+    if missing := [str(pk) for pk in wanted if pk not in found]:
+        raise CommandError(f"There is no cohort {', '.join(missing)} to take genomes from.")
+    return [found[pk] for pk in wanted]
 
 
 def _actor(username: str | None) -> User:

@@ -65,6 +65,8 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({program.name: list(program.command) for program in chosen}, indent=2))
             return
         os.chdir(settings.BASE_DIR)
+        if warning := note_mode(env):
+            self.stderr.write(self.style.WARNING(warning))
         if options["with_parent"]:
             die_with_parent(parent=os.getppid(), with_signal=signal.SIGTERM)
         if _has_web(chosen):
@@ -81,6 +83,21 @@ class Command(BaseCommand):
         address = f"http://{_reachable(env.web_host)}:{env.web_port}"
         supervisor.on_ready = lambda took_s: supervisor.say(f"ready after {took_s:.1f} s: {address}, Ctrl-C stops")
         raise SystemExit(supervisor.run())
+
+
+def note_mode(env: Env) -> str:
+    """Keeps in the state dir as what its data run; returns what to say when they last ran as something else."""
+    kept = env.state_dir / "mode"
+    before = kept.read_text().strip() if kept.is_file() else env.fundops_env
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.write_text(f"{env.fundops_env}\n")
+    if before == env.fundops_env:
+        return ""
+    factor = " People now need a second factor to sign in." if before == "demo" else ""
+    return (
+        f"The data in {env.state_dir} last ran as '{before}'; now they run as '{env.fundops_env}'.{factor} "
+        f"To go on as before stop this and run it again with FUNDOPS_ENV={before}."
+    )
 
 
 def _log_format(env: Env) -> str:

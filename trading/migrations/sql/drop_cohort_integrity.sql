@@ -1,0 +1,14 @@
+DROP TRIGGER never_emptied ON trading_cohortday;
+DROP TRIGGER closed_day ON trading_cohortday;
+DROP TRIGGER never_emptied ON trading_agentday;
+DROP TRIGGER closed_day ON trading_agentday;
+DROP FUNCTION trading_check_closed_day();
+DROP TRIGGER never_emptied ON trading_cohortrun;
+DROP TRIGGER check_change ON trading_cohortrun;
+DROP FUNCTION trading_check_cohort_run();
+DROP TRIGGER never_emptied ON trading_cohort_parents;
+DROP TRIGGER check_change ON trading_cohort_parents;
+DROP FUNCTION trading_check_parents();
+DROP TRIGGER never_emptied ON trading_cohort;
+DROP TRIGGER check_change ON trading_cohort;
+DROP FUNCTION trading_check_cohort();
