@@ -15,6 +15,7 @@ from trading.models.cohort import (
     GenomeSource,
 )
 from trading.models.deployments import (
+    CapitalFlow,
     CouncilVoice,
     Deployment,
     DeploymentStatus,
@@ -36,6 +37,7 @@ __all__ = [
     "AgentDay",
     "Allocation",
     "CandleSet",
+    "CapitalFlow",
     "Cohort",
     "CohortAgent",
     "CohortAlert",
