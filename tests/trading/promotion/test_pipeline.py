@@ -7,7 +7,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.db import DatabaseError, transaction
@@ -22,6 +21,7 @@ from fundops.core.roles import Role
 from tests.compliance.approvals.support import staff
 from tests.factories import user_with
 from tests.gate import by_gate, carry, ensure_policy
+from tests.trading.promotion.support import deployed, drive_hours, overridden
 from trading.actions.promotion import (
     ask_for_promotion,
     carry_review,
@@ -44,40 +44,6 @@ from trading.promotion.machine import allowed_steps
 from trading.promotion.weights import GENOME_LEFT, weights_of
 from treasury.models import BankrollPool, BankrollSlice, Fund
 from treasury.selectors import free_cash, trial_balance
-
-
-@pytest.fixture
-def pm(db: None) -> User:
-    return staff("petra", Role.PORTFOLIO_MANAGER)
-
-
-@pytest.fixture
-def pool(fund: Fund) -> BankrollPool:
-    by_gate("treasury.set_pool", {"fund": fund.code, "asset": "USDT", "capacity": "2000"})
-    ensure_policy("trading.promote")
-    return BankrollPool.objects.get()
-
-
-@pytest.fixture
-def reviewed(finished: Callable[..., Cohort]) -> PromotionReview:
-    return review_cohort(cohort=finished(), actor=None)
-
-
-def overridden(review: PromotionReview, pm: User, **terms: Any) -> PromotionReview:
-    carry_review(review=review)
-    ask_for_promotion(
-        review=review, actor=pm, override_reason="A rehearsal with paper money.", speed=Decimal(0), **terms
-    )
-    review.refresh_from_db()
-    return review
-
-
-def deployed(review: PromotionReview, pm: User) -> PromotionReview:
-    overridden(review, pm)
-    assert review.request is not None
-    carry(review.request)
-    review.refresh_from_db()
-    return review
 
 
 def test_database_knows_the_steps_of_the_machine() -> None:
@@ -259,7 +225,7 @@ def test_running_candidate_follows_its_slice(reviewed: PromotionReview, pm: User
     """The pool grows from 2,000 to 3,000 and its slice from 100 to 150; cut to 1,600 it hands 70 back."""
     review = deployed(reviewed, pm)
     assert review.deployment is not None
-    _drive_some_bars(review.deployment)
+    drive_hours(review.deployment)
     before = _standing(review.deployment)
     by_gate("treasury.set_pool", {"fund": pool.fund.code, "asset": "USDT", "capacity": "3000"})
     grown = _standing(review.deployment)
@@ -282,13 +248,6 @@ def test_running_candidate_follows_its_slice(reviewed: PromotionReview, pm: User
         DeploymentStatus.STOPPING,
         DeploymentStatus.STOPPED,
     ), "the books of every day agree with the venue's"
-
-
-def _drive_some_bars(deployment: Deployment) -> None:
-    """Two hours of its first day."""
-    Deployment.objects.filter(pk=deployment.pk).update(end_ms=deployment.start_ms + 120 * 60_000)
-    run_desks()
-    Deployment.objects.filter(pk=deployment.pk).update(end_ms=None)
 
 
 def _standing(deployment: Deployment) -> list[Decimal]:
