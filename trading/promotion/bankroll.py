@@ -77,7 +77,7 @@ def most_of_pool(facts: SliceFacts) -> Decimal:
     """The largest share of a pool at which a false promotion still costs no more than agreed."""
     if facts.worst_loss_frac <= 0:
         return Decimal(1)
-    most = Decimal(repr(facts.allowed_frac / facts.worst_loss_frac)).quantize(SHARE_STEP, rounding=ROUND_DOWN)
+    most = Decimal(repr(round(facts.allowed_frac / facts.worst_loss_frac, 9))).quantize(SHARE_STEP, rounding=ROUND_DOWN)
     return min(Decimal(1), most)
 
 

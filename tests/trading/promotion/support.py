@@ -35,6 +35,7 @@ def deployed(review: PromotionReview, pm: User) -> PromotionReview:
 
 def deployment_of(review: PromotionReview) -> Deployment:
     """The deployment as it stands now."""
+    assert review.deployment_id is not None
     return Deployment.objects.select_related("run", "book").get(pk=review.deployment_id)
 
 
