@@ -12,11 +12,12 @@ from compliance.approvals.registry import ActionPayload, DisplayedField, Target,
 from fundops.core import clock
 from fundops.core.events import publish
 from trading.actions.deployments import check_terms, open_deployment
-from trading.actions.promotion import PROMOTE, begin_deployed
+from trading.actions.promotion import PROMOTE, begin_deployed, slice_facts
 from trading.models.promotion import BEFORE_CAPITAL, GatePolicyVersion, PromotionReview
+from trading.promotion.bankroll import most_of_pool, slice_to_deploy
 from trading.promotion.errors import GatePolicyError, PromotionError
 from trading.promotion.rules import PromotionRules, parse_rules, rules_in_force, rules_of
-from treasury.actions.bankroll import pool_slice_amount, take_slice
+from treasury.actions.bankroll import take_slice
 from treasury.models import BankrollPool
 
 Money = Annotated[Decimal, Field(gt=0, allow_inf_nan=False, max_digits=20, decimal_places=2)]
@@ -69,6 +70,7 @@ def _render(payload: Promote) -> Sequence[DisplayedField]:
         "Genome": agent.genome_hash,
         "Rules": f"version {review.policy_version}" if review.policy_version else "as shipped",
         "Slice": f"{payload.amount:f} {pool.asset.code} of {pool}",
+        "A false promotion costs at most": _cost(review, payload.amount, pool),
         "Clock": "the cohort's" if payload.speed is None else f"{payload.speed.normalize():f} x over stored candles",
         "Ends by itself at": f"drawdown {watch.drawdown_frac:.1%}, or after {watch.days:g} days of market time",
     }
@@ -81,6 +83,12 @@ def _render(payload: Promote) -> Sequence[DisplayedField]:
     return [DisplayedField(label, "", said) for label, said in then.items()]
 
 
+def _cost(review: PromotionReview, amount: Decimal, pool: BankrollPool) -> str:
+    loss = float(amount) * slice_facts(review).worst_loss_frac
+    share = f", {loss / float(pool.capacity):.2%} of the pool" if pool.capacity else ""
+    return f"{loss:,.2f} {pool.asset.code}{share}"
+
+
 def _recheck(payload: Promote) -> None:
     review, pool = _review(payload), _pool(payload)
     if review.state not in BEFORE_CAPITAL and review.deployment_id is None and review.state != "rejected":
@@ -89,8 +97,9 @@ def _recheck(payload: Promote) -> None:
         raise PromotionError("This candidate has its capital already.")
     if pool.fund_id != review.cohort.fund_id or pool.asset.code != review.cohort.quote:
         raise PromotionError("The pool is another fund's, or of another asset than the cohort trades in.")
-    if payload.amount != pool_slice_amount(pool):
-        raise PromotionError(f"A slice of {pool} is {pool_slice_amount(pool):f} today; ask again with that.")
+    amount = slice_to_deploy(slice_facts(review), pool, passed=review.passed)
+    if payload.amount != amount:
+        raise PromotionError(f"Its slice of {pool} is {amount:f} today; ask again with that.")
     assert review.agent is not None  # noqa: S101 - _review has seen to it
     check_terms(agent=review.agent, bankroll=payload.amount, leverage=None, gateway="paper")
 
@@ -129,6 +138,7 @@ def promote(payload: Promote, warrant: Warrant) -> Mapping[str, Any]:
         markets=[agent.symbol] if agent.symbol else list(deployment.symbols),
         warrant=warrant,
         amount=payload.amount,
+        most_frac=most_of_pool(slice_facts(review)),
     )
     begin_deployed(review=review, deployment=deployment, actor=warrant.actor)
     return {"deployment": deployment.pk, "book": deployment.book.path, "review": review.pk}

@@ -1,8 +1,8 @@
 """How cohorts and deployments did, by their own clocks: what the leverage policy is told of the Books that trade.
 
 A desk or a cohort on accelerated time lives in its own hours, so its days are counted there; their end then lies long
-ago by the wall's clock, and the policy raises nothing on them. The bankroll is drawn at the beginning and given back at
-the end: in between nothing flows that the equity would have to be rid of.
+ago by the wall's clock, and the policy raises nothing on them. What flows into a deployment or out of it when its slice
+is resized is taken out of its returns (`trading.desk.growth`); into a cohort nothing flows.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from itertools import pairwise
 from fundops.core.clock import from_ms
 from risk.leverage import install_performance_source
 from risk.quant.leverage import Observation, Performance
+from trading.desk.growth import point_now, unit_points
 from trading.models.cohort import Cohort, CohortDay
-from trading.models.deployments import Deployment, TradingCycle
+from trading.models.deployments import Deployment
 from treasury.models import Book
 
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000
@@ -46,11 +47,8 @@ def _of_deployment(deployment: Deployment, observation: Observation, window: int
     if run is None:
         return Performance((), None, None, None, observation, None, source)
     ends = _ends(run.next_bar_ms, observation, window)
-    # The equity at a boundary is that of the bar that closed there.
-    bars = [end - deployment.interval_ms for end in ends]
-    rows = TradingCycle.objects.filter(deployment=deployment, bar_ms__in=bars).values_list("bar_ms", "equity")
-    known = {bar + deployment.interval_ms: float(equity) for bar, equity in rows}
-    known.setdefault(deployment.start_ms, float(deployment.bankroll))
+    units = point_now(deployment).units
+    known = {point.at_ms: point.worth * units for point in unit_points(deployment, ends)}
     return _performance(
         known, ends, now=float(run.equity), drawdown=run.drawdown_frac, observation=observation, source=source
     )

@@ -23,7 +23,7 @@ def equity(deployment: Deployment) -> dict[str, Any]:
         for point in points:
             hours = (point.at_ms - deployment.start_ms) / HOUR_MS
             for walk, value in zip(walks, band.at(hours), strict=True):
-                walk.append([point.at_ms, round(bankroll * (1.0 + value), 8)])
+                walk.append([point.at_ms, round(point.units * (1.0 + value), 8)])
         names = ("Five of a hundred fall below", "Expected from the cohort", "Five of a hundred rise above")
         series = [
             {"id": f"band-{i}", "name": name, "style": "dashed" if i == 1 else "muted", "data": walk}
@@ -34,7 +34,7 @@ def equity(deployment: Deployment) -> dict[str, Any]:
             "id": "equity",
             "name": "Live equity",
             "style": "primary",
-            "data": [[point.at_ms, float(point.equity)] for point in points],
+            "data": [[point.at_ms, point.equity] for point in points],
         }
     )
     begun = deployment.run.bars > 0

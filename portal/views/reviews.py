@@ -154,7 +154,7 @@ def _options(request: HttpRequest, review: PromotionReview) -> dict[str, Any]:
     return {
         "ask": may_ask and review.passed,
         "override": may_ask and not review.passed,
-        "roll_back": review.state in WATCHED and may(user, ROLL_BACK, review),
+        "roll_back": review.is_watched and may(user, ROLL_BACK, review),
         "write": review.settled_at is not None and may(user, WRITE, review),
         "why_not": why_not,
     }

@@ -21,6 +21,7 @@ from fundops.core.permissions import require
 from fundops.core.tasks import enqueue_on_commit
 from risk.actions.leverage import begin_leverage
 from risk.actions.limits import apply_template
+from trading.actions.slices import close_slice
 from trading.cohorts.installed import installed_families
 from trading.desk.errors import DeploymentEndedError, DeploymentSpecError
 from trading.gateways.installed import NAMES
@@ -306,6 +307,7 @@ def finish_deployment(*, deployment: Deployment, on: date) -> Deployment:
     released = Decimal(0)
     if not _holds_something(held):
         released = release_bankroll(deployment=held, on=on)
+        close_slice(held)
     held.status = DeploymentStatus.STOPPED
     held.stopped_at = clock.now()
     held.save(update_fields=["status", "stopped_at"])

@@ -23,23 +23,36 @@ from fundops.core.events import publish
 from fundops.core.models import User
 from fundops.core.permissions import require
 from trading.actions.deployments import stop_deployment
+from trading.actions.slices import close_slice
 from trading.cohorts.catalog import open_catalog, series_or_none
+from trading.desk.growth import return_frac
 from trading.models.cohort import Cohort, CohortAgent, CohortMode, CohortStatus
 from trading.models.deployments import ENDED_STATUSES, Deployment, DeploymentStatus
-from trading.models.promotion import WATCHED, PromotionReview, ReviewState, ReviewStep
+from trading.models.promotion import PromotionReview, ReviewState, ReviewStep
+from trading.promotion.bankroll import find_pool, slice_to_deploy
 from trading.promotion.compiling import compile_evidence
 from trading.promotion.errors import EvidenceUnavailableError, PromotionError
+from trading.promotion.evidence import SliceFacts
 from trading.promotion.gate import evaluate_gate
 from trading.promotion.live import live_agents
 from trading.promotion.machine import advance
-from trading.promotion.meters import Meter, read_meters
+from trading.promotion.meters import Meter, absent, read_meters
 from trading.promotion.post_mortem import draft_post_mortem
 from trading.promotion.records import keep_record
 from trading.promotion.rules import rules_in_force, rules_of
-from treasury.actions.bankroll import hand_back, pool_slice_amount
-from treasury.models import BankrollPool, BankrollSlice
+from treasury.models import BankrollPool
 
-PROMOTE = "trading.promote"
+PROMOTE, ROLL_BACK, WRITE_POST_MORTEM = "trading.promote", "trading.roll_back", "trading.write_post_mortem"
+#: Whose business a step is, by the permission that lets them act on it; what is not here is its proposer's.
+_LOOKS: dict[str, str] = {
+    ReviewState.AWAITING_APPROVAL: "compliance.view_approvalrequest",
+    ReviewState.DEPLOYED: ROLL_BACK,
+    ReviewState.MONITORING: ROLL_BACK,
+    ReviewState.GRADUATED: ROLL_BACK,
+    ReviewState.ROLLED_BACK: ROLL_BACK,
+}
+#: From these a deployment that ended flat is settled.
+SETTLED_FROM = (ReviewState.ROLLED_BACK, ReviewState.GRADUATED)
 #: The day of a cohort's life at whose end it is reviewed.
 REVIEW_DAY = 3
 DAY_MS = 86_400_000
@@ -202,9 +215,14 @@ def promotion_terms(review: PromotionReview) -> dict[str, Any]:
         "agent": review.agent.pk,
         "evidence_sha256": review.evidence_sha256,
         "pool": pool.pk,
-        "amount": pool_slice_amount(pool),
+        "amount": slice_to_deploy(slice_facts(review), pool, passed=review.passed),
         "speed": _pace(review.cohort),
     }
+
+
+def slice_facts(review: PromotionReview) -> SliceFacts:
+    """What the evidence says of the candidate's slice."""
+    return SliceFacts.model_validate(review.evidence["slice"])
 
 
 def _pace(cohort: Cohort) -> Decimal | None:
@@ -219,9 +237,7 @@ def _pace(cohort: Cohort) -> Decimal | None:
 
 def pool_of(cohort: Cohort) -> BankrollPool:
     """The pool that a cohort's candidate draws on."""
-    pool = (
-        BankrollPool.objects.filter(fund=cohort.fund, asset__code=cohort.quote).select_related("book", "asset").first()
-    )
+    pool = find_pool(cohort)
     if pool is None:
         raise PromotionError(f"{cohort.fund} has no bankroll pool in {cohort.quote}: ask for one (treasury.set_pool).")
     return pool
@@ -282,18 +298,24 @@ def begin_deployed(*, review: PromotionReview, deployment: Deployment, actor: Us
 def watch_review(*, review: PromotionReview) -> list[Meter]:
     """Reads the rollback meters of a deployed candidate and does what they ask for; returns them."""
     review = PromotionReview.objects.select_related("cohort", "deployment__run", "deployment__book").get(pk=review.pk)
-    if review.state not in WATCHED or review.deployment is None:
+    if not review.is_watched or review.deployment is None:
         return []
     rules = rules_of(review.policy_version)
     now = clock.now()
+    if absent(review, policy=rules.watch, at=now):
+        review.watched_since = now
     if review.state == ReviewState.DEPLOYED and review.deployment.status == DeploymentStatus.RUNNING:
         _step(review, "begin_watch", words="Its desk runs; the rollback timers run with it.")
         review.refresh_from_db()
     meters = read_meters(review, policy=rules.watch, at=now)
-    PromotionReview.objects.filter(pk=review.pk).update(meters=[m.as_json() for m in meters], metered_at=now)
+    PromotionReview.objects.filter(pk=review.pk).update(
+        meters=[m.as_json() for m in meters], metered_at=now, watched_since=review.watched_since
+    )
     fired = next((m for m in meters if m.fired), None)
-    if review.deployment.status in (DeploymentStatus.STOPPING, *ENDED_STATUSES):
+    if _stopped_too_early(review, review.deployment):
         roll_back(review=review, cause="stopped", words=review.deployment.stop_reason or "It was stopped.", actor=None)
+    elif review.deployment.status in ENDED_STATUSES:
+        settle_review(review=review)
     elif fired is None:
         return meters
     elif fired.cause == "timer" and _earned(review, review.deployment):
@@ -303,16 +325,22 @@ def watch_review(*, review: PromotionReview) -> list[Meter]:
     return meters
 
 
+def _stopped_too_early(review: PromotionReview, deployment: Deployment) -> bool:
+    """On the timer every stop ends the experiment as a rollback. One that has graduated may be stopped by people, or
+    by its desk; it is rolled back where that left something that nobody would watch any more."""
+    if review.state == ReviewState.GRADUATED:
+        return deployment.status in ENDED_STATUSES and deployment.positions.exclude(quantity=0).exists()
+    return deployment.status in (DeploymentStatus.STOPPING, *ENDED_STATUSES)
+
+
 def _earned(review: PromotionReview, deployment: Deployment) -> bool:
     """Whether a watch that ran out without an alarm ends well. It proves nothing; it is what the policy asks for."""
     watch = rules_of(review.policy_version).watch
-    run = deployment.run
-    roi = float(run.equity / deployment.bankroll) - 1.0
-    return run.fills >= watch.graduate_min_fills and roi > watch.graduate_min_roi
+    return deployment.run.fills >= watch.graduate_min_fills and return_frac(deployment) > watch.graduate_min_roi
 
 
 def _graduate(review: PromotionReview) -> None:
-    """The watch is over and it goes on; what it did counts in its genome's favour."""
+    """The timer is over and it goes on; what it did counts in its genome's favour. What protects goes on too."""
     with transaction.atomic():
         held = _held(review)
         before = advance(held, "graduate")
@@ -331,13 +359,15 @@ def roll_back(*, review: PromotionReview, cause: str, words: str, actor: User | 
     what is rolled back already changes nothing.
     """
     if actor is not None:
-        require(actor, "trading.roll_back", review)
+        require(actor, ROLL_BACK, review)
         if not words.strip():
             raise PromotionError("Say why it is rolled back.")
     with transaction.atomic():
         held = _held(review)
         if held.state == ReviewState.ROLLED_BACK:
             return held
+        if held.state == ReviewState.GRADUATED and held.settled_at is not None:
+            raise PromotionError("Its deployment has ended after it graduated; there is nothing to roll back.")
         before = advance(held, "roll_back")
         held.ended_at, held.end_cause, held.end_words = clock.now(), cause[:40], words.strip()[:1000]
         held.save(update_fields=["state", "ended_at", "end_cause", "end_words"])
@@ -351,47 +381,56 @@ def roll_back(*, review: PromotionReview, cause: str, words: str, actor: User | 
 
 
 def settle_review(*, review: PromotionReview) -> bool:
-    """The end of a rollback, once its desk is flat: the slice is closed, the record kept, the post-mortem drafted."""
+    """The end of a rollback, once its desk is flat: the slice is closed, the record kept, the post-mortem drafted. So
+    ends a graduated one that was stopped and is flat; its record stays the good one."""
     with transaction.atomic():
         held = _held(review)
         deployment = held.deployment
         if held.settled_at is not None or deployment is None:
             return False
-        if held.state != ReviewState.ROLLED_BACK or deployment.status not in ENDED_STATUSES:
+        if held.state not in SETTLED_FROM or deployment.status not in ENDED_STATUSES:
             return False
+        rolled_back = held.state == ReviewState.ROLLED_BACK
         if deployment.positions.exclude(quantity=0).exists():
-            stop_deployment(
-                deployment=deployment, reason="Rolled back, and still holds something.", flatten=True, actor=None
-            )
+            if rolled_back:
+                stop_deployment(
+                    deployment=deployment, reason="Rolled back, and still holds something.", flatten=True, actor=None
+                )
             return False
         close_slice(deployment)
-        Deployment.objects.filter(pk=deployment.pk).update(status=DeploymentStatus.ROLLED_BACK)
-        keep_record(deployment, outcome=ReviewState.ROLLED_BACK, cause=held.end_cause)
+        if rolled_back:
+            Deployment.objects.filter(pk=deployment.pk).update(status=DeploymentStatus.ROLLED_BACK)
+            keep_record(deployment, outcome=ReviewState.ROLLED_BACK, cause=held.end_cause)
+        cause, words = (held.end_cause, held.end_words) if rolled_back else ("stopped", deployment.stop_reason)
         held.settled_at = clock.now()
         held.post_mortem = held.post_mortem or draft_post_mortem(held)
         held.save(update_fields=["settled_at", "post_mortem"])
+        if not rolled_back:
+            ended = f"It was stopped: {words}"[:1000]
+            ReviewStep.objects.create(review=held, before=held.state, after=held.state, actor=None, words=ended)
         publish(
             "trading.review.settled",
             actor=None,
             obj=held,
-            payload={"deployment": deployment.pk, "equity": deployment.run.equity, "cause": held.end_cause},
+            payload={
+                "deployment": deployment.pk,
+                "equity": deployment.run.equity,
+                "profit": deployment.run.equity - deployment.bankroll,
+                "state": held.state,
+                "cause": cause,
+                "words": words,
+                "looks": WRITE_POST_MORTEM,
+            },
             topics=["reviews", held.topic, deployment.topic],
         )
     return True
 
 
-def close_slice(deployment: Deployment) -> None:
-    """The pool's commitment ends with the deployment whose cash has gone home."""
-    held = BankrollSlice.objects.filter(book=deployment.book_id, released_at=None).first()
-    if held is not None:
-        hand_back(held=held, amount=Decimal(0), on=clock.now().date(), final=True)
-
-
 def write_post_mortem(*, review: PromotionReview, text: str, actor: User) -> PromotionReview:
     """People complete the draft; its history stays."""
-    require(actor, "trading.write_post_mortem", review)
+    require(actor, WRITE_POST_MORTEM, review)
     if review.settled_at is None:
-        raise PromotionError("The post-mortem is written when the rollback has settled.")
+        raise PromotionError("The post-mortem is written when the deployment has ended and its money is home.")
     with transaction.atomic():
         held = _held(review)
         held.post_mortem = text
@@ -433,17 +472,33 @@ def _step(review: PromotionReview, event: str, *, words: str, cause: str = "") -
 
 
 def _wait(review: PromotionReview, why: str) -> bool:
+    return say_what_it_waits_for(review=review, why=why, cause="waits")
+
+
+def say_what_it_waits_for(*, review: PromotionReview, why: str, cause: str) -> bool:
+    """Writes on the review what keeps it from going on, and tells it, once; an empty ``why`` takes it off again.
+
+    ``cause`` is "waits" where people must do something first, "failed" where a turn of the machine did not work.
+    """
     if review.waits_for == why[:400]:
         return False
     with transaction.atomic():
         held = _held(review)
-        held.waits_for = why[:400]
+        if held.waits_for == why[:400]:
+            return False
+        held.waits_for = review.waits_for = why[:400]
         held.save(update_fields=["waits_for"])
         publish(
-            "trading.review.waits",
+            f"trading.review.{cause if why else 'goes_on'}",
             actor=None,
             obj=held,
-            payload={"for": held.waits_for},
+            payload={
+                "for": held.waits_for,
+                "state": held.state,
+                "cause": cause,
+                "words": held.waits_for or "It goes on.",
+                "looks": ROLL_BACK if held.is_watched or cause == "failed" else PROMOTE,
+            },
             topics=["reviews", held.topic],
         )
     return True
@@ -466,6 +521,8 @@ def _tell(review: PromotionReview, before: str, *, actor: User | None, words: st
             "state": review.state,
             "passed": review.passed,
             "words": words,
+            "cause": review.end_cause,
+            "looks": _LOOKS.get(review.state, PROMOTE),
             "deployment": review.deployment_id,
             "request": str(review.request_id) if review.request_id else None,
         },

@@ -341,6 +341,33 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name="CapitalFlow",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "at_ms",
+                    models.BigIntegerField(help_text="Close of the last bar worked before it, epoch ms."),
+                ),
+                (
+                    "amount",
+                    models.DecimalField(decimal_places=18, help_text="Positive came in.", max_digits=38),
+                ),
+                ("at", models.DateTimeField(default=fundops.core.clock.now)),
+                (
+                    "deployment",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="capital_flows",
+                        to="trading.deployment",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("deployment", "pk"),
+                "default_permissions": ("view",),
+            },
+        ),
+        migrations.CreateModel(
             name="FundingPayment",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),

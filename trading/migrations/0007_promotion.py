@@ -93,6 +93,7 @@ class Migration(migrations.Migration):
                 ('watch_until_ms', models.BigIntegerField(blank=True, help_text='End of the watch, in market time.', null=True)),
                 ('meters', models.JSONField(default=list, help_text='The rollback meters as last read.')),
                 ('metered_at', models.DateTimeField(blank=True, null=True)),
+                ('watched_since', models.DateTimeField(blank=True, help_text="Since when it is watched without a gap; silence before it is nobody's.", null=True)),
                 ('end_cause', models.CharField(blank=True, default='', max_length=40)),
                 ('end_words', models.CharField(blank=True, default='', max_length=1000)),
                 ('ended_at', models.DateTimeField(blank=True, null=True)),
@@ -144,12 +145,12 @@ class Migration(migrations.Migration):
                 ('sd_hourly', models.FloatField(null=True)),
                 ('weight', models.FloatField(help_text="What this result leaves of a genome's weight: 1 is all.")),
                 ('at', models.DateTimeField(default=fundops.core.clock.now)),
-                ('deployment', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='record', to='trading.deployment')),
+                ('deployment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='records', to='trading.deployment')),
             ],
             options={
                 'ordering': ('-at', '-pk'),
                 'default_permissions': ('view',),
-                'constraints': [models.CheckConstraint(condition=models.Q(('weight__gte', 0), ('weight__lte', 1)), name='live_record_weight')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('weight__gte', 0), ('weight__lte', 1)), name='live_record_weight'), models.UniqueConstraint(fields=('deployment', 'outcome'), name='live_record_once')],
             },
         ),
         migrations.AddIndex(

@@ -15,6 +15,7 @@ from trading.models.cohort import (
     GenomeSource,
 )
 from trading.models.deployments import (
+    CapitalFlow,
     CouncilVoice,
     Deployment,
     DeploymentStatus,
@@ -37,6 +38,7 @@ __all__ = [
     "Allocation",
     "CandleFeed",
     "CandleSet",
+    "CapitalFlow",
     "Cohort",
     "CohortAgent",
     "CohortAlert",

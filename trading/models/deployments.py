@@ -401,6 +401,24 @@ class FundingPayment(models.Model):
         return f"funding {self.report} of deployment {self.deployment_id}"
 
 
+class CapitalFlow(models.Model):
+    """Cash that came into a running deployment or went out of it: its slice was resized. The first bankroll is none."""
+
+    append_only = True
+
+    deployment = models.ForeignKey(Deployment, on_delete=models.PROTECT, related_name="capital_flows")
+    at_ms = models.BigIntegerField(help_text="Close of the last bar worked before it, epoch ms.")
+    amount = models.DecimalField(**UNIT, help_text="Positive came in.")
+    at = models.DateTimeField(default=clock.now)
+
+    class Meta:
+        ordering = ("deployment", "pk")
+        default_permissions = ("view",)
+
+    def __str__(self) -> str:
+        return f"{self.amount.normalize():+f} for deployment {self.deployment_id}"
+
+
 class Position(models.Model):
     """What a deployment holds in one market, as its fills say."""
 

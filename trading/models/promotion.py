@@ -51,10 +51,15 @@ BEFORE_CAPITAL = (
     ReviewState.AWAITING_APPROVAL,
     ReviewState.APPROVED,
 )
+#: On the timer. A graduated candidate is off it and still watched by what protects (`is_watched`).
 WATCHED = (ReviewState.DEPLOYED, ReviewState.MONITORING)
 
 
 class PromotionReviewQuerySet(models.QuerySet["PromotionReview"]):
+    def watched(self) -> PromotionReviewQuerySet:
+        """Those whose deployment is watched: on the timer, or graduated and not ended."""
+        return self.filter(Q(state__in=WATCHED) | Q(state=ReviewState.GRADUATED, settled_at=None))
+
     def for_user(self, user: AnyUser) -> PromotionReviewQuerySet:
         """The reviews ``user`` may read: all by role, or those granted one by one."""
         return for_user(self, user, "trading.view_promotionreview")  # type: ignore[return-value]
@@ -93,13 +98,16 @@ class PromotionReview(models.Model):
     watch_until_ms = models.BigIntegerField(null=True, blank=True, help_text="End of the watch, in market time.")
     meters = models.JSONField(default=list, help_text="The rollback meters as last read.")
     metered_at = models.DateTimeField(null=True, blank=True)
+    watched_since = models.DateTimeField(
+        null=True, blank=True, help_text="Since when it is watched without a gap; silence before it is nobody's."
+    )
     end_cause = models.CharField(max_length=40, blank=True, default="")
     end_words = models.CharField(max_length=1000, blank=True, default="")
     ended_at = models.DateTimeField(null=True, blank=True)
     settled_at = models.DateTimeField(null=True, blank=True, help_text="Flat, and the bankroll is back.")
     post_mortem = models.TextField(blank=True, default="", help_text="Markdown; a draft that people complete.")
 
-    history = HistoricalRecords(excluded_fields=["evidence", "meters", "metered_at"])
+    history = HistoricalRecords(excluded_fields=["evidence", "meters", "metered_at", "watched_since"])
     objects = PromotionReviewQuerySet.as_manager()
 
     class Meta:
@@ -131,6 +139,11 @@ class PromotionReview(models.Model):
         return reverse("portal:review", args=[self.pk])
 
     @property
+    def is_watched(self) -> bool:
+        """Whether its deployment's rollback meters are read, and it may still be rolled back."""
+        return self.state in WATCHED or (self.state == ReviewState.GRADUATED and self.settled_at is None)
+
+    @property
     def topic(self) -> str:
         """The live topic that carries this review's news."""
         return f"review:{self.pk}"
@@ -157,11 +170,12 @@ class ReviewStep(models.Model):
 
 
 class LiveRecord(models.Model):
-    """What a genome did with real orders, once its experiment ended: what its weight elsewhere follows."""
+    """What a genome did with real orders by the end of its experiment: what its weight elsewhere follows. One that
+    graduated and was rolled back later has both."""
 
     append_only: ClassVar[bool] = True
 
-    deployment = models.OneToOneField("trading.Deployment", on_delete=models.PROTECT, related_name="record")
+    deployment = models.ForeignKey("trading.Deployment", on_delete=models.PROTECT, related_name="records")
     genome_hash = models.CharField(max_length=64, db_index=True)
     family = models.CharField(max_length=64, db_index=True)
     outcome = models.CharField(max_length=20)
@@ -180,7 +194,10 @@ class LiveRecord(models.Model):
     class Meta:
         ordering = ("-at", "-pk")
         default_permissions = ("view",)
-        constraints = [models.CheckConstraint(name="live_record_weight", condition=Q(weight__gte=0, weight__lte=1))]
+        constraints = [
+            models.CheckConstraint(name="live_record_weight", condition=Q(weight__gte=0, weight__lte=1)),
+            models.UniqueConstraint(name="live_record_once", fields=["deployment", "outcome"]),
+        ]
 
     def __str__(self) -> str:
         return f"record of {self.deployment}"

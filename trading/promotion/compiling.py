@@ -12,6 +12,7 @@ import numpy.typing as npt
 from fundops.core import clock
 from trading.models.cohort import AgentDay, Cohort, CohortRun
 from trading.promotion import pictures
+from trading.promotion.bankroll import Bankroll, bankroll_for, cut_slice
 from trading.promotion.errors import EvidenceUnavailableError
 from trading.promotion.evidence import (
     AgentLine,
@@ -42,7 +43,7 @@ from trading.promotion.tried import Tried, chosen_on, trials_on_window
 from trading.promotion.words import known_words, unknown_words
 from trading.quant import engine
 from trading.quant.evidence import power as powers
-from trading.quant.evidence.sizing import micro_live_slice, overshoot
+from trading.quant.evidence.sizing import MicroLiveSlice
 from trading.quant.evidence.skill import Moments, Scores, chance_of_best, combine, critical_score, moments, scores
 
 Float64 = npt.NDArray[np.float64]
@@ -68,6 +69,8 @@ class _Material:
     replayed: npt.NDArray[np.int64]  # which agents, by position
     tried: Tried
     counted: int
+    bankroll: Bankroll
+    sized: list[MicroLiveSlice]
     measured: list[Measured]
     until_ms: int
     days: int
@@ -130,7 +133,8 @@ def compile_evidence(
         )
     replay_done = time.perf_counter()
     tried = trials_on_window(cohort)
-    deployed = max(policy.slice.smallest, policy.slice.share_of_bankroll * float(cohort.bankroll))
+    bankroll = bankroll_for(cohort, policy.slice)
+    sized = [cut_slice(bankroll, policy.slice, _own(again, replay, replayed, j)) for j in range(len(cast.seats))]
     material = _Material(
         cohort=cohort,
         policy=policy,
@@ -140,7 +144,9 @@ def compile_evidence(
         replayed=replayed,
         tried=tried,
         counted=max(tried.distinct, len(cast.seats)) + trials_elsewhere,
-        measured=measure_agents(cast, again, deployed=deployed),
+        bankroll=bankroll,
+        sized=sized,
+        measured=measure_agents(cast, again, deployed=[slice_.amount for slice_ in sized]),
         until_ms=until_ms,
         days=days,
         pieces=pieces,
@@ -252,6 +258,8 @@ def _statement(m: _Material, *, elsewhere: int, seed: int) -> Evidence:
                 combined=whole,
                 power=power,
                 power_at=m.policy.power_at_sharpe,
+                sized=None if drawn is None else drawn.slice,
+                quote=cohort.quote,
                 by_evidence=m.policy.rank_by == "evidence",
             )
         ),
@@ -263,6 +271,7 @@ def _statement(m: _Material, *, elsewhere: int, seed: int) -> Evidence:
                 level=m.policy.level,
                 synthetic=cohort.synthetic,
                 live=len(m.cast.live) + len(m.cast.elsewhere),
+                assumed=m.bankroll.assumed,
             )
         ),
         spent=Spent(cohort=0, replay=0, statistics=0, total=0),
@@ -384,21 +393,16 @@ def _combined(m: _Material, combined: Float64, agent: int) -> Combined:
 
 def _about(m: _Material, agent: int, *, seed: int) -> pictures.About:
     capital = float(m.cast.seats[agent].draw)
-    place = np.flatnonzero(m.replayed == agent)
-    at = int(place[0]) if place.size else None
-    own = m.again.results.net[:, agent]
-    if m.replay.results is not None and at is not None:
-        own = np.concatenate([own, m.replay.results.net[:, at]])
-    rules = m.policy.slice
-    sized = micro_live_slice(
-        bankroll=float(m.cohort.bankroll),
-        share_of_bankroll=rules.share_of_bankroll,
-        smallest=rules.smallest,
-        stop_frac=rules.stop_frac,
-        overshoot_frac=overshoot(own),
-        false_cost_frac=rules.false_cost_frac,
+    sized = m.sized[agent]
+    facts = SliceFacts(
+        **asdict(sized),
+        bankroll=m.bankroll.amount,
+        bankroll_of=m.bankroll.of,
+        share_of_bankroll=m.bankroll.share,
+        assumed=m.bankroll.assumed,
+        size_over_draw=sized.amount / capital,
+        allowed_frac=m.policy.slice.false_cost_frac,
     )
-    facts = SliceFacts(**asdict(sized), size_over_draw=sized.amount / capital, allowed_frac=rules.false_cost_frac)
     return pictures.about(
         cohort=m.again.results,
         replay=m.replay.results,
@@ -413,6 +417,15 @@ def _about(m: _Material, agent: int, *, seed: int) -> pictures.About:
         sized=facts,
         seed=seed,
     )
+
+
+def _own(again: CohortRunAgain, replay: ReplayRun, replayed: npt.NDArray[np.int64], agent: int) -> Float64:
+    """An agent's returns in the cohort and, where it was replayed, in the replay."""
+    own = again.results.net[:, agent]
+    place = np.flatnonzero(replayed == agent)
+    if replay.results is None or not place.size:
+        return own
+    return np.concatenate([own, replay.results.net[:, int(place[0])]])
 
 
 def _power(m: _Material, agent: int | None) -> Power:

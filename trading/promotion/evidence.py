@@ -289,8 +289,15 @@ class ReplayFacts(_Model):
 
 
 class SliceFacts(_Model):
-    """The micro-live slice and what a false promotion can cost."""
+    """The micro-live slice, what it is cut from, and what a false promotion can cost.
 
+    ``assumed``: there was no pool yet, and the cohort's paper bankroll stood in for it.
+    """
+
+    bankroll: float
+    bankroll_of: str
+    share_of_bankroll: float
+    assumed: bool
     amount: float
     size_over_draw: float
     worst_loss_frac: float

@@ -18,7 +18,7 @@ class ReviewMachine(StateMachine):
     approved = State(value=ReviewState.APPROVED.value)
     deployed = State(value=ReviewState.DEPLOYED.value)
     monitoring = State(value=ReviewState.MONITORING.value)
-    graduated = State(value=ReviewState.GRADUATED.value, final=True)
+    graduated = State(value=ReviewState.GRADUATED.value)
     rolled_back = State(value=ReviewState.ROLLED_BACK.value, final=True)
     rejected = State(value=ReviewState.REJECTED.value)
     expired = State(value=ReviewState.EXPIRED.value, final=True)
@@ -30,7 +30,7 @@ class ReviewMachine(StateMachine):
     deploy = approved.to(deployed)
     begin_watch = deployed.to(monitoring)
     graduate = monitoring.to(graduated)
-    roll_back = deployed.to(rolled_back) | monitoring.to(rolled_back)
+    roll_back = deployed.to(rolled_back) | monitoring.to(rolled_back) | graduated.to(rolled_back)
     reject = screened.to(rejected) | awaiting_approval.to(rejected) | approved.to(rejected)
     expire = screened.to(expired) | awaiting_approval.to(expired) | approved.to(expired)
 

@@ -1,4 +1,7 @@
-"""The rollback meters of a deployment: what would end it, how near that is, and what it rests on."""
+"""The rollback meters of a deployment: what would end it, how near that is, and what it rests on.
+
+None of them moves when a slice is resized: what is measured is net of that cash (`trading.desk.growth`).
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ import numpy.typing as npt
 from risk.leverage import leverage_in_force
 from risk.quant.pretrade import TradingMode
 from risk.switches import trading_mode_for
+from trading.desk.growth import unit_points
 from trading.models.cohort import AgentDay
-from trading.models.deployments import Deployment, DeskRun, TradingCycle
-from trading.models.promotion import PromotionReview
+from trading.models.deployments import Deployment, DeskRun
+from trading.models.promotion import PromotionReview, ReviewState
 from trading.promotion.evidence import Evidence
 from trading.promotion.rules import WatchPolicy
 from trading.quant.sequential import Claim, Watch, claim_of, watch
@@ -59,17 +63,17 @@ def read_meters(review: PromotionReview, *, policy: WatchPolicy, at: datetime) -
         _returns(review, deployment, policy),
         _costs(review, run, policy),
         _leverage(deployment),
-        _heartbeat(deployment, run, policy, at),
+        _heartbeat(review, deployment, run, policy, at),
         _timer(review, run, deployment),
     ]
 
 
 def hourly_returns(deployment: Deployment) -> Float64:
-    """Returns of the slice's equity from hour to hour of market time, by its cycles; whole hours alone."""
-    rows = TradingCycle.objects.filter(deployment=deployment).order_by("bar_ms").values_list("bar_ms", "equity")
-    held = np.array([(ms + deployment.interval_ms, float(x)) for ms, x in rows], dtype=np.float64).reshape(-1, 2)
-    ends = held[held[:, 0] % HOUR_MS == 0]
-    marks = np.concatenate([[float(deployment.bankroll)], ends[:, 1]])
+    """Returns of the slice from hour to hour of market time, by its cycles; whole hours alone, and net of the cash that
+    a resize moved."""
+    first = deployment.start_ms // HOUR_MS * HOUR_MS + HOUR_MS
+    hours = range(first, deployment.run.next_bar_ms + 1, HOUR_MS)
+    marks = np.array([point.worth for point in unit_points(deployment, hours)], dtype=np.float64)
     return np.asarray(marks[1:] / marks[:-1] - 1.0)
 
 
@@ -146,12 +150,23 @@ def _leverage(deployment: Deployment) -> Meter:
     return Meter("leverage", "Leverage policy", float(given / allowed), 1.0, "ratio", fired, words)
 
 
-def _heartbeat(deployment: Deployment, run: DeskRun, policy: WatchPolicy, at: datetime) -> Meter:
+def absent(review: PromotionReview, *, policy: WatchPolicy, at: datetime) -> bool:
+    """Whether nobody has read the meters for so long that a silence in between says nothing about the desk."""
+    return review.metered_at is None or (at - review.metered_at).total_seconds() > policy.heartbeat_s / 2
+
+
+def _heartbeat(
+    review: PromotionReview, deployment: Deployment, run: DeskRun, policy: WatchPolicy, at: datetime
+) -> Meter:
+    """Silence that the watch has sat through: after a time when all was down the desk has its full time again."""
     label, limit = "Heartbeat of its desk", float(policy.heartbeat_s)
-    since = run.heartbeat_at or deployment.opened_at
+    heard = run.heartbeat_at or deployment.opened_at
+    since = max(heard, review.watched_since or heard)
     silent = max(0.0, (at - since).total_seconds())
     fired = deployment.is_worked and silent > limit
-    words = f"Last heard of {silent:.0f} s ago; silence of {limit:.0f} s ends it."
+    words = f"Last heard of {max(0.0, (at - heard).total_seconds()):.0f} s ago; silence of {limit:.0f} s ends it."
+    if since > heard:
+        words += f" It counts since the watch itself is back, {silent:.0f} s ago."
     return Meter("heartbeat", label, silent if deployment.is_worked else 0.0, limit, "s", fired, words)
 
 
@@ -160,6 +175,9 @@ def _timer(review: PromotionReview, run: DeskRun, deployment: Deployment) -> Met
     begun = deployment.start_ms
     whole = max(1, until - begun)
     gone = max(0, run.next_bar_ms - begun)
-    fired = run.next_bar_ms >= until
+    over = review.state == ReviewState.GRADUATED
+    fired = run.next_bar_ms >= until and not over
     words = f"{gone / 3_600_000:.1f} of {whole / 3_600_000:.1f} hours of market time watched."
+    if over:
+        gone, words = min(gone, whole), "It has graduated: the other meters go on for as long as it trades."
     return Meter("timer", "Timer", gone / 3_600_000, whole / 3_600_000, "h", fired, words)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from trading.models.promotion import PromotionReview
+from trading.desk.growth import return_frac
+from trading.models.promotion import PromotionReview, ReviewState
 from trading.promotion.evidence import Evidence
 
 _UNITS = {"frac": "{:.2%}", "ratio": "{:.2f} x", "s": "{:.0f} s", "h": "{:.1f} h", "wealth": "{:.2f}", "": "{:.0f}"}
@@ -14,19 +15,24 @@ def draft_post_mortem(review: PromotionReview) -> str:
     assert deployment is not None, "only what was deployed has a post-mortem"  # noqa: S101
     run, evidence = deployment.run, Evidence.model_validate(review.evidence)
     profit = run.equity - deployment.bankroll
+    rolled_back = review.state == ReviewState.ROLLED_BACK
     lines = [
-        f"# {deployment}: rolled back",
+        f"# {deployment}: {'rolled back' if rolled_back else 'ended after it had graduated'}",
         "",
-        f"**Cause:** {review.end_words}",
+        f"**Cause:** {review.end_words if rolled_back else deployment.stop_reason}",
         "",
         "## What happened",
         "",
         f"- Candidate: agent {review.agent.number if review.agent else '?'} of {review.cohort}, {deployment.family}.",
         f"- Slice: {deployment.bankroll:f} {deployment.quote} at {deployment.leverage.normalize():f} x, "
         f"{deployment.gateway} gateway.",
-        f"- Result: {profit:+.2f} {deployment.quote} ({float(profit / deployment.bankroll):+.2%}) "
+        f"- Result: {profit:+.2f} {deployment.quote} ({return_frac(deployment):+.2%}) "
         f"over {run.cycles:,} bars "
         f"and {run.fills:,} fills; worst drawdown {run.max_drawdown_frac:.2%}.",
+        *(
+            f"- Resized: {flow.amount.normalize():+f} {deployment.quote} on {flow.at:%Y-%m-%d %H:%M} UTC."
+            for flow in deployment.capital_flows.all()
+        ),
         f"- Costs: fees {run.fees:.4f}, spread and impact {run.slippage:.4f}, funding {run.funding:+.4f}.",
         "",
         "## The way",

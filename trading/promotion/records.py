@@ -12,6 +12,7 @@ import numpy as np
 
 from fundops.core.events import publish
 from trading.actions.deployments import weigh_voice
+from trading.desk.growth import return_frac
 from trading.models.deployments import WORKED_STATUSES, CouncilVoice, Deployment
 from trading.models.promotion import LiveRecord, ReviewState
 from trading.promotion.meters import hourly_returns
@@ -19,11 +20,12 @@ from trading.promotion.weights import GENOME_LEFT
 
 
 def keep_record(deployment: Deployment, *, outcome: str, cause: str) -> LiveRecord:
-    """The record of a deployment's experiment, kept once; voices of the same genome at work are weighed anew.
+    """The record of a deployment's experiment, kept once for each outcome; voices of the same genome at work are
+    weighed anew.
 
     Called inside the transaction that ends the experiment.
     """
-    found = LiveRecord.objects.filter(deployment=deployment).first()
+    found = LiveRecord.objects.filter(deployment=deployment, outcome=outcome).first()
     if found is not None:
         return found
     run = deployment.run
@@ -37,7 +39,7 @@ def keep_record(deployment: Deployment, *, outcome: str, cause: str) -> LiveReco
         cause=cause,
         bankroll=deployment.bankroll,
         profit=profit,
-        roi_frac=float(profit / deployment.bankroll),
+        roi_frac=return_frac(deployment),
         max_drawdown_frac=run.max_drawdown_frac,
         fills=run.fills,
         hours=int(hours.size),

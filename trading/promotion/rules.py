@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from trading.models.promotion import GatePolicyVersion
 from trading.promotion.errors import GatePolicyError
@@ -49,6 +49,16 @@ class PromotionRules(_Model):
 
     gate: GatePolicy
     watch: WatchPolicy = WatchPolicy()
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> PromotionRules:
+        stop, sized_for = self.watch.drawdown_frac, self.gate.slice.stop_frac
+        if stop > sized_for:
+            raise ValueError(
+                f"the watch lets a slice fall by {stop:g} (watch.drawdown_frac) and slices are sized for "
+                f"{sized_for:g} (gate.slice.stop_frac): it may not fall by more"
+            )
+        return self
 
     def as_json(self) -> dict[str, Any]:
         return self.model_dump(mode="json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,11 +42,11 @@ class Measured:
     moved: bool
 
 
-def measure_agents(cast: Cast, again: CohortRunAgain, *, deployed: float) -> list[Measured]:
+def measure_agents(cast: Cast, again: CohortRunAgain, *, deployed: Sequence[float]) -> list[Measured]:
     """Figures of every agent from the cohort's run.
 
-    ``deployed`` is the capital a promoted agent would get: shares of volume and depth are scaled from its draw to
-    that size, never down.
+    ``deployed`` is the capital each agent would get if it were promoted: shares of volume and depth are scaled from
+    its draw to that size, never down.
     """
     fills, market = again.run.fills, again.market
     taker, half_spread, impact = cost_rates(cast, again)
@@ -74,7 +75,7 @@ def measure_agents(cast: Cast, again: CohortRunAgain, *, deployed: float) -> lis
             symbol=own["symbol"].astype(np.int64),
             bar_volume=volume[mine],
         )
-        scale = max(1.0, deployed / float(seat.draw))
+        scale = max(1.0, deployed[j] / float(seat.draw))
         bridge = cost_bridge(
             columns,
             net=float(final["equity"][j]) - float(seat.draw),

@@ -35,8 +35,8 @@ class Tried:
 def trials_on_window(cohort: Cohort) -> Tried:
     """Counts agents of every cohort of the same venue, with a market in common, on days that overlap.
 
-    A genome that traded twice on the same days is one trial; sweeps count because each of their sets is an agent of a
-    stored cohort.
+    A genome that traded twice on the same days is one trial; a sweep counts where each of its sets is an agent of a
+    stored cohort. What was tried outside of cohorts is not known here.
     """
     last = cohort.start + timedelta(days=cohort.days)
     others = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trading.promotion.evidence import AgentLine, Combined, Power, ReplayFacts, Trials
+from trading.promotion.evidence import AgentLine, Combined, Power, ReplayFacts, SliceFacts, Trials
 from trading.quant.evidence.power import days_to_see, t_of_days
 from trading.quant.evidence.skill import critical_score
 
@@ -16,6 +16,8 @@ def known_words(
     combined: Combined | None,
     power: Power,
     power_at: float,
+    sized: SliceFacts | None,
+    quote: str,
     by_evidence: bool,
 ) -> list[str]:
     """What the evidence says, the most important first."""
@@ -48,11 +50,17 @@ def known_words(
         f"{seen.all:.0%} on {power.days} days of evidence, and {seen.cohort:.1%} "
         f"on the cohort's {power.cohort_days} days alone."
     )
+    if sized is not None:
+        out.append(
+            f"It would trade a slice of {sized.amount:,.2f} {quote} out of {sized.bankroll_of} of "
+            f"{sized.bankroll:,.2f}. If that is a mistake it costs at most {sized.worst_loss:,.2f}, "
+            f"{sized.cost_frac:.2%} of it; {sized.allowed_frac:.2%} is allowed."
+        )
     return out
 
 
 def unknown_words(
-    *, power: Power, replay: ReplayFacts, trials: Trials, level: float, synthetic: bool, live: int
+    *, power: Power, replay: ReplayFacts, trials: Trials, level: float, synthetic: bool, live: int, assumed: bool
 ) -> list[str]:
     """What is not known, in plain words."""
     days = power.cohort_days
@@ -84,6 +92,15 @@ def unknown_words(
         "Skill that all agents share counts as market movement, not as skill of one; and whether the next days "
         "resemble the stored ones is not known."
     )
+    out.append(
+        "Trials count every agent of every stored cohort on this window. What was tried outside of cohorts, a backtest "
+        "at a command line or another program, leaves no record and is not counted."
+    )
+    if assumed:
+        out.append(
+            "The fund has no bankroll pool in this currency yet: the slice and its cost are reckoned from the cohort's "
+            "paper bankroll. No more than this slice is handed out, whatever the pool will be."
+        )
     if live == 0:
         out.append("What trades live already was not given, so the correlation with it is not known.")
     if synthetic:

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 
-from django.db.models import F, QuerySet
-from django.db.models.functions import Mod
+from django.db.models import QuerySet
 
 from fundops.core.permissions import AnyUser
 from trading.desk.band import Expectation, expectation
-from trading.models.deployments import FILL_SOURCE, Deployment, Fill, TradingCycle
+from trading.desk.growth import UnitPoint, point_now, unit_points
+from trading.models.deployments import FILL_SOURCE, Deployment, Fill
 from treasury.models import JournalEntry
 
 HOUR_MS = 3_600_000
 MOST_POINTS = 400
-
-
-@dataclass(frozen=True, slots=True)
-class EquityPoint:
-    """Equity at the close of a bar, epoch ms."""
-
-    at_ms: int
-    equity: Decimal
 
 
 def deployment_list(user: AnyUser) -> QuerySet[Deployment]:
@@ -37,18 +28,16 @@ def profit(deployment: Deployment) -> Decimal:
     return deployment.run.equity - deployment.bankroll
 
 
-def equity_path(deployment: Deployment) -> list[EquityPoint]:
-    """The equity over time, from the bankroll on, thinned to a few hundred points; the last one is always there."""
-    step = deployment.interval_ms
-    total = deployment.run.cycles * step
-    every = max(step, -(-total // MOST_POINTS) // step * step)
-    rows = TradingCycle.objects.filter(deployment=deployment, bar_ms__gte=deployment.start_ms).order_by("bar_ms")
-    if every > step:
-        rows = rows.annotate(rest=Mod(F("bar_ms") + step, every)).filter(rest=0)
-    points = [EquityPoint(deployment.start_ms, deployment.bankroll)]
-    points += [EquityPoint(ms + step, equity) for ms, equity in rows.values_list("bar_ms", "equity")]
-    if points[-1].at_ms != deployment.run.next_bar_ms and deployment.run.bars:
-        points.append(EquityPoint(deployment.run.next_bar_ms, deployment.run.equity))
+def equity_path(deployment: Deployment) -> list[UnitPoint]:
+    """The equity over time, from the first bankroll on, thinned to a few hundred points; the last one is always there.
+
+    It jumps where the slice was resized; the units that share it jump with it.
+    """
+    run, step, start = deployment.run, deployment.interval_ms, deployment.start_ms
+    every = max(step, -(-run.cycles // MOST_POINTS) * step)
+    points = unit_points(deployment, range(-(-(start + 1) // every) * every, run.next_bar_ms + 1, every))
+    if points[-1].at_ms != run.next_bar_ms and run.bars:
+        points.append(point_now(deployment))
     return points
 
 

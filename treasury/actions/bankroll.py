@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import ROUND_DOWN, Decimal
 from typing import Annotated, Any
@@ -30,8 +31,17 @@ from treasury.refusals import refusals
 from treasury.selectors import book_accounts, free_cash
 
 SET_POOL = "treasury.set_pool"
-#: Called inside the transaction that grows a slice, by the layer that works with its cash.
-Follower = Callable[[BankrollSlice, Decimal], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Follower:
+    """The layer that works with slices' cash, called inside the transaction that would grow one: whether a slice can
+    use more, and then how much more it has."""
+
+    can_grow: Callable[[BankrollSlice], bool]
+    take_over: Callable[[BankrollSlice, Decimal], None]
+
+
 _followers: list[Follower] = []
 SLICING_KINDS = ("trading.deploy", "trading.promote")
 CENT = Decimal("0.01")
@@ -100,7 +110,7 @@ def _render(payload: SetPool) -> Sequence[DisplayedField]:
         fields.append(DisplayedField(label, before, f"{getattr(payload, name):.2%}"))
     if now is not None:
         fields += [
-            DisplayedField(f"Slice of {s.book.path}", f"{s.amount:f}", f"{_slice_of(payload):f}")
+            DisplayedField(f"Slice of {s.book.path}", f"{s.amount:f}", f"{_target_of(s, payload):f}")
             for s in open_slices(now)
         ]
     return fields
@@ -108,6 +118,10 @@ def _render(payload: SetPool) -> Sequence[DisplayedField]:
 
 def _slice_of(payload: SetPool) -> Decimal:
     return slice_amount(capacity=payload.capacity, slice_frac=payload.slice_frac, slice_minimum=payload.slice_minimum)
+
+
+def _target_of(held: BankrollSlice, payload: SetPool) -> Decimal:
+    return held.amount_in(capacity=payload.capacity, usual=_slice_of(payload), minimum=payload.slice_minimum)
 
 
 def _recheck(payload: SetPool) -> None:
@@ -122,7 +136,7 @@ def _recheck(payload: SetPool) -> None:
             raise PoolError("A pool of nothing: give it a capacity.")
         return
     slices = open_slices(now)
-    if len(slices) * _slice_of(payload) > payload.capacity:
+    if sum(_target_of(held, payload) for held in slices) > payload.capacity:
         raise PoolError(f"{len(slices)} slices are handed out and would come to more than {payload.capacity:f}.")
     shrunk = now.capacity - payload.capacity
     free = free_cash(now.book, now.asset)
@@ -181,7 +195,7 @@ def set_pool(payload: SetPool, warrant: Warrant) -> Mapping[str, Any]:
                 idempotency_key=f"pool:{pool.pk}:{warrant.request_id}",
                 actor=warrant.actor,
             )
-        resized = [_resize(s, pool_slice_amount(pool), warrant=warrant, on=today) for s in open_slices(pool)]
+        resized = [_resize(s, _target_of(s, payload), warrant=warrant, on=today) for s in open_slices(pool)]
     publish(
         "treasury.pool.set",
         actor=warrant.actor,
@@ -196,17 +210,17 @@ _RULES = ("capacity", "slice_frac", "slice_minimum", "source_cap_frac", "market_
 
 
 def _resize(held: BankrollSlice, target: Decimal, *, warrant: Warrant, on: date) -> BankrollSlice | None:
-    """Sets what the slice shall be; growth is drawn at once."""
-    if target == held.target:
-        return None
+    """Sets what the slice shall be; growth is drawn at once, unless its experiment is ending."""
     grown = target - held.amount
+    if target == held.target or (grown > 0 and not all(follower.can_grow(held) for follower in _followers)):
+        return None
     held.target = target
     if grown > 0:
         _require_cash(held.pool, grown)
         held.amount = target
         _move(held, grown, key=f"slice:{held.pk}:grow:{warrant.request_id}", on=on, actor=warrant.actor)
-        for follow in _followers:
-            follow(held, grown)
+        for follower in _followers:
+            follower.take_over(held, grown)
     held.save(update_fields=["target", "amount"])
     _published(held, "treasury.slice.resized", actor=warrant.actor)
     return held
@@ -221,11 +235,12 @@ def take_slice(
     markets: Sequence[str],
     warrant: Warrant,
     amount: Decimal | None = None,
+    most_frac: Decimal = Decimal(1),
 ) -> BankrollSlice:
     """Commits a Book its slice in the executing request's name; whoever opens the Book draws it from the pool's.
 
-    ``amount`` left out is the policy's. Raises PoolError when it would pass the pool, the source's cap or a market's:
-    whoever asks at the same time waits for this one's end.
+    ``amount`` left out is the policy's; ``most_frac`` is the share of the pool that it never outgrows. Raises PoolError
+    when it would pass the pool, the source's cap or a market's: whoever asks at the same time waits for this one's end.
     """
     require_execution(warrant, *SLICING_KINDS)
     with refusals(), transaction.atomic():
@@ -241,6 +256,7 @@ def take_slice(
             target=drawn,
             leverage=leverage,
             markets=sorted(set(markets)),
+            most_frac=most_frac,
         )
         _published(made, "treasury.slice.taken", actor=warrant.actor)
     return made
@@ -308,6 +324,7 @@ def _published(held: BankrollSlice, kind: str, *, actor: User | None, moved: Dec
             "moved": moved,
             "leverage": held.leverage,
             "markets": held.markets,
+            "most_frac": held.most_frac,
         },
         topics=["treasury", f"book:{held.book_id}"],
     )

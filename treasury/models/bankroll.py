@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -81,6 +81,13 @@ class BankrollSlice(models.Model):
     target = _money()
     leverage = models.DecimalField(max_digits=6, decimal_places=3, help_text="Exposure is amount times this.")
     markets = models.JSONField(help_text="Symbols it may hold; each counts with the whole exposure.")
+    most_frac = models.DecimalField(
+        max_digits=7,
+        decimal_places=6,
+        default=Decimal(1),
+        validators=[MinValueValidator(Decimal(0)), MaxValueValidator(Decimal(1))],
+        help_text="It grows to no more than this share of the pool, whatever its rule says.",
+    )
     taken_at = models.DateTimeField(default=clock.now)
     released_at = models.DateTimeField(null=True, blank=True)
 
@@ -100,6 +107,11 @@ class BankrollSlice(models.Model):
 
     def __str__(self) -> str:
         return f"slice of {self.book.path}"
+
+    def amount_in(self, *, capacity: Decimal, usual: Decimal, minimum: Decimal) -> Decimal:
+        """What this slice is in a pool of that capacity, whose slices are ``usual`` and never below ``minimum``."""
+        most = (capacity * self.most_frac).quantize(Decimal("0.01"), rounding=ROUND_DOWN)
+        return max(minimum, min(usual, most))
 
     @property
     def exposure(self) -> Decimal:

@@ -37,8 +37,9 @@ BEGIN
             RAISE EXCEPTION 'A slice is taken by an approved request alone.' USING ERRCODE = '23A09';
         END IF;
     ELSE
-        IF (NEW.pool_id, NEW.book_id, NEW.source, NEW.leverage, NEW.markets, NEW.taken_at)
-           IS DISTINCT FROM (OLD.pool_id, OLD.book_id, OLD.source, OLD.leverage, OLD.markets, OLD.taken_at)
+        IF (NEW.pool_id, NEW.book_id, NEW.source, NEW.leverage, NEW.markets, NEW.most_frac, NEW.taken_at)
+           IS DISTINCT FROM
+           (OLD.pool_id, OLD.book_id, OLD.source, OLD.leverage, OLD.markets, OLD.most_frac, OLD.taken_at)
            OR OLD.released_at IS NOT NULL THEN
             RAISE EXCEPTION 'A slice keeps what it was taken for; a released one is over.' USING ERRCODE = '23L18';
         END IF;

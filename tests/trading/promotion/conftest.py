@@ -13,12 +13,18 @@ from pytest_django import Settings
 
 from fundops.core import clock
 from fundops.core.models import User
+from fundops.core.roles import Role
 from tests.cohort_fixtures import SYMBOLS
+from tests.compliance.approvals.support import staff
+from tests.gate import by_gate, ensure_policy
 from trading.actions.cohort import launch_cohort
 from trading.actions.cohort_drive import drive_cohort
+from trading.actions.promotion import review_cohort
 from trading.marketdata.catalog import Catalog
 from trading.marketdata.synthetic import SyntheticSpec, store_synthetic, synthesise
 from trading.models.cohort import Cohort, CohortStatus
+from trading.models.promotion import PromotionReview
+from treasury.models import BankrollPool, Fund
 
 FIRST_DAY = date(2025, 2, 1)
 DAYS = 35
@@ -53,3 +59,20 @@ def finished(specification: Make, manager: User, settings: Settings, long_market
         return cohort
 
     return run
+
+
+@pytest.fixture
+def pm(db: None) -> User:
+    return staff("petra", Role.PORTFOLIO_MANAGER)
+
+
+@pytest.fixture
+def pool(fund: Fund) -> BankrollPool:
+    by_gate("treasury.set_pool", {"fund": fund.code, "asset": "USDT", "capacity": "2000"})
+    ensure_policy("trading.promote")
+    return BankrollPool.objects.get()
+
+
+@pytest.fixture
+def reviewed(finished: Callable[..., Cohort]) -> PromotionReview:
+    return review_cohort(cohort=finished(), actor=None)

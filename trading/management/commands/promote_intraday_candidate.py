@@ -13,7 +13,9 @@ from rich.table import Table
 from fundops.core.errors import FundopsError
 from trading.models.cohort import Cohort
 from trading.promotion.candidates import Candidates, promote_intraday_candidate
-from trading.promotion.policy import default_policy, read_policy
+from trading.promotion.live import live_agents
+from trading.promotion.policy import read_policy
+from trading.promotion.rules import rules_in_force
 
 _MARK = {"passed": "[green]passed[/green]", "failed": "[red]failed[/red]", "unknown": "[yellow]not known[/yellow]"}
 
@@ -24,7 +26,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("cohort", type=int, help="id of the cohort")
         parser.add_argument(
-            "--policy", type=Path, metavar="FILE", help="a gate policy as YAML; default: the shipped one"
+            "--policy", type=Path, metavar="FILE", help="a gate policy as YAML; default: the one in force"
         )
         parser.add_argument("--by-return", action="store_true", help="take the winner by return instead of by evidence")
         parser.add_argument(
@@ -39,11 +41,15 @@ class Command(BaseCommand):
             raise CommandError(f"There is no cohort {options['cohort']}.")
         try:
             text = options["policy"].read_text(encoding="utf-8") if options["policy"] else None
-            policy = default_policy() if text is None else read_policy(text)
+            policy = rules_in_force()[1].gate if text is None else read_policy(text)
             if options["by_return"]:
                 policy = policy.model_copy(update={"rank_by": "roi"})
             found = promote_intraday_candidate(
-                cohort, policy=policy, trials_elsewhere=options["trials_elsewhere"], seed=options["seed"]
+                cohort,
+                policy=policy,
+                live=live_agents(),
+                trials_elsewhere=options["trials_elsewhere"],
+                seed=options["seed"],
             )
         except OSError as error:
             raise CommandError(f"The policy cannot be read: {error}") from error

@@ -41,6 +41,8 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON trading_fill
     FOR EACH STATEMENT EXECUTE FUNCTION compliance_refuse_change();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON trading_fundingpayment
     FOR EACH STATEMENT EXECUTE FUNCTION compliance_refuse_change();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON trading_capitalflow
+    FOR EACH STATEMENT EXECUTE FUNCTION compliance_refuse_change();
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON trading_paperreport
     FOR EACH STATEMENT EXECUTE FUNCTION compliance_refuse_change();
 

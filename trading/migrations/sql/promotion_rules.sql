@@ -27,7 +27,8 @@ BEGIN
         ('rejected', 'awaiting_approval'), ('awaiting_approval', 'approved'), ('awaiting_approval', 'screened'),
         ('awaiting_approval', 'rejected'), ('awaiting_approval', 'expired'), ('approved', 'screened'),
         ('approved', 'rejected'), ('approved', 'expired'), ('approved', 'deployed'), ('deployed', 'monitoring'),
-        ('deployed', 'rolled_back'), ('monitoring', 'graduated'), ('monitoring', 'rolled_back')) THEN
+        ('deployed', 'rolled_back'), ('monitoring', 'graduated'), ('monitoring', 'rolled_back'),
+        ('graduated', 'rolled_back')) THEN
         RAISE EXCEPTION 'A review that is % does not become %.', OLD.state, NEW.state USING ERRCODE = '23B03';
     END IF;
     IF NEW.state = 'deployed' AND compliance_executing('trading.promote') IS DISTINCT FROM NEW.request_id THEN
