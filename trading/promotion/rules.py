@@ -36,7 +36,9 @@ class WatchPolicy(_Model):
         default=1.5, description="Costs a turnover, as realised over as in the cohort."
     )
     cost_min_fills: Annotated[int, Field(ge=1, le=10_000)] = 20
-    heartbeat_s: Annotated[int, Field(ge=5, le=86_400)] = 120
+    heartbeat_s: Annotated[int, Field(ge=30, le=86_400)] = Field(
+        default=120, description="Silence of its desk; half of it is a gap in the watch itself, so it is no shorter."
+    )
     graduate_min_fills: Annotated[int, Field(ge=0, le=10_000)] = 5
     graduate_min_roi: Annotated[float, Field(ge=-1, le=1)] = 0.0
     request_hours: Annotated[int, Field(ge=1, le=720)] = Field(
