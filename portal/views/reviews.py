@@ -257,7 +257,7 @@ def _watch_words(rules: PromotionRules) -> list[str]:
         f"It is rolled back when costs a turnover pass {watch.cost_ratio:g} times the cohort's, from "
         f"{watch.cost_min_fills} fills on.",
         f"It is rolled back when its desk is silent for {watch.heartbeat_s} seconds, when the leverage policy allows "
-        "less than it was given, and when its trading is halted.",
+        "less than at its start, and when its trading is halted.",
         f"At the end it goes on with at least {watch.graduate_min_fills} fills and a return above "
         f"{watch.graduate_min_roi:.2%}; otherwise it is rolled back.",
         f"A review that got no capital within {watch.request_hours} hours expires.",

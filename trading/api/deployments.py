@@ -42,6 +42,9 @@ class DeploymentSerializer(serializers.ModelSerializer[Deployment]):
     gross = serializers.DecimalField(source="run.gross", max_digits=38, decimal_places=18, read_only=True)
     fees = serializers.DecimalField(source="run.fees", max_digits=38, decimal_places=18, read_only=True)
     slippage = serializers.DecimalField(source="run.slippage", max_digits=38, decimal_places=18, read_only=True)
+    leverage_now = serializers.DecimalField(
+        source="run.leverage", max_digits=6, decimal_places=3, read_only=True, help_text="What it sizes with."
+    )
     cycles = serializers.IntegerField(source="run.cycles", read_only=True)
     fills = serializers.IntegerField(source="run.fills", read_only=True)
     next_bar_ms = serializers.IntegerField(source="run.next_bar_ms", read_only=True)
@@ -54,7 +57,8 @@ class DeploymentSerializer(serializers.ModelSerializer[Deployment]):
         fields = [
             "id", "name", "status", "fund", "book", "source_book", "cohort", "agent", "family", "genome", "genome_hash",
             "venue", "symbols", "interval", "quote", "synthetic", "gateway", "cost_profile", "bankroll", "leverage",
-            "leverage_ceiling", "limits_template", "request", "opened_at", "running_since", "stop_reason", "stopped_at",
+            "leverage_now", "start_leverage", "leverage_ceiling", "quorum_frac",
+            "limits_template", "request", "opened_at", "running_since", "stop_reason", "stopped_at",
             "equity", "profit", "drawdown_frac", "max_drawdown_frac", "gross", "fees", "slippage", "cycles", "fills",
             "next_bar_ms", "next_action", "heartbeat_at", "books_checked_on",
         ]  # fmt: skip
