@@ -71,12 +71,13 @@ def check_council(*, agent: CohortAgent, others: Sequence[Seating], quorum_frac:
         if other.genome_hash in heard:
             raise DeploymentSpecError(f"{other} says what {heard[other.genome_hash]} says: one genome has one voice.")
         heard[other.genome_hash] = str(other)
-        _check_voice(agent, other)
+        check_voice(agent, other)
     if any(seat.weight <= 0 for seat in seats_of_council(agent, others)):
         raise DeploymentSpecError("Live results have left a genome of this council no weight. Leave it out.")
 
 
-def _check_voice(agent: CohortAgent, other: CohortAgent) -> None:
+def check_voice(agent: CohortAgent, other: CohortAgent) -> None:
+    """Raises DeploymentSpecError for an agent that may not speak in a council of ``agent``."""
     ours, theirs = agent.cohort, other.cohort
     if (ours.fund_id, ours.venue, ours.interval, sorted(ours.symbols)) != (
         theirs.fund_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import django_filters
@@ -14,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from compliance.api.proposing import ProposedSerializer, ReasonField, propose_answer
+from trading.actions.council import WEIGH_COUNCIL
 from trading.actions.deployments import stop_deployment
 from trading.models.deployments import (
     CouncilVoice,
@@ -68,6 +70,13 @@ class DeploymentSerializer(serializers.ModelSerializer[Deployment]):
         return str(profit(deployment))
 
 
+class VoiceAskedSerializer(serializers.Serializer[Any]):
+    """A further voice: a cohort's agent, and its weight beside the deployment's own voice, which has 1."""
+
+    agent = serializers.IntegerField(help_text="The agent's key.")
+    weight = serializers.DecimalField(max_digits=8, decimal_places=5, default=Decimal(1))
+
+
 class ProposeDeploymentSerializer(serializers.Serializer[Any]):
     """What is asked for; see the kind `trading.deploy`."""
 
@@ -80,6 +89,16 @@ class ProposeDeploymentSerializer(serializers.Serializer[Any]):
     ends = serializers.DateTimeField(required=False)
     speed = serializers.DecimalField(max_digits=9, decimal_places=3, required=False)
     market_orders = serializers.BooleanField(default=False)
+    voices = VoiceAskedSerializer(many=True, required=False, help_text="Further voices of its council.")
+    quorum_frac = serializers.DecimalField(max_digits=4, decimal_places=3, required=False)
+    reason = ReasonField()
+
+
+class WeighSerializer(serializers.Serializer[Any]):
+    """Another weight for a voice; see the kind `trading.weigh_council`."""
+
+    voice = serializers.IntegerField(help_text="Its number in the council.")
+    weight = serializers.DecimalField(max_digits=8, decimal_places=5, help_text="At most what it was seated with.")
     reason = ReasonField()
 
 
@@ -128,7 +147,7 @@ class PositionSerializer(serializers.ModelSerializer[Position]):
 class VoiceSerializer(serializers.ModelSerializer[CouncilVoice]):
     class Meta:
         model = CouncilVoice
-        fields = ["number", "name", "family", "genome", "weight"]
+        fields = ["number", "name", "agent", "family", "genome", "genome_hash", "seated_weight", "weight"]
 
 
 class DeploymentFilter(django_filters.FilterSet):
@@ -182,6 +201,7 @@ class DeploymentViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
         "retrieve": READ,
         "create": "trading.propose_deployment",
         "stop": "trading.stop_deployment",
+        "weigh": WEIGH_COUNCIL,
         "OPTIONS": READ,
     }
 
@@ -195,6 +215,15 @@ class DeploymentViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
         asked.is_valid(raise_exception=True)
         payload = dict(asked.validated_data)
         return propose_answer(request, kind="trading.deploy", payload=payload, reason=payload["reason"])
+
+    @extend_schema(request=WeighSerializer, responses={202: ProposedSerializer})
+    @action(detail=True, methods=["post"])
+    def weigh(self, request: Request, pk: str | None = None) -> Response:
+        """Asks for another weight of a voice in its council; the voice has it once two have signed."""
+        asked = WeighSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        payload = {"deployment": self.get_object().pk, **asked.validated_data}
+        return propose_answer(request, kind=WEIGH_COUNCIL, payload=payload, reason=payload["reason"])
 
     @extend_schema(request=StopSerializer, responses={202: DeploymentSerializer})
     @action(detail=True, methods=["post"])
