@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 
 import pytest
 
@@ -31,11 +31,6 @@ def work_until(deployment: Deployment, minutes: int) -> Deployment:
     return work_off(deployment)
 
 
-def exposure(deployment: Deployment) -> float:
-    """What it holds, in bankrolls."""
-    return float(DeskRun.objects.get(deployment=deployment).gross / deployment.bankroll)
-
-
 def test_the_template_is_the_ceiling_whatever_the_policy_allows(cohort: Cohort, policy: None) -> None:
     agent = by_family(cohort, "buy_and_hold")
     under, free, asked = deploy(agent), deploy(agent, limits_template=""), deploy(agent, leverage="0.2")
@@ -44,27 +39,32 @@ def test_the_template_is_the_ceiling_whatever_the_policy_allows(cohort: Cohort, 
     assert [d.run.leverage for d in (under, free, asked)] == [Decimal("0.5"), Decimal(2), Decimal("0.2")]
 
 
-def test_a_step_down_scales_what_is_held_at_the_next_bar_and_a_stop_is_not_undone(cohort: Cohort, policy: None) -> None:
+def test_a_step_down_scales_what_is_held_at_the_next_bar(cohort: Cohort) -> None:
+    """On spot, which nobody levers: a policy that begins at 0.8 x and goes down to 0.4 x."""
+    by_gate(SET_LEVERAGE_POLICY, {"start": "0.8", "floor": "0.4"})
     deployment = replay_of(by_family(cohort, "buy_and_hold"), hours=1, leverage="3")
     work_until(deployment, 20)
     assert deployment.status == "running", deployment.stop_reason
-    assert exposure(deployment) == pytest.approx(2.0, abs=0.05), "the policy begins at 2 x of the 3 x approved"
+    held = Position.objects.get(deployment=deployment)
+    assert DeskRun.objects.get(deployment=deployment).leverage == Decimal("0.8"), "of the 3 x approved"
     lower_leverage(book=deployment.book, reason="A drill.", actor=user_with(Role.RISK_OFFICER))
-    work_until(deployment, 30)
-    assert exposure(deployment) == pytest.approx(1.0, abs=0.05)
-    down = Order.objects.filter(deployment=deployment, reason="leverage")
-    assert {(order.side, order.reduce_only) for order in down} == {("sell", True)}
-    first = down.earliest("pk")
-    assert first.cycle.bar_ms == deployment.start_ms + 20 * 60_000, "the first bar after it"
-    assert set(Fill.objects.filter(order__in=down).values_list("reason", flat=True)) == {"leverage"}
-    quant = next(m for m in first.cycle.messages if m["agent"] == "quant")
-    assert quant["leverage"] == "1"
-    assert "Leverage fell from 2 x to 1 x" in " ".join(quant["reasons"])
+    work_until(deployment, 21)
     run = DeskRun.objects.get(deployment=deployment)
-    assert run.leverage == 1
-    before = Position.objects.get(deployment=deployment).quantity
+    target, close = (Decimal(repr(figures[held.symbol])) for figures in (run.standing, run.last_closes))
+    lot = Decimal("0.001")
+    worth = (target * Decimal("0.4") * deployment.bankroll / close).quantize(lot, rounding=ROUND_DOWN)
+    assert 0 < worth < held.quantity
+    order = Order.objects.get(deployment=deployment, reason="leverage")
+    assert (order.side, order.reduce_only, order.quantity) == ("sell", True, held.quantity - worth)
+    assert order.cycle.bar_ms == deployment.start_ms + 20 * 60_000, "the first bar after it"
+    quant = next(m for m in order.cycle.messages if m["agent"] == "quant")
+    assert quant["leverage"] == "0.4"
+    assert "Leverage fell from 0.8 x to 0.4 x" in " ".join(quant["reasons"])
     work_until(deployment, 60)
-    assert Position.objects.get(deployment=deployment).quantity == before, "nothing more of it goes"
+    assert set(Fill.objects.filter(order=order).values_list("reason", flat=True)) == {"leverage"}
+    held.refresh_from_db()
+    assert abs(held.quantity - worth) <= lot, "nothing more of it goes"
+    assert DeskRun.objects.get(deployment=deployment).leverage == Decimal("0.4")
     assert TradingCycle.objects.filter(deployment=deployment).latest("bar_ms").decision == "hold"
 
 

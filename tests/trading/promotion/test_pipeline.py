@@ -300,10 +300,10 @@ def _standing(deployment: Deployment) -> list[Decimal]:
 
 
 def test_slices_never_pass_the_caps_of_the_pool(finished: Callable[..., Cohort], pm: User, fund: Fund) -> None:
-    """A pool of 400 with slices of 100 at most 30 % for one market's exposure: a second candidate of it is refused."""
+    """A pool of 400 with slices of 100 at most 20 % for one market's exposure, half of a slice each: a second candidate of it is refused."""
     by_gate(
         "treasury.set_pool",
-        {"fund": fund.code, "asset": "USDT", "capacity": "400", "slice_minimum": "100", "market_cap_frac": "0.3"},
+        {"fund": fund.code, "asset": "USDT", "capacity": "400", "slice_minimum": "100", "market_cap_frac": "0.2"},
     )
     ensure_policy("trading.promote")
     first = deployed(review_cohort(cohort=finished(), actor=None), pm)
