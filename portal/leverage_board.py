@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from math import isfinite
 
 from fundops.core import clock
 from fundops.core.models import User
+from fundops.core.money import to_decimal
 from portal.book_tree import trading_pages
 from risk.leverage import PlannedStep, leverage_in_force, levered_books, planned_step
+from risk.limits_in_force import limits_in_force
 from risk.measuring import measure_books
 from risk.models import LeverageDecision
+from risk.quant.bulk import IntArray
 from risk.quant.leverage import Condition, Measure, Rule, Trigger
 from risk.quant.metrics import CODES, Metric
 from treasury.models import Book
@@ -48,11 +52,13 @@ class Rollback:
 
 @dataclass(frozen=True, slots=True)
 class LeverageRow:
-    """One Book under the policy. Money in the fund's base asset; None is not known."""
+    """One Book under the policy. Money in the fund's base asset; None is not known. ``ceiling`` is the tightest hard
+    leverage limit of the Book and those above it, None where there is none: no tier lifts orders over it."""
 
     book: Book
     plan: PlannedStep
     in_force: Decimal
+    ceiling: Decimal | None
     trading: str
     bankroll: float | None
     exposure: float | None
@@ -61,13 +67,23 @@ class LeverageRow:
 
     @property
     def allowed(self) -> float | None:
-        """Exposure that the tier allows on the bankroll of now."""
-        return None if self.bankroll is None else float(self.in_force) * self.bankroll
+        """Exposure that tier and limits allow on the bankroll of now."""
+        return None if self.bankroll is None else float(self.carried) * self.bankroll
+
+    @property
+    def carried(self) -> Decimal:
+        """What orders may lever it to: its tier, or its limits where they are tighter."""
+        return self.in_force if self.ceiling is None else min(self.in_force, self.ceiling)
+
+    @property
+    def under_limits(self) -> bool:
+        """Its limits hold it below its tier."""
+        return self.carried < self.in_force
 
     @property
     def beyond(self) -> bool:
         """It is levered further than it may be: after a step down, or a loss of equity."""
-        return self.measured is not None and self.measured > float(self.in_force) + 1e-9
+        return self.measured is not None and self.measured > float(self.carried) + 1e-9
 
     @property
     def bound_above(self) -> bool:
@@ -146,6 +162,7 @@ def leverage_rows(user: User, *, at: datetime | None = None) -> list[LeverageRow
         return []
     pages = trading_pages(user, books)
     found = measure_books(at=moment, book_ids=[b.pk for b in books], tail=False)
+    ceilings = _ceilings(found.ids, found.parent, moment)
     rows = []
     for book in books:
         plan = planned_step(book, at=moment)
@@ -157,6 +174,7 @@ def leverage_rows(user: User, *, at: datetime | None = None) -> list[LeverageRow
                 book=book,
                 plan=plan,
                 in_force=leverage_in_force(book, at=moment),
+                ceiling=ceilings.get(book.pk),
                 trading=pages.get(book.pk, ""),
                 bankroll=plan.performance.equity if plan.performance.equity is not None else found.figures[line].equity,
                 exposure=_number(found.measured.values[line, CODES[Metric.GROSS_EXPOSURE]]),
@@ -165,6 +183,16 @@ def leverage_rows(user: User, *, at: datetime | None = None) -> list[LeverageRow
             )
         )
     return rows
+
+
+def _ceilings(ids: Sequence[int], parent: IntArray, at: datetime) -> dict[int, Decimal]:
+    """The hard leverage limit that binds each Book, own or inherited."""
+    found = limits_in_force(ids, parent, at)
+    column = (Metric.LEVERAGE, "", "")
+    if column not in found.columns:
+        return {}
+    levels = found.bounds.hard[:, found.columns.index(column)]
+    return {pk: to_decimal(float(x), places=4) for pk, x in zip(ids, levels, strict=True) if isfinite(x)}
 
 
 def _number(x: float) -> float | None:

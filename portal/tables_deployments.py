@@ -105,7 +105,9 @@ class DeploymentTable(PortalTable):
         now = float(record.run.gross / record.run.equity) if record.run.equity > 0 else None
         shown = figures.missing("No equity.") if now is None else f"{now:.2f} x"
         return format_html(
-            '<span class="fig">{}</span><small class="fig">of {} x</small>', shown, f"{record.leverage.normalize():f}"
+            '<span class="fig">{}</span><small class="fig">of {} x</small>',
+            shown,
+            f"{record.run.leverage.normalize():f}",
         )
 
     def value_gross(self, record: Deployment) -> Any:

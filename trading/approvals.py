@@ -11,7 +11,10 @@ from pydantic import AwareDatetime, Field
 from compliance.approvals.registry import ActionPayload, DisplayedField, Target, Warrant, register_action
 from fundops.core import clock
 from risk.templates_of_limits import load_template
+from trading.actions.council import QUORUM
 from trading.actions.deployments import check_terms, open_deployment
+from trading.approvals_council import QUORUM_IS, VOICES_ARE, Quorum, Voices, council_shown, seatings
+from trading.deployment_terms import terms_shown
 from trading.desk.errors import DeploymentSpecError
 from trading.models.cohort import CohortAgent
 from treasury.models import Book
@@ -25,8 +28,11 @@ class Deploy(ActionPayload):
     agent: int = Field(description="The cohort's agent, by its key.")
     bankroll: Money = Field(description="In the quote currency of its markets; at least 50.")
     leverage: Annotated[Decimal, Field(gt=0, le=10, allow_inf_nan=False)] | None = Field(
-        default=None, description="Left out: what the leverage policy allows."
+        default=None,
+        description="The most it may carry; left out, the leverage policy's cap. Its limits hold it lower.",
     )
+    voices: Voices = Field(default=(), description=VOICES_ARE)
+    quorum_frac: Quorum = Field(default=QUORUM, description=QUORUM_IS)
     limits_template: str = Field(default="micro-live", max_length=32, description="Empty: inherited limits alone.")
     source_book: str = Field(default="", max_length=400, description="Whose cash; left out: paper capital.")
     gateway: str = Field(default="paper", max_length=24)
@@ -42,7 +48,11 @@ class Deploy(ActionPayload):
 
 
 def _agent(payload: Deploy) -> CohortAgent:
-    agent = CohortAgent.objects.select_related("cohort__fund", "cohort__run", "book").filter(pk=payload.agent).first()
+    agent = (
+        CohortAgent.objects.select_related("cohort__fund__base_asset", "cohort__run", "book")
+        .filter(pk=payload.agent)
+        .first()
+    )
     if agent is None:
         raise DeploymentSpecError(f"There is no agent {payload.agent}. Choose one from a cohort's leaderboard.")
     return agent
@@ -65,7 +75,6 @@ def _limits(payload: Deploy) -> str:
 def _render(payload: Deploy) -> Sequence[DisplayedField]:
     agent = _agent(payload)
     source = _source(payload)
-    leverage = "as the policy allows" if payload.leverage is None else f"{payload.leverage.normalize():f} x"
     speed = (
         "the market's" if payload.speed in (None, 1) else f"{payload.speed.normalize():f} x" if payload.speed else ""
     )
@@ -73,10 +82,16 @@ def _render(payload: Deploy) -> Sequence[DisplayedField]:
         "Agent": f"{agent} of {agent.cohort}",
         "Strategy": f"{agent.family} on {agent.symbol or 'all markets'}",
         "Genome": agent.genome_hash,
+        **council_shown(agent, payload.voices, payload.quorum_frac),
         "Gateway": payload.gateway,
         "Bankroll": f"{payload.bankroll:f} {agent.cohort.quote}",
         "Paid from": "paper capital" if source is None else source.path,
-        "Leverage": leverage,
+        **terms_shown(
+            agent,
+            bankroll=payload.bankroll,
+            leverage=payload.leverage,
+            limits_template=payload.limits_template,
+        ),
         "Limits": _limits(payload),
         "Orders": "market" if payload.market_orders else "with a limit price",
         "Starts": "as soon as can be" if payload.starts is None else f"{payload.starts:%Y-%m-%d %H:%M} UTC",
@@ -89,7 +104,14 @@ def _render(payload: Deploy) -> Sequence[DisplayedField]:
 def _recheck(payload: Deploy) -> None:
     _limits(payload)
     _source(payload)
-    check_terms(agent=_agent(payload), bankroll=payload.bankroll, leverage=payload.leverage, gateway=payload.gateway)
+    check_terms(
+        agent=_agent(payload),
+        bankroll=payload.bankroll,
+        leverage=payload.leverage,
+        gateway=payload.gateway,
+        others=seatings(payload.voices),
+        quorum_frac=payload.quorum_frac,
+    )
 
 
 def _target(payload: Deploy) -> Target:
@@ -113,6 +135,8 @@ def deploy(payload: Deploy, warrant: Warrant) -> Mapping[str, Any]:
         agent=_agent(payload),
         bankroll=payload.bankroll,
         leverage=payload.leverage,
+        others=seatings(payload.voices),
+        quorum_frac=payload.quorum_frac,
         warrant=warrant,
         book=_source(payload),
         limits_template=payload.limits_template,

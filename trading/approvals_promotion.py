@@ -11,8 +11,11 @@ from pydantic import Field
 from compliance.approvals.registry import ActionPayload, DisplayedField, Target, Warrant, register_action
 from fundops.core import clock
 from fundops.core.events import publish
+from trading.actions.council import QUORUM
 from trading.actions.deployments import check_terms, open_deployment
 from trading.actions.promotion import PROMOTE, begin_deployed, slice_facts
+from trading.approvals_council import QUORUM_IS, VOICES_ARE, Quorum, Voices, council_shown, seatings
+from trading.deployment_terms import terms_shown
 from trading.models.promotion import BEFORE_CAPITAL, GatePolicyVersion, PromotionReview
 from trading.promotion.bankroll import most_of_pool, slice_to_deploy
 from trading.promotion.errors import GatePolicyError, PromotionError
@@ -21,6 +24,9 @@ from treasury.actions.bankroll import take_slice
 from treasury.models import BankrollPool
 
 Money = Annotated[Decimal, Field(gt=0, allow_inf_nan=False, max_digits=20, decimal_places=2)]
+
+#: The limits that a promoted candidate begins under.
+LIMITS = "micro-live"
 
 
 class Promote(ActionPayload):
@@ -31,6 +37,11 @@ class Promote(ActionPayload):
     evidence_sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Of the evidence as it was compiled.")
     pool: int = Field(ge=1, description="The bankroll pool it draws on.")
     amount: Money = Field(description="Its slice, in the pool's asset.")
+    leverage: Annotated[Decimal, Field(gt=0, le=10, allow_inf_nan=False)] | None = Field(
+        default=None, description="The most it may carry; left out, what its limits allow."
+    )
+    voices: Voices = Field(default=(), description=VOICES_ARE)
+    quorum_frac: Quorum = Field(default=QUORUM, description=QUORUM_IS)
     speed: Annotated[Decimal, Field(ge=0, le=100_000, allow_inf_nan=False)] | None = Field(
         default=None, description="Simulated seconds a real one over stored candles; left out: the cohort's clock."
     )
@@ -39,7 +50,7 @@ class Promote(ActionPayload):
 def _review(payload: Promote) -> PromotionReview:
     review = (
         PromotionReview.objects.select_related(
-            "cohort__fund", "cohort__run", "agent__cohort__fund", "agent__cohort__run"
+            "cohort__fund", "cohort__run", "agent__cohort__fund__base_asset", "agent__cohort__run"
         )
         .filter(pk=payload.review)
         .first()
@@ -68,9 +79,11 @@ def _render(payload: Promote) -> Sequence[DisplayedField]:
         "Candidate": f"{agent} of {review.cohort}",
         "Strategy": f"{agent.family} on {agent.symbol or 'all markets'}",
         "Genome": agent.genome_hash,
+        **council_shown(agent, payload.voices, payload.quorum_frac),
         "Rules": f"version {review.policy_version}" if review.policy_version else "as shipped",
         "Slice": f"{payload.amount:f} {pool.asset.code} of {pool}",
         "A false promotion costs at most": _cost(review, payload.amount, pool),
+        **terms_shown(agent, bankroll=payload.amount, leverage=payload.leverage, limits_template=LIMITS),
         "Clock": "the cohort's" if payload.speed is None else f"{payload.speed.normalize():f} x over stored candles",
         "Ends by itself at": f"drawdown {watch.drawdown_frac:.1%}, or after {watch.days:g} days of market time",
     }
@@ -101,7 +114,14 @@ def _recheck(payload: Promote) -> None:
     if payload.amount != amount:
         raise PromotionError(f"Its slice of {pool} is {amount:f} today; ask again with that.")
     assert review.agent is not None  # noqa: S101 - _review has seen to it
-    check_terms(agent=review.agent, bankroll=payload.amount, leverage=None, gateway="paper")
+    check_terms(
+        agent=review.agent,
+        bankroll=payload.amount,
+        leverage=payload.leverage,
+        gateway="paper",
+        others=seatings(payload.voices),
+        quorum_frac=payload.quorum_frac,
+    )
 
 
 @register_action(
@@ -126,7 +146,10 @@ def promote(payload: Promote, warrant: Warrant) -> Mapping[str, Any]:
         bankroll=payload.amount,
         warrant=warrant,
         book=pool.book,
-        limits_template="micro-live",
+        leverage=payload.leverage,
+        others=seatings(payload.voices),
+        quorum_frac=payload.quorum_frac,
+        limits_template=LIMITS,
         reason=f"Promotion review {review.pk}",
         speed=None if payload.speed is None else float(payload.speed),
     )

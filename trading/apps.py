@@ -8,6 +8,7 @@ class TradingConfig(AppConfig):
 
     def ready(self) -> None:
         import trading.approvals  # noqa: PLC0415 - registers what passes the gate
+        import trading.approvals_council  # noqa: PLC0415
         import trading.approvals_promotion  # noqa: F401, PLC0415
         from risk.actions.limits import let_open_with_limits  # noqa: PLC0415
         from trading.actions.deployments import OPENING_KINDS  # noqa: PLC0415

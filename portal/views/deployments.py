@@ -15,6 +15,7 @@ from django.views.decorators.http import require_GET, require_POST
 from django_tables2 import RequestConfig
 from django_tables2.export import TableExport
 
+from compliance.actions.approvals import PROPOSE
 from compliance.selectors import live_seq
 from fundops.core.errors import FundopsError
 from fundops.core.models import User
@@ -22,6 +23,7 @@ from fundops.core.permissions import may, permission_required
 from portal.charts import deployments as charts
 from portal.tables import TablePage
 from portal.tables_deployments import CycleTable, DeploymentListFilter, DeploymentTable, DeskFillTable, OrderTable
+from trading.actions.council import WEIGH_COUNCIL
 from trading.actions.deployments import stop_deployment
 from trading.models.deployments import Deployment, Fill, Order, TradingCycle
 from trading.selectors.deployments import deployment_list, entry_of, expected, profit
@@ -73,10 +75,14 @@ def deployment_page(request: HttpRequest, pk: int) -> HttpResponse:
         "leverage_now": float(run.gross / run.equity) if run.equity > 0 else None,
         "band": expected(deployment),
         "positions": deployment.positions.exclude(quantity=0).order_by("symbol"),
-        "voices": deployment.voices.order_by("number"),
+        "voices": deployment.voices.order_by("number").select_related("agent__cohort"),
         "cycle": _cycle(request, deployment),
         "symbols": _markets(deployment),
         "symbol": _symbol(request, deployment),
+        "may_weigh": deployment.is_worked
+        and may(request.user, WEIGH_COUNCIL, deployment)
+        and may(request.user, PROPOSE),
+        "weigh_council": WEIGH_COUNCIL,
         "may_stop": may(request.user, STOP, deployment) and deployment.is_worked,
         "rollback_template": ROLLBACK_TEMPLATE if _exists(ROLLBACK_TEMPLATE) else "",
         "live_after": live_seq(),

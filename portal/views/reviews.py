@@ -25,10 +25,12 @@ from fundops.core.permissions import may, permission_required
 from portal.charts import reviews as charts
 from portal.tables import TablePage
 from portal.tables_reviews import RankingTable, ReviewFilter, ReviewTable, state_tag, verdict_tag
+from trading.actions.council import QUORUM
 from trading.actions.promotion import ask_for_promotion, roll_back, write_post_mortem
 from trading.models.promotion import BEFORE_CAPITAL, WATCHED, GatePolicyVersion, PromotionReview, ReviewState
 from trading.promotion.evidence import Evidence
 from trading.promotion.rules import PromotionRules, rules_in_force, rules_of
+from trading.selectors.council import proposed_terms, voices_on_offer
 
 READ = "trading.view_promotionreview"
 ASK = "trading.promote"
@@ -93,6 +95,7 @@ def review_page(request: HttpRequest, pk: int) -> HttpResponse:
             exported: HttpResponse = TableExport("csv", ranking).response(f"review-{pk}-ranking.csv")
             return exported
     RequestConfig(request, paginate={"per_page": 30}).configure(ranking)
+    options = _options(request, review)
     context = {
         "review": review,
         "evidence": evidence,
@@ -105,7 +108,10 @@ def review_page(request: HttpRequest, pk: int) -> HttpResponse:
         "signatures": _signatures(review.request) if review.request else None,
         "steps": review.steps.select_related("actor"),
         "rules": rules_of(review.policy_version),
-        "options": _options(request, review),
+        "options": options,
+        "terms": proposed_terms(review) if options["ask"] or options["override"] else None,
+        "voices": voices_on_offer(review) if options["ask"] or options["override"] else [],
+        "quorum": QUORUM,
         "post_mortem": _markdown(review.post_mortem) if review.post_mortem else "",
         "crumbs": [("Reviews", reverse("portal:reviews")), (str(review.cohort), "")],
         "live_after": live_seq(),
@@ -182,13 +188,25 @@ def review_ask(request: HttpRequest, pk: int) -> HttpResponse:
     review = _review(request, pk)
     try:
         asked = ask_for_promotion(
-            review=review, actor=_user(request), override_reason=request.POST.get("reason", "").strip()
+            review=review,
+            actor=_user(request),
+            override_reason=request.POST.get("reason", "").strip(),
+            terms=_council_asked(request),
         )
     except FundopsError as refused:
         messages.error(request, refused.message)
         return redirect(review)
     messages.success(request, "Two signatures are asked for.")
     return redirect(reverse("portal:approval", args=[asked.request_id]))
+
+
+def _council_asked(request: HttpRequest) -> dict[str, Any]:
+    """The voices that were ticked, with their weights; nothing ticked is the candidate alone."""
+    ticked = [key for key in request.POST.getlist("voice") if key.isdecimal()]
+    if not ticked:
+        return {}
+    voices = [{"agent": key, "weight": request.POST.get(f"weight-{key}", "1").strip() or "1"} for key in ticked]
+    return {"voices": voices, "quorum_frac": request.POST.get("quorum_frac", "").strip() or str(QUORUM)}
 
 
 @require_POST
@@ -257,7 +275,7 @@ def _watch_words(rules: PromotionRules) -> list[str]:
         f"It is rolled back when costs a turnover pass {watch.cost_ratio:g} times the cohort's, from "
         f"{watch.cost_min_fills} fills on.",
         f"It is rolled back when its desk is silent for {watch.heartbeat_s} seconds, when the leverage policy allows "
-        "less than it was given, and when its trading is halted.",
+        "less than at its start, and when its trading is halted.",
         f"At the end it goes on with at least {watch.graduate_min_fills} fills and a return above "
         f"{watch.graduate_min_roi:.2%}, under the same meters without the timer; otherwise it is rolled back.",
         f"A review that got no capital within {watch.request_hours} hours expires.",

@@ -5,10 +5,9 @@ A deployment is opened by the executor of an approved request and by nothing els
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 from django.db import connection, transaction
 
@@ -21,12 +20,14 @@ from fundops.core.permissions import require
 from fundops.core.tasks import enqueue_on_commit
 from risk.actions.leverage import begin_leverage
 from risk.actions.limits import apply_template
+from trading.actions.council import QUORUM, Seating, check_council, seat_council
 from trading.actions.slices import close_slice
 from trading.cohorts.installed import installed_families
+from trading.deployment_terms import check_budget_left, leverage_terms
 from trading.desk.errors import DeploymentEndedError, DeploymentSpecError
 from trading.gateways.installed import NAMES
 from trading.models.cohort import CohortAgent, CohortMode
-from trading.models.deployments import ENDED_STATUSES, CouncilVoice, Deployment, DeploymentStatus, DeskRun
+from trading.models.deployments import ENDED_STATUSES, Deployment, DeploymentStatus, DeskRun
 from trading.quant.genome import parse_genome
 from trading.strategies.errors import StrategyError
 from treasury.actions.books import open_book
@@ -52,8 +53,8 @@ def open_deployment(
     limits_template: str = "micro-live",
     gateway: str = "paper",
     slippage_cap_frac: Decimal | None = Decimal("0.003"),
-    quorum_frac: Decimal = Decimal("0.5"),
-    others: Sequence[Mapping[str, Any]] = (),
+    quorum_frac: Decimal = QUORUM,
+    others: Sequence[Seating] = (),
     start_ms: int | None = None,
     end_ms: int | None = None,
     speed: float | None = None,
@@ -62,14 +63,17 @@ def open_deployment(
     """Opens a deployment of a cohort's agent in the name of the executing request: Book, bankroll, limits, council.
 
     ``book`` hands out the bankroll from its cash; left out, the strategy's own Book does, which receives it as paper
-    capital first. ``leverage`` left out is what the policy allows a new Book there, which it comes under. ``others``
-    are further voices of the council (name, genome, weight). It trades from ``start_ms`` on: the next bar to open
-    for an agent of a cohort that followed the market, else the end of its cohort's window, over stored candles at
-    the cohort's speed.
+    capital first. ``leverage`` is the most it may ever carry (`trading.deployment_terms.leverage_terms`); how much of
+    that it carries is decided by the policy, under which its Book comes. ``others`` are further voices of its council.
+    It trades from ``start_ms`` on: the next bar to open for an agent of a cohort that followed the market, else the end
+    of its cohort's window, over stored candles at the cohort's speed.
     Raises NotApprovedError, DeploymentSpecError, and what books and limits refuse.
     """
     require_execution(warrant, *OPENING_KINDS)
-    check_terms(agent=agent, bankroll=bankroll, leverage=leverage, gateway=gateway)
+    check_terms(
+        agent=agent, bankroll=bankroll, leverage=leverage, gateway=gateway, others=others, quorum_frac=quorum_frac
+    )
+    lever = leverage_terms(asked=leverage, limits_template=limits_template).maximum
     cohort = agent.cohort
     first, pace = (
         (start_ms, speed) if start_ms is not None and speed is not None else _first_bar(agent, start_ms, speed)
@@ -78,6 +82,7 @@ def open_deployment(
         raise DeploymentSpecError(f"The first bar must open on the {cohort.interval} grid.")
     with transaction.atomic():
         strategy = strategy_book(agent, actor=warrant.actor)
+        check_budget_left(agent, bankroll)  # again, now that nobody else of the fund opens one
         number = _next_number()
         opened_on = clock.from_ms(first - cohort.interval_ms).date()
         own = open_book(
@@ -89,7 +94,6 @@ def open_deployment(
             actor=warrant.actor,
         )
         allowed = begin_leverage(book=own, actor=warrant.actor)
-        lever = allowed if leverage is None else min(allowed, leverage)
         deployment = Deployment.objects.create(
             pk=number,
             name=f"{agent.family.split('@')[0]} {agent.symbol or 'all markets'} #{number}",
@@ -111,6 +115,7 @@ def open_deployment(
             daily_volatility=cohort.run.provenance["daily_volatility"],
             bankroll=bankroll,
             leverage=lever,
+            start_leverage=allowed,
             leverage_ceiling=lever * max(Decimal(1), cohort.leverage_ceiling),
             limits_template=limits_template,
             slippage_cap_frac=slippage_cap_frac,
@@ -121,7 +126,7 @@ def open_deployment(
             opened_by=warrant.actor,
             opened_at=clock.now(),
         )
-        _seat_council(deployment, others)
+        council = seat_council(deployment, others)
         _draw_bankroll(deployment, opened_on, paper=book is None, actor=warrant.actor)
         if limits_template:
             apply_template(book=own, template=limits_template, warrant=warrant, reason=reason)
@@ -132,6 +137,7 @@ def open_deployment(
             equity=bankroll,
             day_open_equity=bankroll,
             peak_equity=bankroll,
+            leverage=min(lever, allowed),
             next_action="Warms its strategies up.",
         )
         publish(
@@ -145,6 +151,9 @@ def open_deployment(
                 "family": agent.family,
                 "bankroll": bankroll,
                 "leverage": lever,
+                "start_leverage": allowed,
+                "council": {voice.genome_hash: voice.weight for voice in council},
+                "quorum_frac": quorum_frac,
                 "limits_template": limits_template,
                 "gateway": gateway,
                 "book": own.path,
@@ -159,7 +168,15 @@ def open_deployment(
     return deployment
 
 
-def check_terms(*, agent: CohortAgent, bankroll: Decimal, leverage: Decimal | None, gateway: str) -> None:
+def check_terms(
+    *,
+    agent: CohortAgent,
+    bankroll: Decimal,
+    leverage: Decimal | None,
+    gateway: str,
+    others: Sequence[Seating] = (),
+    quorum_frac: Decimal = QUORUM,
+) -> None:
     """Everything that can be known to be wrong of a deployment before it is opened. Raises DeploymentSpecError."""
     if bankroll < SMALLEST_BANKROLL:
         raise DeploymentSpecError(f"A deployment takes at least {SMALLEST_BANKROLL}; {bankroll} is too little.")
@@ -175,6 +192,8 @@ def check_terms(*, agent: CohortAgent, bankroll: Decimal, leverage: Decimal | No
         parse_genome(agent.genome, installed_families().__getitem__)
     except (KeyError, StrategyError) as error:
         raise DeploymentSpecError(f"The strategy {agent.family} is not installed any more.") from error
+    check_council(agent=agent, others=others, quorum_frac=quorum_frac)
+    check_budget_left(agent, bankroll)
 
 
 def strategy_book(agent: CohortAgent, *, actor: User | None) -> Book:
@@ -208,31 +227,6 @@ def _next_number() -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT nextval(pg_get_serial_sequence('trading_deployment', 'id'))")
         return int(cursor.fetchone()[0])
-
-
-def _seat_council(deployment: Deployment, others: Sequence[Mapping[str, Any]]) -> None:
-    families = installed_families()
-    voices = [CouncilVoice(deployment=deployment, number=1, name="Own genome", family=deployment.family)]
-    voices[0].genome = deployment.genome
-    for number, other in enumerate(others, start=2):
-        try:
-            genome = parse_genome(other["genome"], families.__getitem__)
-        except (KeyError, StrategyError) as error:
-            raise DeploymentSpecError(f"Voice {number} of the council cannot be read: {error}") from error
-        if genome.symbol is not None and genome.symbol not in deployment.symbols:
-            raise DeploymentSpecError(f"Voice {number} speaks of {genome.symbol}, which this deployment does not see.")
-        voices.append(
-            CouncilVoice(
-                deployment=deployment,
-                number=number,
-                name=str(other.get("name") or genome.family)[:80],
-                family=genome.family,
-                genome=genome.as_dict(),
-                weight=Decimal(str(other.get("weight", 1))),
-            )
-        )
-    for voice in voices:
-        voice.save()
 
 
 def _draw_bankroll(deployment: Deployment, on: date, *, paper: bool, actor: User) -> None:
@@ -350,28 +344,3 @@ def release_bankroll(*, deployment: Deployment, on: date) -> Decimal:
         actor=None,
     )
     return left
-
-
-def weigh_voice(*, voice: CouncilVoice, weight: Decimal, reason: str, actor: User | None) -> CouncilVoice:
-    """Changes a voice's weight in its council; None as ``actor`` is the performance feedback itself. People lower it.
-
-    Raises PermissionMissingError or DeploymentSpecError.
-    """
-    if actor is not None:
-        require(actor, "trading.weigh_council", voice.deployment)
-    if not 0 <= weight <= 100:
-        raise DeploymentSpecError("A weight lies between 0 and 100.")
-    with transaction.atomic():
-        held = CouncilVoice.objects.select_for_update(of=("self",)).select_related("deployment").get(pk=voice.pk)
-        if actor is not None and weight > held.weight:
-            raise DeploymentSpecError("A person may only lower a weight; more weight is earned by results.")
-        before, held.weight = held.weight, weight
-        held.save(update_fields=["weight"])
-        publish(
-            "trading.council.weighed",
-            actor=actor,
-            obj=held.deployment,
-            payload={"voice": held.number, "name": held.name, "old": before, "new": weight, "reason": reason},
-            topics=["deployments", held.deployment.topic],
-        )
-    return held

@@ -6,7 +6,7 @@ request and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -156,13 +156,19 @@ def _ask(review: PromotionReview) -> bool:
 
 
 def ask_for_promotion(
-    *, review: PromotionReview, actor: User, override_reason: str = "", speed: Decimal | None = None
+    *,
+    review: PromotionReview,
+    actor: User,
+    override_reason: str = "",
+    speed: Decimal | None = None,
+    terms: Mapping[str, Any] | None = None,
 ) -> PromotionReview:
     """Opens the request for the two signatures, with the evidence attached, in the actor's name.
 
     The machine calls it for whoever launched the cohort; a person calls it to ask again, or, with a reason, to send on
     a candidate that the gate refused. ``speed`` is the pace of a paper desk (simulated seconds a real one; 0 is as
-    fast as can be), left out it is the cohort's. Raises PermissionMissingError, PromotionError, ReviewStepError and
+    fast as can be), left out it is the cohort's. ``terms`` are others of the request that a person chooses: voices,
+    quorum_frac, leverage. Raises PermissionMissingError, PromotionError, ReviewStepError and
     what the gate for change refuses.
     """
     require(actor, "trading.promote")
@@ -177,7 +183,7 @@ def ask_for_promotion(
             if held.agent_id is None:
                 raise PromotionError("There is no candidate: every agent was excluded.")
             held.override_reason, held.overridden_by = reason[:1000], actor
-        terms = promotion_terms(held) | ({} if speed is None else {"speed": speed})
+        asked = promotion_terms(held) | dict(terms or {}) | ({} if speed is None else {"speed": speed})
         before = advance(held, "ask")
         held.waits_for = held.end_cause = held.end_words = ""
         held.ended_at = None
@@ -188,7 +194,7 @@ def ask_for_promotion(
         )  # fmt: skip
         held.request = propose(
             kind=PROMOTE,
-            payload=terms,
+            payload=asked,
             reason=_reason(held),
             actor=actor,
             evidence=[EvidenceFile(f"Evidence of {held.cohort}.json", held.evidence_sha256)],

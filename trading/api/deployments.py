@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import django_filters
@@ -14,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from compliance.api.proposing import ProposedSerializer, ReasonField, propose_answer
+from trading.actions.council import WEIGH_COUNCIL
 from trading.actions.deployments import stop_deployment
 from trading.models.deployments import (
     CouncilVoice,
@@ -42,6 +44,9 @@ class DeploymentSerializer(serializers.ModelSerializer[Deployment]):
     gross = serializers.DecimalField(source="run.gross", max_digits=38, decimal_places=18, read_only=True)
     fees = serializers.DecimalField(source="run.fees", max_digits=38, decimal_places=18, read_only=True)
     slippage = serializers.DecimalField(source="run.slippage", max_digits=38, decimal_places=18, read_only=True)
+    leverage_now = serializers.DecimalField(
+        source="run.leverage", max_digits=6, decimal_places=3, read_only=True, help_text="What it sizes with."
+    )
     cycles = serializers.IntegerField(source="run.cycles", read_only=True)
     fills = serializers.IntegerField(source="run.fills", read_only=True)
     next_bar_ms = serializers.IntegerField(source="run.next_bar_ms", read_only=True)
@@ -54,7 +59,8 @@ class DeploymentSerializer(serializers.ModelSerializer[Deployment]):
         fields = [
             "id", "name", "status", "fund", "book", "source_book", "cohort", "agent", "family", "genome", "genome_hash",
             "venue", "symbols", "interval", "quote", "synthetic", "gateway", "cost_profile", "bankroll", "leverage",
-            "leverage_ceiling", "limits_template", "request", "opened_at", "running_since", "stop_reason", "stopped_at",
+            "leverage_now", "start_leverage", "leverage_ceiling", "quorum_frac",
+            "limits_template", "request", "opened_at", "running_since", "stop_reason", "stopped_at",
             "equity", "profit", "drawdown_frac", "max_drawdown_frac", "gross", "fees", "slippage", "cycles", "fills",
             "next_bar_ms", "next_action", "heartbeat_at", "books_checked_on",
         ]  # fmt: skip
@@ -62,6 +68,13 @@ class DeploymentSerializer(serializers.ModelSerializer[Deployment]):
 
     def get_profit(self, deployment: Deployment) -> str:
         return str(profit(deployment))
+
+
+class VoiceAskedSerializer(serializers.Serializer[Any]):
+    """A further voice: a cohort's agent, and its weight beside the deployment's own voice, which has 1."""
+
+    agent = serializers.IntegerField(help_text="The agent's key.")
+    weight = serializers.DecimalField(max_digits=8, decimal_places=5, default=Decimal(1))
 
 
 class ProposeDeploymentSerializer(serializers.Serializer[Any]):
@@ -76,6 +89,16 @@ class ProposeDeploymentSerializer(serializers.Serializer[Any]):
     ends = serializers.DateTimeField(required=False)
     speed = serializers.DecimalField(max_digits=9, decimal_places=3, required=False)
     market_orders = serializers.BooleanField(default=False)
+    voices = VoiceAskedSerializer(many=True, required=False, help_text="Further voices of its council.")
+    quorum_frac = serializers.DecimalField(max_digits=4, decimal_places=3, required=False)
+    reason = ReasonField()
+
+
+class WeighSerializer(serializers.Serializer[Any]):
+    """Another weight for a voice; see the kind `trading.weigh_council`."""
+
+    voice = serializers.IntegerField(help_text="Its number in the council.")
+    weight = serializers.DecimalField(max_digits=8, decimal_places=5, help_text="At most what it was seated with.")
     reason = ReasonField()
 
 
@@ -124,7 +147,7 @@ class PositionSerializer(serializers.ModelSerializer[Position]):
 class VoiceSerializer(serializers.ModelSerializer[CouncilVoice]):
     class Meta:
         model = CouncilVoice
-        fields = ["number", "name", "family", "genome", "weight"]
+        fields = ["number", "name", "agent", "family", "genome", "genome_hash", "seated_weight", "weight"]
 
 
 class DeploymentFilter(django_filters.FilterSet):
@@ -178,6 +201,7 @@ class DeploymentViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
         "retrieve": READ,
         "create": "trading.propose_deployment",
         "stop": "trading.stop_deployment",
+        "weigh": WEIGH_COUNCIL,
         "OPTIONS": READ,
     }
 
@@ -191,6 +215,15 @@ class DeploymentViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
         asked.is_valid(raise_exception=True)
         payload = dict(asked.validated_data)
         return propose_answer(request, kind="trading.deploy", payload=payload, reason=payload["reason"])
+
+    @extend_schema(request=WeighSerializer, responses={202: ProposedSerializer})
+    @action(detail=True, methods=["post"])
+    def weigh(self, request: Request, pk: str | None = None) -> Response:
+        """Asks for another weight of a voice in its council; the voice has it once two have signed."""
+        asked = WeighSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        payload = {"deployment": self.get_object().pk, **asked.validated_data}
+        return propose_answer(request, kind=WEIGH_COUNCIL, payload=payload, reason=payload["reason"])
 
     @extend_schema(request=StopSerializer, responses={202: DeploymentSerializer})
     @action(detail=True, methods=["post"])

@@ -15,8 +15,10 @@ from rest_framework.views import APIView
 
 from fundops.core.models import User
 from trading.actions.promotion import ask_for_promotion, roll_back, write_post_mortem
+from trading.api.deployments import VoiceAskedSerializer
 from trading.models.promotion import LiveRecord, PromotionReview, ReviewState, ReviewStep
 from trading.promotion.rules import rules_in_force
+from trading.selectors.council import proposed_terms, voices_on_offer
 
 READ = "trading.view_promotionreview"
 
@@ -64,6 +66,67 @@ class AskSerializer(serializers.Serializer[Any]):
     speed = serializers.DecimalField(
         max_digits=10, decimal_places=3, min_value=0, max_value=100_000, required=False, allow_null=True, default=None
     )
+    leverage = serializers.DecimalField(
+        max_digits=6, decimal_places=3, required=False, help_text="The most it may carry."
+    )
+    voices = VoiceAskedSerializer(many=True, required=False, help_text="Further voices of its council.")
+    quorum_frac = serializers.DecimalField(max_digits=4, decimal_places=3, required=False)
+
+
+class SizingAdviceSerializer(serializers.Serializer[Any]):
+    """Rates are annual, of one bankroll of exposure; null is not known, a null headroom no cap."""
+
+    leverage = serializers.FloatField(allow_null=True)
+    notional = serializers.FloatField(allow_null=True)
+    binding = serializers.CharField()
+    volatility = serializers.FloatField(allow_null=True)
+    expected_return = serializers.FloatField(allow_null=True)
+    kelly = serializers.FloatField(allow_null=True, help_text="The full Kelly size.")
+    target_volatility = serializers.FloatField(source="policy.target_volatility")
+    kelly_share = serializers.FloatField(source="policy.kelly_share")
+    headroom = serializers.FloatField(allow_null=True)
+    n_hours = serializers.IntegerField()
+    words = serializers.CharField()
+
+
+class BudgetHeadroomSerializer(serializers.Serializer[Any]):
+    book = serializers.CharField()
+    asset = serializers.CharField()
+    capital = serializers.DecimalField(max_digits=38, decimal_places=18)
+    drawn = serializers.DecimalField(max_digits=38, decimal_places=18, allow_null=True)
+    left = serializers.DecimalField(max_digits=38, decimal_places=18, allow_null=True)
+
+
+class VoiceOnOfferSerializer(serializers.Serializer[Any]):
+    agent = serializers.IntegerField(source="agent.pk")
+    number = serializers.IntegerField(source="agent.number")
+    cohort = serializers.IntegerField(source="agent.cohort_id")
+    family = serializers.CharField(source="agent.family")
+    symbol = serializers.CharField(source="agent.symbol")
+    genome_hash = serializers.CharField(source="agent.genome_hash")
+    elsewhere = serializers.BooleanField()
+    roi_frac = serializers.FloatField()
+    sharpe_annual = serializers.FloatField(allow_null=True)
+    rank = serializers.IntegerField(allow_null=True)
+    left = serializers.FloatField(help_text="What live results leave of its weight.")
+
+
+class ProposedTermsSerializer(serializers.Serializer[Any]):
+    amount = serializers.DecimalField(
+        source="terms.amount", max_digits=20, decimal_places=2, allow_null=True, default=None
+    )
+    leverage_maximum = serializers.DecimalField(
+        source="terms.leverage.maximum", max_digits=6, decimal_places=3, default=None
+    )
+    leverage_at_first = serializers.DecimalField(
+        source="terms.leverage.at_opening", max_digits=6, decimal_places=3, default=None
+    )
+    leverage_held_by = serializers.CharField(source="terms.leverage.held_by", default="")
+    above_the_sizing_rule = serializers.BooleanField(source="terms.above_the_rule", allow_null=True, default=None)
+    sizing = SizingAdviceSerializer(source="terms.sizing", allow_null=True, default=None)
+    budget = BudgetHeadroomSerializer(source="terms.budget", allow_null=True, default=None)
+    why_not = serializers.CharField(source="terms.why_not", default="")
+    voices = VoiceOnOfferSerializer(many=True)
 
 
 class ReasonSerializer(serializers.Serializer[Any]):
@@ -117,6 +180,7 @@ class ReviewViewSet(viewsets.ReadOnlyModelViewSet[PromotionReview]):
     permission = {
         "list": READ,
         "retrieve": READ,
+        "terms": READ,
         "ask": "trading.promote",
         "roll_back": "trading.roll_back",
         "post_mortem": "trading.write_post_mortem",
@@ -133,13 +197,23 @@ class ReviewViewSet(viewsets.ReadOnlyModelViewSet[PromotionReview]):
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return Response(ReviewDetailSerializer(self.get_object()).data)
 
+    @extend_schema(responses=ProposedTermsSerializer)
+    @action(detail=True, methods=["get"])
+    def terms(self, request: Request, pk: str | None = None) -> Response:
+        """What would be asked for today: slice, leverage, sizing rule, budget, and who could vote beside it."""
+        review = self.get_object()
+        found = {"terms": proposed_terms(review), "voices": voices_on_offer(review)}
+        return Response(ProposedTermsSerializer(found).data)
+
     @extend_schema(request=AskSerializer, responses={202: ReviewDetailSerializer})
     @action(detail=True, methods=["post"])
     def ask(self, request: Request, pk: str | None = None) -> Response:
         """Asks for the two signatures; with a reason also where the gate refused."""
         asked = AskSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        ask_for_promotion(review=self.get_object(), actor=_person(request), **asked.validated_data)
+        given = dict(asked.validated_data)
+        terms = {name: given.pop(name) for name in ("leverage", "voices", "quorum_frac") if name in given}
+        ask_for_promotion(review=self.get_object(), actor=_person(request), terms=terms, **given)
         return Response(ReviewDetailSerializer(self.get_object()).data, status=status.HTTP_202_ACCEPTED)
 
     @extend_schema(request=ReasonSerializer, responses=ReviewDetailSerializer)

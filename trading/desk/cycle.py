@@ -22,10 +22,11 @@ from trading.actions.deployments import finish_deployment
 from trading.desk import lease, voices
 from trading.desk.council import Resolution, Vote, resolve
 from trading.desk.judging import judge, limit_price
+from trading.desk.leverage import is_lowered, read_leverage
 from trading.desk.messages import DirectorMessage, ExecutionMessage, QuantMessage, VoteMessage, as_json
 from trading.desk.records import check_books, write_answers, write_cycles, write_order_states
 from trading.desk.seat import Seat
-from trading.desk.sizing import Decision, Holding, decide, flatten
+from trading.desk.sizing import DECIDED, Decision, Holding, bring_down, decide, flatten
 from trading.gateways.base import (
     FillReport,
     FundingReport,
@@ -77,6 +78,7 @@ def work_bar(seats: Sequence[Seat], bar: Market, gateway: Gateway, *, opening: b
     with transaction.atomic():
         held = lease.hold({seat.desk.deployment.pk: seat.token for seat in seats})
         mine = [seat for seat in seats if seat.desk.deployment.pk in held]
+        read_leverage(mine)
         for seat in mine:
             _open_cycle(seat, bar_ms, began)
             _take_in(seat, reports[seat.account], bar, opening=opening)
@@ -252,6 +254,7 @@ def _deliberate(seat: Seat, bar: Market, *, opening: bool) -> None:
     index = -1 if opening else run.bars
     stopping = desk.deployment.status == DeploymentStatus.STOPPING
     standing = dict(run.standing)
+    lowered, brought_down = is_lowered(seat) and not stopping, True
     for symbol in desk.slot_symbols:
         close = float(bar.close[-1, bar.symbols.index(symbol)])
         resolution = _vote(seat, symbol, index)
@@ -261,27 +264,49 @@ def _deliberate(seat: Seat, bar: Market, *, opening: bool) -> None:
         )
         if changed:
             standing[symbol] = resolution.target
-        decision = _decision(seat, symbol, resolution.target if changed else None, close, index)
+        acted = changed and not _shrinks_what_is_flat(seat, symbol, resolution, before)
+        decision = _decision(seat, symbol, resolution.target if acted else None, close, index)
+        if lowered and decision.intent is None and not decision.cancel_working:
+            decision = _bring_down(seat, symbol, float(standing.get(symbol, 0.0)), close) or decision
+        at_rest = decision.intent is None and not decision.cancel_working
+        brought_down &= at_rest and (math.isfinite(close) or seat.holding(symbol).lots == 0)
         _note(seat, symbol, resolution, decision, before=before, changed=changed)
         _draft(seat, symbol, decision, bar)
     run.standing = standing
+    if lowered and brought_down:
+        run.leverage = desk.leverage  # nothing is held beyond it any more
     seat.timed("decide", began)
+
+
+def _shrinks_what_is_flat(seat: Seat, symbol: str, resolution: Resolution, before: float) -> bool:
+    """A council that was weighed down wants less of what it no longer holds: no reason to open it again."""
+    target = resolution.target or 0.0
+    smaller = 0.0 < target <= before or before <= target < 0.0
+    return resolution.weakened and smaller and seat.holding(symbol).lots == 0
+
+
+def _bring_down(seat: Seat, symbol: str, standing: float, close: float) -> Decision | None:
+    if not math.isfinite(close):
+        return None
+    rules = seat.desk.parts.rules[symbol]
+    found = bring_down(rules, seat.holding(symbol), target=standing, price=close, sizing=seat.desk.sizing)
+    return found if found.intent is not None else None
 
 
 def _vote(seat: Seat, symbol: str, index: int) -> Resolution:
     cast = []
     for voice, memory in zip(seat.desk.voices, seat.memories, strict=True):
-        weight = float(voice.row.weight)
+        who, seated = (voice.row.number, voice.row.name, float(voice.row.weight)), float(voice.row.seated_weight)
         if memory is None or voice.cohort is None:
-            cast.append(Vote(voice.row.number, voice.row.name, weight, None, "Its strategy is not installed."))
+            cast.append(Vote(*who, None, "Its strategy is not installed.", seated=seated))
             continue
         targets = voices.standing(voice, memory)
         if symbol not in targets:
-            cast.append(Vote(voice.row.number, voice.row.name, weight, None, f"It does not speak of {symbol}."))
+            cast.append(Vote(*who, None, f"It does not speak of {symbol}.", seated=seated))
         elif targets[symbol] == 0.0 and seat.run.history_bars + index + 1 < voice.warm_up:
-            cast.append(Vote(voice.row.number, voice.row.name, weight, None, "It is still warming up."))
+            cast.append(Vote(*who, None, "It is still warming up.", seated=seated))
         else:
-            cast.append(Vote(voice.row.number, voice.row.name, weight, targets[symbol]))
+            cast.append(Vote(*who, targets[symbol], seated=seated))
     return resolve(symbol, cast, quorum_frac=float(seat.desk.deployment.quorum_frac))
 
 
@@ -291,7 +316,7 @@ def _decision(seat: Seat, symbol: str, target: float | None, close: float, index
     price = close if math.isfinite(close) else float(seat.run.last_closes.get(symbol, math.nan))
     if deployment.status == DeploymentStatus.STOPPING:
         if not deployment.flatten:
-            return Decision(cancel_working=held.working != 0 and held.working_tag in ("signal", "time_limit"))
+            return Decision(cancel_working=held.working != 0 and held.working_tag in (*DECIDED, "time_limit"))
         return flatten(rules, held, price=price, requote=deployment.slippage_cap_frac is not None)
     order = seat.working(symbol)
     if target is None and order is not None and order.limit_price is not None and math.isfinite(close):
@@ -306,6 +331,10 @@ def _quote_again(seat: Seat, symbol: str, order: Order, held: Holding, price: fl
     rules = seat.desk.parts.rules[symbol]
     target = float(seat.run.standing.get(symbol, 0.0)) if order.reason == "signal" else 0.0
     free = Holding(held.lots, held.entry_bar, held.cooldown_until)
+    if order.reason == "leverage":
+        standing = float(seat.run.standing.get(symbol, 0.0))
+        rest = bring_down(rules, free, target=standing, price=price, sizing=seat.desk.sizing)
+        return Decision(rest.intent, cancel_working=True)
     again = decide(rules, free, target=target, price=price, bar=index, sizing=seat.desk.sizing)
     return Decision(again.intent, again.refused, cancel_working=True)
 
@@ -318,24 +347,31 @@ def _note(seat: Seat, symbol: str, resolution: Resolution, decision: Decision, *
         reasons.append(_REFUSED.get(decision.refused, decision.refused))
     if decision.intent is not None and decision.intent.tag == "time_limit":
         reasons.append("The position has been held as long as its genome allows.")
+    if decision.intent is not None and decision.intent.tag == "leverage":
+        reasons.append(
+            f"Leverage fell from {seat.run.leverage.normalize():f} x to {seat.desk.leverage.normalize():f} x: what is "
+            "held beyond it is closed."
+        )
     if decision.cancel_working:
         reasons.append("What still works in the market is cancelled.")
-    if resolution.target is None:
-        reasons.append(
-            f"Voices with {resolution.support_frac:.0%} of the weight have an opinion; "
-            f"{float(seat.desk.deployment.quorum_frac):.0%} are needed."
-        )
+    needed = f"{float(seat.desk.deployment.quorum_frac):.0%} are needed."
+    if resolution.spent:
+        reasons.append(f"Too little weight is left to its voices for any vote; {needed} It holds nothing any more.")
+    elif resolution.target is None:
+        reasons.append(f"Voices with {resolution.support_frac:.0%} of the weight have an opinion; {needed}")
+    silent = resolution.target is None or (resolution.spent and not changed)
     seat.messages.append(
         QuantMessage(
-            stance="no_quorum" if resolution.target is None else ("change" if changed else "hold"),
+            stance="no_quorum" if silent else ("change" if changed else "hold"),
             symbol=symbol,
             target=resolution.target,
             standing=before,
             support_frac=resolution.support_frac,
             votes=[
-                VoteMessage(voice=v.voice, name=v.name, weight=v.weight, target=v.target, why=v.why)
+                VoteMessage(voice=v.voice, name=v.name, weight=v.weight, seated=v.seat, target=v.target, why=v.why)
                 for v in resolution.votes
             ],
+            leverage=f"{seat.desk.leverage.normalize():f}",
             wanted=f"{wanted.normalize():f}",
             reasons=reasons,
         )

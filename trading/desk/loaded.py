@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +21,8 @@ from trading.models.instruments import Instrument
 from trading.quant import engine
 from trading.quant.engine.market import Market
 from trading.quant.engine.rules import decimal_step
-from treasury.models import AccountKind, LedgerAccount
+from treasury.models import AccountKind, Book, LedgerAccount
+from treasury.models.books import PATH_SEPARATOR
 
 _KEPT = 2_000
 
@@ -35,16 +38,18 @@ class Parts:
     position_assets: dict[str, int]
     quote_asset: int
     accounts: dict[AccountKind, int]
+    line: tuple[int, ...]  # its Book and those above it
     voices: dict[int, Voice]
 
 
 @dataclass(slots=True)
 class Desk:
-    """A deployment, ready to work a bar."""
+    """A deployment, ready to work a bar. ``leverage`` is what it sizes with (`trading.desk.leverage`)."""
 
     deployment: Deployment
     parts: Parts
     voices: list[Voice]
+    leverage: Decimal
 
     @property
     def own(self) -> Voice:
@@ -61,7 +66,7 @@ class Desk:
     def sizing(self) -> Sizing:
         return Sizing(
             draw=float(self.deployment.bankroll),
-            leverage=float(self.deployment.leverage),
+            leverage=float(self.leverage),
             time_limit_bars=int(self.deployment.genome.get("exits", {}).get("time_limit_bars", 0)),
         )
 
@@ -118,7 +123,8 @@ def load_desks(deployments: Sequence[Deployment]) -> list[Desk]:
     desks = []
     for deployment in deployments:
         parts = _parts[_key(deployment)]
-        desks.append(Desk(deployment, parts, [_voice(row, parts) for row in voices[deployment.pk]]))
+        voices_here = [_voice(row, parts) for row in voices[deployment.pk]]
+        desks.append(Desk(deployment, parts, voices_here, deployment.leverage))
     return desks
 
 
@@ -153,6 +159,7 @@ def _make_parts(deployments: Collection[Deployment]) -> list[tuple[Deployment, P
         "pk", "book_id", "kind"
     ):
         accounts[book_id][AccountKind(kind)] = pk
+    lines = _lines([deployment.book for deployment in deployments])
     made = []
     for deployment in deployments:
         instruments = [rows[deployment.venue, symbol] for symbol in deployment.symbols]
@@ -168,11 +175,24 @@ def _make_parts(deployments: Collection[Deployment]) -> list[tuple[Deployment, P
                     position_assets={i.symbol: i.position_asset_id for i in instruments},
                     quote_asset=instruments[0].quote_asset_id,
                     accounts=accounts[deployment.book_id],
+                    line=lines[deployment.book_id],
                     voices={},
                 ),
             )
         )
     return made
+
+
+def _lines(books: Collection[Book]) -> dict[int, tuple[int, ...]]:
+    """Of each Book its own id and those of all above it."""
+    paths = {book.pk: list(accumulate(book.path.split(PATH_SEPARATOR), _below)) for book in books}
+    asked = {path for above in paths.values() for path in above}
+    ids = dict(Book.objects.filter(path__in=asked).values_list("path", "pk"))
+    return {pk: tuple(ids[path] for path in above) for pk, above in paths.items()}
+
+
+def _below(path: str, code: str) -> str:
+    return f"{path}{PATH_SEPARATOR}{code}"
 
 
 def market_rules(rules: engine.InstrumentRules) -> MarketRules:

@@ -29,12 +29,13 @@ class VoteMessage(BaseModel):
     voice: int
     name: str
     weight: float
+    seated: float
     target: float | None
     why: str = ""
 
 
 class QuantMessage(_Message):
-    """The council on one market."""
+    """The council on one market; ``leverage`` is what a full target is worth, in bankrolls."""
 
     agent: Literal["quant"] = "quant"
     stance: Literal["change", "hold", "no_quorum"]
@@ -43,6 +44,7 @@ class QuantMessage(_Message):
     standing: float
     support_frac: float
     votes: list[VoteMessage]
+    leverage: str
     wanted: str = "0"
 
 

@@ -39,6 +39,7 @@ _RUN_FIELDS = (
     "next_bar_ms", "bars", "voices_state", "standing", "reports_seen", "last_closes", "cycles", "fills", "cash",
     "equity", "day_open_equity", "peak_equity", "drawdown_frac", "max_drawdown_frac", "gross", "fees", "slippage",
     "funding", "turnover", "wanted_notional", "sent_notional", "last_loss_ms", "last_order_ms", "next_action",
+    "leverage",
 )  # fmt: skip
 _ORDER_FIELDS = (
     "venue_order_id", "quantity", "status", "status_reason", "filled", "cancel_asked", "submitted_at",

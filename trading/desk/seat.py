@@ -11,7 +11,7 @@ from typing import Any
 from fundops.core import clock
 from fundops.core.money import to_decimal
 from trading.desk.loaded import Desk
-from trading.desk.sizing import Holding, Intent
+from trading.desk.sizing import DECIDED, Holding, Intent
 from trading.models.deployments import (
     LIVE_ORDERS,
     DeskRun,
@@ -120,7 +120,7 @@ class Seat:
         held.quantity = after
         if after == 0:
             held.cost = Decimal(0)
-            if row.reason not in ("signal", "flatten"):
+            if row.reason not in (*DECIDED, "flatten"):
                 held.cooldown_until = bar + self.desk.cooldown_bars
         run.cash -= flow + row.fee
         run.fees += row.fee

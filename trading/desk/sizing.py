@@ -11,6 +11,8 @@ import math
 from dataclasses import dataclass
 
 ROUNDING = 1e-9  # of a lot, as in the kernel
+#: What the desk's own decisions are tagged with; other working orders are protective exits, or what closes.
+DECIDED = ("signal", "leverage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,17 +87,14 @@ def decide(
     """
     if target is None:
         due = held.lots != 0 and 0 < sizing.time_limit_bars <= bar + 1 - held.entry_bar
-        if due and (held.working == 0 or held.working_tag == "signal"):
+        if due and (held.working == 0 or held.working_tag in DECIDED):
             order = Intent(rules.symbol, -held.lots, "time_limit", closing=True, price=price)
             return Decision(order, cancel_working=held.working != 0)
         return Decision()
-    target = min(1.0, max(-1.0, target))
-    if rules.spot and target < 0.0:
-        target = 0.0
+    target = _bounded(rules, target)
     sign = 1 if target > 0.0 else -1
-    exact = max(0.0, abs(target) * sizing.leverage * sizing.draw / (price * rules.lot_value))
-    want = math.floor(exact + ROUNDING)
-    if held.working != 0 and held.working_tag != "signal":
+    want = _lots_wanted(rules, target, price, sizing)
+    if held.working != 0 and held.working_tag not in DECIDED:
         return Decision(refused="exit_pending" if target != 0.0 else "")
     cancel = held.working != 0
     refused = "lot_too_small" if want == 0 and target != 0.0 else ""
@@ -111,11 +110,36 @@ def decide(
     return Decision(Intent(rules.symbol, delta, "signal", closing, price), refused, cancel_working=cancel)
 
 
+def _bounded(rules: MarketRules, target: float) -> float:
+    target = min(1.0, max(-1.0, target))
+    return 0.0 if rules.spot and target < 0.0 else target
+
+
+def _lots_wanted(rules: MarketRules, target: float, price: float, sizing: Sizing) -> int:
+    exact = max(0.0, abs(target) * sizing.leverage * sizing.draw / (price * rules.lot_value))
+    return math.floor(exact + ROUNDING)
+
+
+def bring_down(rules: MarketRules, held: Holding, *, target: float, price: float, sizing: Sizing) -> Decision:
+    """Close what is held beyond what the standing ``target`` is worth at a leverage that fell. It opens nothing, turns
+    nothing, and leaves a protective exit of the venue to its work; less than the venue's smallest order stays."""
+    if held.lots == 0 or (held.working != 0 and held.working_tag not in DECIDED):
+        return Decision()
+    target = _bounded(rules, target)
+    want = _lots_wanted(rules, target, price, sizing) if held.lots * target > 0 else 0
+    beyond = abs(held.lots) - want
+    if beyond <= 0 or (want > 0 and beyond * rules.lot_value * price < rules.min_notional):
+        return Decision()
+    lots = -beyond if held.lots > 0 else beyond
+    order = Intent(rules.symbol, lots, "leverage", closing=True, price=price)
+    return Decision(order, cancel_working=held.working != 0)
+
+
 def flatten(rules: MarketRules, held: Holding, *, price: float, requote: bool) -> Decision:
     """Close what is held, whatever anybody thinks. ``requote`` sends a closing order that still works once more, at
     this close; a protective exit of the venue is left to its work."""
     working = held.working != 0
-    ours = working and held.working_tag in ("signal", "time_limit", "flatten")
+    ours = working and held.working_tag in (*DECIDED, "time_limit", "flatten")
     if held.lots == 0 or (working and not ours):
         return Decision(cancel_working=ours)
     if held.working == -held.lots and not requote:

@@ -104,7 +104,16 @@ class Migration(migrations.Migration):
                     models.DecimalField(
                         decimal_places=3,
                         default=Decimal("1"),
-                        help_text="What a full target is worth, in bankrolls.",
+                        help_text="The most that a full target may be worth, in bankrolls: what was approved.",
+                        max_digits=6,
+                    ),
+                ),
+                (
+                    "start_leverage",
+                    models.DecimalField(
+                        decimal_places=3,
+                        default=Decimal("1"),
+                        help_text="What the leverage policy allowed at its opening.",
                         max_digits=6,
                     ),
                 ),
@@ -134,7 +143,7 @@ class Migration(migrations.Migration):
                     models.DecimalField(
                         decimal_places=3,
                         default=Decimal("0.5"),
-                        help_text="Share of the council's weight that must have an opinion.",
+                        help_text="Share of the weight that its council was seated with that must have an opinion.",
                         max_digits=4,
                         validators=[
                             django.core.validators.MinValueValidator(Decimal("0")),
@@ -214,7 +223,7 @@ class Migration(migrations.Migration):
                 "permissions": (
                     ("propose_deployment", "Can ask for a deployment"),
                     ("stop_deployment", "Can stop a deployment"),
-                    ("weigh_council", "Can change the weights of a deployment's council"),
+                    ("weigh_council", "Can ask for other weights in a deployment's council"),
                 ),
             },
         ),
@@ -226,6 +235,16 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(max_length=80)),
                 ("family", models.CharField(max_length=64)),
                 ("genome", models.JSONField()),
+                ("genome_hash", models.CharField(db_index=True, max_length=64)),
+                (
+                    "seated_weight",
+                    models.DecimalField(
+                        decimal_places=5,
+                        default=Decimal("1"),
+                        help_text="What was signed, times what live results left.",
+                        max_digits=8,
+                    ),
+                ),
                 (
                     "weight",
                     models.DecimalField(
@@ -233,6 +252,15 @@ class Migration(migrations.Migration):
                         default=Decimal("1"),
                         max_digits=8,
                         validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "agent",
+                    models.ForeignKey(
+                        help_text="The paper agent that plays it.",
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="trading.cohortagent",
                     ),
                 ),
                 (
@@ -264,6 +292,15 @@ class Migration(migrations.Migration):
                 ("bars", models.PositiveIntegerField(default=0, help_text="Bars worked since the first.")),
                 ("voices_state", models.BinaryField(help_text="Each strategy's memory after the last bar.", null=True)),
                 ("standing", models.JSONField(default=dict, help_text="The council's last target by symbol.")),
+                (
+                    "leverage",
+                    models.DecimalField(
+                        decimal_places=3,
+                        default=Decimal("1"),
+                        help_text="What its targets are sized with now.",
+                        max_digits=6,
+                    ),
+                ),
                 (
                     "reports_seen",
                     models.PositiveBigIntegerField(default=0, help_text="The gateway's reports taken in so far."),
@@ -399,6 +436,16 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(max_length=80)),
                 ("family", models.CharField(max_length=64)),
                 ("genome", models.JSONField()),
+                ("genome_hash", models.CharField(db_index=True, max_length=64)),
+                (
+                    "seated_weight",
+                    models.DecimalField(
+                        decimal_places=5,
+                        default=Decimal("1"),
+                        help_text="What was signed, times what live results left.",
+                        max_digits=8,
+                    ),
+                ),
                 (
                     "weight",
                     models.DecimalField(
@@ -406,6 +453,18 @@ class Migration(migrations.Migration):
                         default=Decimal("1"),
                         max_digits=8,
                         validators=[django.core.validators.MinValueValidator(Decimal("0"))],
+                    ),
+                ),
+                (
+                    "agent",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        help_text="The paper agent that plays it.",
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="trading.cohortagent",
                     ),
                 ),
                 ("history_id", models.AutoField(primary_key=True, serialize=False)),
@@ -506,7 +565,16 @@ class Migration(migrations.Migration):
                     models.DecimalField(
                         decimal_places=3,
                         default=Decimal("1"),
-                        help_text="What a full target is worth, in bankrolls.",
+                        help_text="The most that a full target may be worth, in bankrolls: what was approved.",
+                        max_digits=6,
+                    ),
+                ),
+                (
+                    "start_leverage",
+                    models.DecimalField(
+                        decimal_places=3,
+                        default=Decimal("1"),
+                        help_text="What the leverage policy allowed at its opening.",
                         max_digits=6,
                     ),
                 ),
@@ -536,7 +604,7 @@ class Migration(migrations.Migration):
                     models.DecimalField(
                         decimal_places=3,
                         default=Decimal("0.5"),
-                        help_text="Share of the council's weight that must have an opinion.",
+                        help_text="Share of the weight that its council was seated with that must have an opinion.",
                         max_digits=4,
                         validators=[
                             django.core.validators.MinValueValidator(Decimal("0")),
@@ -672,7 +740,7 @@ class Migration(migrations.Migration):
                 ("reduce_only", models.BooleanField(default=False)),
                 (
                     "reason",
-                    models.CharField(help_text="signal, time_limit, flatten, or the protective rule.", max_length=24),
+                    models.CharField(help_text="signal, leverage, time_limit, flatten, or the protective rule.", max_length=24),
                 ),
                 (
                     "status",
@@ -932,6 +1000,12 @@ class Migration(migrations.Migration):
             model_name="councilvoice",
             constraint=models.CheckConstraint(
                 condition=models.Q(("weight__gte", 0)), name="council_voice_weight_not_negative"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="councilvoice",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("weight__lte", models.F("seated_weight"))), name="council_voice_weight_within_seat"
             ),
         ),
         migrations.AddConstraint(

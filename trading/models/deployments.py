@@ -77,7 +77,13 @@ class Deployment(models.Model):
     status = models.CharField(max_length=12, choices=DeploymentStatus, default=DeploymentStatus.DEPLOYING)
     bankroll = models.DecimalField(max_digits=20, decimal_places=2, validators=[MinValueValidator(Decimal(50))])
     leverage = models.DecimalField(
-        max_digits=6, decimal_places=3, default=Decimal(1), help_text="What a full target is worth, in bankrolls."
+        max_digits=6,
+        decimal_places=3,
+        default=Decimal(1),
+        help_text="The most that a full target may be worth, in bankrolls: what was approved.",
+    )
+    start_leverage = models.DecimalField(
+        max_digits=6, decimal_places=3, default=Decimal(1), help_text="What the leverage policy allowed at its opening."
     )
     leverage_ceiling = models.DecimalField(
         max_digits=6, decimal_places=3, default=Decimal(1), help_text="Orders that would pass it are cut."
@@ -96,7 +102,7 @@ class Deployment(models.Model):
         decimal_places=3,
         default=Decimal("0.5"),
         validators=[MinValueValidator(Decimal(0)), MaxValueValidator(Decimal(1))],
-        help_text="Share of the council's weight that must have an opinion.",
+        help_text="Share of the weight that its council was seated with that must have an opinion.",
     )
 
     start_ms = models.BigIntegerField(help_text="Opening time of the first bar it may trade, epoch ms.")
@@ -121,7 +127,7 @@ class Deployment(models.Model):
         permissions = (
             ("propose_deployment", "Can ask for a deployment"),
             ("stop_deployment", "Can stop a deployment"),
-            ("weigh_council", "Can change the weights of a deployment's council"),
+            ("weigh_council", "Can ask for other weights in a deployment's council"),
         )
         constraints = (
             models.CheckConstraint(name="deployment_bankroll_at_least_50", condition=models.Q(bankroll__gte=50)),
@@ -144,6 +150,11 @@ class Deployment(models.Model):
         return f"deployment:{self.pk}"
 
     @property
+    def leverage_at_opening(self) -> Decimal:
+        """What it sized with at first: never more than was approved."""
+        return min(self.leverage, self.start_leverage)
+
+    @property
     def account(self) -> str:
         """How the gateway calls its account."""
         return f"deployment-{self.pk}"
@@ -158,13 +169,23 @@ class Deployment(models.Model):
 
 
 class CouncilVoice(models.Model):
-    """One strategy with a vote in a deployment's council; the deployment's own genome is the first."""
+    """One strategy with a vote in a deployment's council; the deployment's own genome is the first.
+
+    Its weight never passes the one that it was seated with; the quorum is counted against what all were seated with.
+    """
 
     deployment = models.ForeignKey(Deployment, on_delete=models.PROTECT, related_name="voices")
     number = models.PositiveSmallIntegerField()
     name = models.CharField(max_length=80)
+    agent = models.ForeignKey(
+        "trading.CohortAgent", on_delete=models.PROTECT, related_name="+", help_text="The paper agent that plays it."
+    )
     family = models.CharField(max_length=64)
     genome = models.JSONField()
+    genome_hash = models.CharField(max_length=64, db_index=True)
+    seated_weight = models.DecimalField(
+        max_digits=8, decimal_places=5, default=Decimal(1), help_text="What was signed, times what live results left."
+    )
     weight = models.DecimalField(
         max_digits=8, decimal_places=5, default=Decimal(1), validators=[MinValueValidator(Decimal(0))]
     )
@@ -176,6 +197,9 @@ class CouncilVoice(models.Model):
         constraints = (
             models.UniqueConstraint(fields=["deployment", "number"], name="council_voice_number_unique"),
             models.CheckConstraint(name="council_voice_weight_not_negative", condition=models.Q(weight__gte=0)),
+            models.CheckConstraint(
+                name="council_voice_weight_within_seat", condition=models.Q(weight__lte=models.F("seated_weight"))
+            ),
         )
 
     def __str__(self) -> str:
@@ -201,6 +225,9 @@ class DeskRun(models.Model):
     history_bars = models.PositiveIntegerField(default=0, help_text="Bars its strategies saw before the first.")
     voices_state = models.BinaryField(null=True, help_text="Each strategy's memory after the last bar.")
     standing = models.JSONField(default=dict, help_text="The council's last target by symbol.")
+    leverage = models.DecimalField(
+        max_digits=6, decimal_places=3, default=Decimal(1), help_text="What its targets are sized with now."
+    )
     reports_seen = models.PositiveBigIntegerField(default=0, help_text="The gateway's reports taken in so far.")
     last_closes = models.JSONField(default=dict)
 
@@ -304,7 +331,7 @@ class Order(models.Model):
     quantity = models.DecimalField(**UNIT)
     limit_price = models.DecimalField(**UNIT, null=True)
     reduce_only = models.BooleanField(default=False)
-    reason = models.CharField(max_length=24, help_text="signal, time_limit, flatten, or the protective rule.")
+    reason = models.CharField(max_length=24, help_text="signal, leverage, time_limit, flatten, or the protective rule.")
     status = models.CharField(max_length=10, choices=OrderStatus)
     status_reason = models.CharField(max_length=400, blank=True)
     filled = models.DecimalField(**UNIT, default=Decimal(0))

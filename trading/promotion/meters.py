@@ -78,10 +78,10 @@ def hourly_returns(deployment: Deployment) -> Float64:
 
 
 def claimed(review: PromotionReview) -> Claim | None:
-    """What the candidate's own hours in the cohort let one claim, at the leverage it was deployed with."""
+    """What the candidate's own hours in the cohort let one claim, at the leverage it began with."""
     days = AgentDay.objects.filter(agent=review.agent_id).order_by("day").values_list("hourly_roi", flat=True)
     hours = np.array([math.nan if x is None else x for day in days for x in day], dtype=np.float64)
-    scale = float(review.deployment.leverage) if review.deployment else 1.0
+    scale = float(review.deployment.leverage_at_opening) if review.deployment else 1.0
     return claim_of(hours, scale=scale)
 
 
@@ -144,10 +144,14 @@ def _costs(review: PromotionReview, run: DeskRun, policy: WatchPolicy) -> Meter:
 
 
 def _leverage(deployment: Deployment) -> Meter:
-    allowed, given = leverage_in_force(deployment.book), deployment.leverage
-    fired = allowed < given
-    words = f"Deployed at {given.normalize():f} x; the policy allows {allowed.normalize():f} x now."
-    return Meter("leverage", "Leverage policy", float(given / allowed), 1.0, "ratio", fired, words)
+    """A step down scales it down and no more, until the policy allows less than it did at the start."""
+    allowed, began = leverage_in_force(deployment.book), deployment.start_leverage
+    fired = allowed < began
+    words = (
+        f"The policy allowed {began.normalize():f} x at the start and allows {allowed.normalize():f} x now; "
+        f"less than at the start ends it. It was approved for {deployment.leverage.normalize():f} x at most."
+    )
+    return Meter("leverage", "Leverage policy", float(began / allowed), 1.0, "ratio", fired, words)
 
 
 def absent(review: PromotionReview, *, policy: WatchPolicy, at: datetime) -> bool:

@@ -24,7 +24,8 @@ def draft_post_mortem(review: PromotionReview) -> str:
         "## What happened",
         "",
         f"- Candidate: agent {review.agent.number if review.agent else '?'} of {review.cohort}, {deployment.family}.",
-        f"- Slice: {deployment.bankroll:f} {deployment.quote} at {deployment.leverage.normalize():f} x, "
+        f"- Slice: {deployment.bankroll:f} {deployment.quote} at most at {deployment.leverage.normalize():f} x, "
+        f"at {run.leverage.normalize():f} x at the end, "
         f"{deployment.gateway} gateway.",
         f"- Result: {profit:+.2f} {deployment.quote} ({return_frac(deployment):+.2%}) "
         f"over {run.cycles:,} bars "

@@ -1,26 +1,26 @@
 """What real orders taught about a genome, and what it is worth elsewhere since.
 
 A rolled back experiment halves the weight of its genome and takes a quarter of its family's, for each one; a graduated
-one leaves them whole. The weights are used where genomes are chosen for the next cohort and where a council votes.
+one leaves them whole. The weights are used where genomes are chosen for the next cohort, where a council is seated, and
+at once in every council at work.
 """
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import numpy as np
+from django.db.models import Q
 
 from fundops.core.events import publish
-from trading.actions.deployments import weigh_voice
+from trading.actions.council import weigh_down
 from trading.desk.growth import return_frac
 from trading.models.deployments import WORKED_STATUSES, CouncilVoice, Deployment
 from trading.models.promotion import LiveRecord, ReviewState
 from trading.promotion.meters import hourly_returns
-from trading.promotion.weights import GENOME_LEFT
+from trading.promotion.weights import FAMILY_LEFT, GENOME_LEFT
 
 
 def keep_record(deployment: Deployment, *, outcome: str, cause: str) -> LiveRecord:
-    """The record of a deployment's experiment, kept once for each outcome; voices of the same genome at work are
+    """The record of a deployment's experiment, kept once for each outcome; voices of its genome and family at work are
     weighed anew.
 
     Called inside the transaction that ends the experiment.
@@ -68,14 +68,21 @@ def keep_record(deployment: Deployment, *, outcome: str, cause: str) -> LiveReco
 
 
 def _weigh_down(deployment: Deployment) -> None:
-    """Voices of the same genome in councils at work lose weight by the same share."""
-    voices = CouncilVoice.objects.filter(
-        deployment__genome_hash=deployment.genome_hash, deployment__status__in=WORKED_STATUSES, number=1
-    ).exclude(deployment=deployment)
-    for voice in voices.select_related("deployment"):
-        weigh_voice(
+    """Every voice at work of the same genome, whatever council it sits in, keeps as much of its weight as the genome
+    does; one of another genome of the strategy what the family keeps."""
+    voices = (
+        CouncilVoice.objects.filter(
+            Q(genome_hash=deployment.genome_hash) | Q(family=deployment.family),
+            deployment__status__in=WORKED_STATUSES,
+        )
+        .exclude(deployment=deployment)
+        .select_related("deployment")
+        .order_by("pk")
+    )
+    for voice in voices:
+        same = voice.genome_hash == deployment.genome_hash
+        weigh_down(
             voice=voice,
-            weight=(voice.weight * Decimal(str(GENOME_LEFT))).quantize(Decimal("0.00001")),
-            reason=f"{deployment} of the same genome was rolled back.",
-            actor=None,
+            left=GENOME_LEFT if same else FAMILY_LEFT,
+            reason=f"{deployment} of the same {'genome' if same else 'strategy'} was rolled back.",
         )

@@ -46,11 +46,21 @@ class WatchPolicy(_Model):
     )
 
 
+class SizingPolicy(_Model):
+    """What a full target of a deployment should be worth at most; signers see it beside what is asked."""
+
+    target_volatility: Annotated[float, Field(gt=0, le=5, allow_inf_nan=False)] = Field(
+        default=0.3, description="Of a deployment's bankroll, a year."
+    )
+    kelly_share: Share = Field(default=0.5, description="Of the full Kelly size; half of it loses a quarter of growth.")
+
+
 class PromotionRules(_Model):
-    """One version of both."""
+    """One version of all three."""
 
     gate: GatePolicy
     watch: WatchPolicy = WatchPolicy()
+    sizing: SizingPolicy = SizingPolicy()
 
     @model_validator(mode="after")
     def _hangs_together(self) -> PromotionRules:

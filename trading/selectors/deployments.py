@@ -56,7 +56,7 @@ def exposure_scale(deployment: Deployment) -> float:
     run = deployment.run
     let_through = float(run.sent_notional / run.wanted_notional) if run.wanted_notional else 1.0
     in_cohort = min(1.0, float(deployment.agent.cohort.leverage_ceiling))
-    return float(deployment.leverage) / in_cohort * let_through
+    return float(run.leverage) / in_cohort * let_through
 
 
 def entry_of(fill: Fill) -> JournalEntry | None:

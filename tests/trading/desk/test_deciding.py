@@ -19,7 +19,8 @@ from risk.models import RiskLimit
 from risk.quant.pretrade import TradingMode
 from tests.factories import user_with
 from tests.trading.desk.support import by_family, deploy, replay_of, stances, start_of, work_off
-from trading.actions.deployments import open_deployment, stop_deployment, weigh_voice
+from trading.actions.council import weigh_down
+from trading.actions.deployments import open_deployment, stop_deployment
 from trading.desk import cycle as desk_cycle
 from trading.desk.drive import run_desks
 from trading.desk.errors import DeploymentEndedError, DeploymentSpecError
@@ -195,19 +196,11 @@ def test_who_may_not_stop_is_told_which_right_is_missing(cohort: Cohort) -> None
 def test_a_voice_without_weight_silences_the_desk(cohort: Cohort) -> None:
     """The council of one whose voice has lost its weight has no quorum, and nothing is wanted."""
     deployment = replay_of(by_family(cohort, "tsmom_volatility"), hours=1)
-    weigh_voice(voice=deployment.voices.get(), weight=Decimal(0), reason="It disappointed.", actor=None)
+    weigh_down(voice=deployment.voices.get(), left=0.0, reason="It disappointed.")
     work_off(deployment)
     assert not Order.objects.exists()
     cycle = TradingCycle.objects.filter(deployment=deployment).latest("bar_ms")
     assert stances(cycle.messages, "quant") == ["no_quorum"]
-
-
-def test_people_only_lower_a_voices_weight(cohort: Cohort) -> None:
-    voice = deploy(by_family(cohort, "buy_and_hold"), bankroll="60").voices.get()
-    officer = user_with(Role.RISK_OFFICER)
-    assert weigh_voice(voice=voice, weight=Decimal("0.5"), reason="Less.", actor=officer).weight == Decimal("0.5")
-    with pytest.raises(DeploymentSpecError, match="lower"):
-        weigh_voice(voice=voice, weight=Decimal("0.8"), reason="More.", actor=officer)
 
 
 def test_a_desk_that_fails_stops_and_leaves_the_others_alone(cohort: Cohort, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trading.desk.sizing import Holding, MarketRules, Sizing, decide, flatten
+from trading.desk.sizing import Holding, MarketRules, Sizing, bring_down, decide, flatten
 
 SPOT = MarketRules("X", 1.0, 1000.0, 1.0, 5.0, spot=True)
 PERP = MarketRules("X", 1.0, 1000.0, 1.0, 5.0, spot=False)
@@ -72,3 +72,23 @@ def test_flattening_closes_everything_and_leaves_the_venues_exit_to_its_work() -
     assert again.intent is not None
     assert again.cancel_working
     assert flatten(SPOT, Holding(), price=100.0, requote=True).intent is None
+
+
+def test_a_lower_leverage_closes_what_is_held_beyond_it() -> None:
+    """20,000 lots at 100 are 2,000; at 1 x of a draw of 1,000 half of them goes, however the position lies."""
+    order = bring_down(PERP, Holding(lots=-20_000), target=-1.0, price=100.0, sizing=PLAIN).intent
+    assert order is not None
+    assert (order.lots, order.closing, order.tag) == (10_000, True, "leverage")
+
+
+@pytest.mark.parametrize(
+    ("held", "target"),
+    [
+        (Holding(), 1.0),
+        (Holding(lots=9_000), 1.0),
+        (Holding(lots=10_020), 1.0),
+        (Holding(lots=20_000, working=-20_000, working_tag="stop_loss"), 1.0),
+    ],
+)
+def test_a_lower_leverage_opens_nothing_and_leaves_trifles_and_exits_alone(held: Holding, target: float) -> None:
+    assert bring_down(PERP, held, target=target, price=100.0, sizing=PLAIN).intent is None

@@ -220,10 +220,10 @@ def test_api_answers_each_role_as_the_matrix_says(reviewed: PromotionReview, poo
 
 
 def test_slices_never_pass_the_caps_of_the_pool(finished: Callable[..., Cohort], pm: User, fund: Fund) -> None:
-    """A pool of 400 with slices of 100 at most 30 % for one market's exposure: a second candidate of it is refused."""
+    """A pool of 400 with slices of 100, which micro-live levers half: at most 20 % in one market is one of them."""
     by_gate(
         "treasury.set_pool",
-        {"fund": fund.code, "asset": "USDT", "capacity": "400", "slice_minimum": "100", "market_cap_frac": "0.3"},
+        {"fund": fund.code, "asset": "USDT", "capacity": "400", "slice_minimum": "100", "market_cap_frac": "0.2"},
     )
     ensure_policy("trading.promote")
     first = deployed(review_cohort(cohort=finished(), actor=None), pm)

@@ -15,16 +15,43 @@ BEGIN
         RETURN NEW;
     END IF;
     IF (NEW.book_id, NEW.source_book_id, NEW.agent_id, NEW.request_id, NEW.family, NEW.genome, NEW.gateway, NEW.venue,
-        NEW.symbols, NEW.interval, NEW.cost_profile, NEW.start_ms)
+        NEW.symbols, NEW.interval, NEW.cost_profile, NEW.start_ms, NEW.leverage, NEW.start_leverage, NEW.quorum_frac)
        IS DISTINCT FROM
        (OLD.book_id, OLD.source_book_id, OLD.agent_id, OLD.request_id, OLD.family, OLD.genome, OLD.gateway, OLD.venue,
-        OLD.symbols, OLD.interval, OLD.cost_profile, OLD.start_ms) THEN
+        OLD.symbols, OLD.interval, OLD.cost_profile, OLD.start_ms, OLD.leverage, OLD.start_leverage, OLD.quorum_frac) THEN
         RAISE EXCEPTION 'What was approved does not change: ask for another deployment.' USING ERRCODE = '23B01';
     END IF;
     RETURN NEW;
 END $$;
 CREATE TRIGGER check_change BEFORE INSERT OR UPDATE OR DELETE ON trading_deployment
     FOR EACH ROW EXECUTE FUNCTION trading_check_deployment();
+
+-- A council is seated by the request that opens its deployment. Afterwards a weight may fall; only a request raises it,
+-- never past what the voice was seated with.
+CREATE FUNCTION trading_check_voice() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        RAISE EXCEPTION 'Voices are not deleted. Ask for another weight.' USING ERRCODE = '23B03';
+    END IF;
+    IF TG_OP = 'INSERT' THEN
+        IF NOT public.compliance_executing_any(ARRAY['trading.deploy', 'trading.promote']) THEN
+            RAISE EXCEPTION 'A council is seated by an approved request alone.' USING ERRCODE = '23B03';
+        END IF;
+        RETURN NEW;
+    END IF;
+    IF (NEW.deployment_id, NEW.number, NEW.agent_id, NEW.family, NEW.genome, NEW.genome_hash, NEW.seated_weight)
+       IS DISTINCT FROM
+       (OLD.deployment_id, OLD.number, OLD.agent_id, OLD.family, OLD.genome, OLD.genome_hash, OLD.seated_weight) THEN
+        RAISE EXCEPTION 'Of a voice that sits, the weight alone changes.' USING ERRCODE = '23B03';
+    END IF;
+    IF NEW.weight > OLD.weight AND NOT public.compliance_executing_any(ARRAY['trading.weigh_council']) THEN
+        RAISE EXCEPTION 'A weight rises by an approved request alone.' USING ERRCODE = '23B03';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER check_change BEFORE INSERT OR UPDATE OR DELETE ON trading_councilvoice
+    FOR EACH ROW EXECUTE FUNCTION trading_check_voice();
 
 -- The fence: whoever lost the lease of a desk writes no cycle any more, whatever its code believes.
 CREATE FUNCTION trading_check_fence() RETURNS trigger LANGUAGE plpgsql AS $$
