@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from trading.cohorts.refusals import Refusal, refusal_of
 from trading.models.cohort import (
     AgentDay,
     Cohort,
@@ -41,6 +43,8 @@ _MEASURES = [
     "hourly_roi",
     "hourly_utilisation",
 ]
+
+_REFUSALS = ["rejected", "denied"]
 
 
 class CohortSerializer(serializers.ModelSerializer[Cohort]):
@@ -104,13 +108,20 @@ class CancelSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=400)
 
 
-class CohortDaySerializer(serializers.ModelSerializer[CohortDay]):
+class _Refusals(serializers.Serializer[Any]):
+    """Of the `rejections`: by whom. The rest waits for the market's volume."""
+
+    rejected = serializers.IntegerField(read_only=True, help_text="By the venue: tick, lot, minimum notional, balance.")
+    denied = serializers.IntegerField(read_only=True, help_text="Here: limits, rules, modes and restrictions.")
+
+
+class CohortDaySerializer(_Refusals, serializers.ModelSerializer[CohortDay]):
     class Meta:
         model = CohortDay
-        fields = [*_MEASURES, "ledger_equity", "largest_difference"]
+        fields = [*_MEASURES, *_REFUSALS, "ledger_equity", "largest_difference"]
 
 
-class AgentDaySerializer(serializers.ModelSerializer[AgentDay]):
+class AgentDaySerializer(_Refusals, serializers.ModelSerializer[AgentDay]):
     agent = serializers.IntegerField(source="agent.number", read_only=True)
     profile = serializers.CharField(source="agent.profile", read_only=True)
     family = serializers.CharField(source="agent.family", read_only=True)
@@ -118,7 +129,7 @@ class AgentDaySerializer(serializers.ModelSerializer[AgentDay]):
 
     class Meta:
         model = AgentDay
-        fields = ["rank", "agent", "profile", "family", "symbol", *_MEASURES, "parent_drawdown_frac"]
+        fields = ["rank", "agent", "profile", "family", "symbol", *_MEASURES, *_REFUSALS, "parent_drawdown_frac"]
 
 
 class AgentSerializer(serializers.ModelSerializer[CohortAgent]):
@@ -155,10 +166,15 @@ class FillSerializer(serializers.ModelSerializer[CohortFill]):
 
 class RejectionSerializer(serializers.ModelSerializer[CohortRejection]):
     agent = serializers.IntegerField(source="agent.number", read_only=True)
+    refusal = serializers.SerializerMethodField()
 
     class Meta:
         model = CohortRejection
-        fields = ["number", "agent", "at", "symbol", "reason", "wanted", "permitted"]
+        fields = ["number", "agent", "at", "symbol", "refusal", "reason", "wanted", "permitted"]
+
+    @extend_schema_field(serializers.ChoiceField(choices=Refusal.choices))
+    def get_refusal(self, row: CohortRejection) -> str:
+        return refusal_of(row.reason).value
 
 
 class AlertSerializer(serializers.ModelSerializer[CohortAlert]):

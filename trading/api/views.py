@@ -25,6 +25,7 @@ from trading.api.serializers import (
     FillSerializer,
     RejectionSerializer,
 )
+from trading.cohorts.refusals import with_refusals
 from trading.models.cohort import (
     AgentDay,
     Cohort,
@@ -97,6 +98,9 @@ class CohortDayViewSet(_OfCohort):
     serializer_class = CohortDaySerializer
     of_cohort = CohortDay
 
+    def rows(self, cohort: Cohort) -> QuerySet[CohortDay]:
+        return with_refusals(CohortDay.objects.filter(cohort=cohort))
+
 
 class AgentViewSet(mixins.RetrieveModelMixin, _OfCohort):
     """The agents: genome, market, draw and Book of each."""
@@ -116,6 +120,8 @@ class AgentDayViewSet(_OfCohort):
         "roi_frac",
         "drawdown_frac",
         "trades",
+        "rejected",
+        "denied",
         "fees",
         "utilisation_frac",
         "confidence",
@@ -124,7 +130,7 @@ class AgentDayViewSet(_OfCohort):
     of_cohort = AgentDay
 
     def rows(self, cohort: Cohort) -> QuerySet[AgentDay]:
-        return AgentDay.objects.filter(agent__cohort=cohort).select_related("agent")
+        return with_refusals(AgentDay.objects.filter(agent__cohort=cohort)).select_related("agent")
 
 
 class FillViewSet(_OfCohort):
@@ -140,7 +146,7 @@ class FillViewSet(_OfCohort):
 
 
 class RejectionViewSet(_OfCohort):
-    """Orders that were refused or cut, and why."""
+    """Orders that the venue rejected, that were denied here, or that wait for volume, and why."""
 
     serializer_class = RejectionSerializer
     of_cohort = CohortRejection
