@@ -91,16 +91,16 @@ class LimitTable(PortalTable):
     empty_hint = "No limit is like this. Clear the filter, or ask for one."
 
     book = tables.Column(accessor="book__path", verbose_name="Book", attrs={"td": {"class": "mono"}})
-    metric = tables.Column(verbose_name="Limit")
+    metric = tables.Column(verbose_name="Limit", attrs={"td": {"class": "words-short"}})
     soft = LevelColumn()
     hard = LevelColumn()
     now = tables.Column(accessor="pk", verbose_name="Now", orderable=False, attrs=RIGHT)
     headroom = tables.Column(accessor="pk", verbose_name="Headroom", attrs=RIGHT)
-    action = tables.Column(verbose_name="Past the hard level")
+    action = tables.Column(verbose_name="Then", attrs={"th": {"title": "What a breach of the hard level does"}})
     origin = tables.Column(accessor="template", verbose_name="Origin", empty_values=())
     state = tables.Column(accessor="pk", verbose_name="State", orderable=False)
-    effective_from = TimeColumn(verbose_name="From")
-    effective_to = TimeColumn(verbose_name="Until")
+    effective_from = TimeColumn(verbose_name="From", form="day")
+    effective_to = TimeColumn(verbose_name="Until", form="day")
     change = tables.Column(accessor="pk", verbose_name="", orderable=False, exclude_from_export=True)
 
     class Meta(PortalTable.Meta):
@@ -150,12 +150,7 @@ class LimitTable(PortalTable):
         status = self.standing.get(record.pk)
         if status is None or Metric(record.metric) not in STATE_METRICS:
             return missing(_NOT_NOW if status is None else _ON_ORDERS)
-        said = metric_value(status.value, record.metric, record.book.fund.base_asset.code, "Not measured now.")
-        if status.level is Level.OK:
-            return said
-        return format_html(
-            '{} <span class="tag tag-{}">{}</span>', said, level_tone(status.level), level_words(status.level)
-        )
+        return metric_value(status.value, record.metric, record.book.fund.base_asset.code, "Not measured now.")
 
     def value_now(self, record: RiskLimit) -> float | str:
         status = self.standing.get(record.pk)
@@ -168,16 +163,20 @@ class LimitTable(PortalTable):
         if status.headroom is None:
             on_orders = Metric(record.metric) not in STATE_METRICS
             return missing(_ON_ORDERS if on_orders else "The value is not known, or the level is zero.")
-        if status.headroom < 0:
-            return format_html('<span class="fig-neg">passed by {}</span>', risk_share(-status.headroom))
-        return format_html("{} free", risk_share(status.headroom))
+        passed = status.headroom < 0
+        share = risk_share(abs(status.headroom))
+        said = format_html('<span class="fig-neg">passed by {}</span>' if passed else "{} free", share)
+        if status.level is Level.OK:
+            return said
+        tone, words = level_tone(status.level), level_words(status.level)
+        return format_html('{} <span class="tag tag-{}">{}</span>', said, tone, words)
 
     def value_headroom(self, record: RiskLimit) -> float | str:
         status = self.standing.get(record.pk)
         return "" if status is None or status.headroom is None else status.headroom
 
     def render_action(self, record: RiskLimit) -> str:
-        return "" if record.hard is None else str(record.get_action_display())
+        return "" if record.hard is None else record.action.capitalize()
 
     def value_action(self, record: RiskLimit) -> str:
         return "" if record.hard is None else record.action
@@ -202,8 +201,8 @@ class LimitTable(PortalTable):
 
     def render_effective_to(self, record: RiskLimit) -> Any:
         if record.effective_to is None:
-            return format_html('<span class="text-secondary">{}</span>', "until changed")
-        return utc(record.effective_to)
+            return format_html('<span class="text-secondary">{}</span>', "changed")
+        return utc(record.effective_to, "day")
 
     def value_effective_to(self, record: RiskLimit) -> str:
         return "" if record.effective_to is None else record.effective_to.isoformat()

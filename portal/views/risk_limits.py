@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.db.models import QuerySet
@@ -12,6 +13,7 @@ from django.views.decorators.http import require_GET
 
 from compliance.actions.approvals import PROPOSE
 from compliance.selectors import live_seq
+from compliance.selectors_approvals import VIEW_REQUESTS
 from fundops.core import clock
 from fundops.core.clock import to_ms
 from fundops.core.models import User
@@ -36,6 +38,7 @@ from treasury.models import Book
 
 READ = "risk.view_risklimit"
 SHOWN = 20
+_REQUEST = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def may_change_limits(user: AnyUser) -> bool:
@@ -109,7 +112,8 @@ def limit_page(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "limit": limit,
         "base": base,
-        "levels": [(row, state_of(row, now)) for row in levels],
+        "levels": [(row, state_of(row, now), _request_of(row)) for row in levels],
+        "may_open": may(user, VIEW_REQUESTS),
         "running": running,
         "status": status,
         "value": None if status is None else status.value,
@@ -131,6 +135,12 @@ def limit_page(request: HttpRequest, pk: int) -> HttpResponse:
         "live_after": live_seq(),
     }
     return render(request, "risk/limit.html", context)
+
+
+def _request_of(limit: RiskLimit) -> str:
+    """The approval request that set it, as its reason names it; empty where it names none."""
+    found = _REQUEST.search(limit.reason)
+    return found.group() if found else ""
 
 
 def _hard_now(running: RiskLimit | None, status: LimitStatus | None) -> float | None:

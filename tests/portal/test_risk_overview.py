@@ -132,7 +132,7 @@ def test_marginal_figures_stand_beside_the_components(trading: WrittenSource, tr
     for name, rows in (("parts-by-book", {"trend", "carry"}), ("parts-by-asset", {"BTC", "ETH"})):
         part = html[html.index(f'id="{name}"') :].split("</table>")[0]
         assert set(re.findall(r'<th scope="row">(.*?)</th>', part)) == rows
-        assert "Marginal VaR" in part and "Marginal ES" in part
+        assert "Marg. VaR" in part and "Marg. ES" in part
     risk = book_risk(tree.root)
     found = components(risk, [tree.trend, tree.carry], 0.99)
     for one in (*found.by_asset, *found.by_book):

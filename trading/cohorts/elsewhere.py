@@ -65,7 +65,8 @@ def _held(measured: MeasuredBooks | None, metric: Metric, above: Book, book: Boo
     if metric is Metric.NET_EXPOSURE:
         return abs(float((measured.exposure[whole] - measured.exposure[own]).sum()))
     values = measured.measured.values[:, CODES[metric]]
-    return max(0.0, float(values[whole] - values[own]))
+    held = float(values[whole] - values[own])
+    return held if math.isnan(held) else max(0.0, held)
 
 
 def _left(limit: EffectiveLimit, held: float) -> float:

@@ -51,8 +51,9 @@ def with_refusals(days: QuerySet[Day]) -> QuerySet[Day]:
     A day's refusals are those of bars that opened on it.
     """
     owner = "agent" if days.model is AgentDay else "cohort"
-    counted = days.annotate(rejected=_count(owner, BY_VENUE), waiting=_count(owner, FOR_VOLUME))
-    return counted.annotate(denied=F("rejections") - F("rejected") - F("waiting"))
+    told = {"rejected": _count(owner, BY_VENUE), "waiting": _count(owner, FOR_VOLUME)}
+    rest = {"denied": F("rejections") - F("rejected") - F("waiting")}
+    return days.annotate(**told).annotate(**rest)
 
 
 def _count(owner: str, reasons: frozenset[str]) -> Coalesce:

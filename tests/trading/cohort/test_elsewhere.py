@@ -15,13 +15,14 @@ from risk.measuring import measure_books
 from risk.models import RiskLimit
 from risk.quant.metrics import CODES, Metric
 from risk.sources import install_source
-from tests.risk.conftest import NOW, Tree, WrittenSource, figures, position
+from tests.risk.conftest import NOW, Tree, WrittenSource, figures, now, position, source, tree
 from tests.risk.gated import put_limit
 from trading.actions.cohort_drive import drive_cohort
 from trading.cohorts.guard import order_limits, take_limits
 from trading.models.cohort import Cohort, CohortMode, CohortRejection, CohortRun
 from treasury.models import Book
 
+__all__ = ["now", "source", "tree"]
 LAUNCH = datetime(2025, 3, 20, 12, 0, tzinfo=UTC)
 
 
@@ -95,8 +96,7 @@ def test_two_forward_cohorts_keep_the_funds_limit_together(launched: Callable[..
     with clock.frozen(LAUNCH):
         first = launched(mode=CohortMode.FORWARD, speed=60.0, days=1, agent_count=12)
         second = launched(mode=CohortMode.FORWARD, speed=60.0, days=1, agent_count=12, seed=9)
-    for cohort in (first, second):
-        drive(cohort, 0)
+    first, second = drive(first, 0), drive(second, 0)
     seconds = next(s for s in range(100, 1_400, 100) if gross(drive(first, s).book, s) > 0)
     held = gross(first.book, seconds)
     root = Book.objects.get(fund=first.fund, parent=None)
