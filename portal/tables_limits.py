@@ -101,7 +101,6 @@ class LimitTable(PortalTable):
     state = tables.Column(accessor="pk", verbose_name="State", orderable=False)
     effective_from = TimeColumn(verbose_name="From", form="day")
     effective_to = TimeColumn(verbose_name="Until", form="day")
-    change = tables.Column(accessor="pk", verbose_name="", orderable=False, exclude_from_export=True)
 
     class Meta(PortalTable.Meta):
         attrs = {"id": "limits"}
@@ -115,8 +114,8 @@ class LimitTable(PortalTable):
         may_change: bool = False,
         **kwargs: Any,
     ) -> None:
-        self.standing, self.about, self.at = standing, about, clock.now()
-        super().__init__(*args, exclude=() if may_change else ("change",), **kwargs)
+        self.standing, self.about, self.may_change, self.at = standing, about, may_change, clock.now()
+        super().__init__(*args, **kwargs)
 
     def order_headroom(self, rows: QuerySet[RiskLimit], is_descending: bool) -> tuple[QuerySet[RiskLimit], bool]:  # noqa: FBT001 - the signature of django-tables2
         """The tightest first; what is not measured now comes last either way."""
@@ -141,7 +140,8 @@ class LimitTable(PortalTable):
             "", ' <span class="tag">{}</span>', ((s,) for s in (record.symbol, record.venue) if s)
         )
         href = reverse("portal:risk-limit", args=[record.pk])
-        return format_html('<a href="{}">{}</a>{}', href, describe(Metric(record.metric)), scopes)
+        ask = self._changes(record) if self.may_change else ""
+        return format_html('<a href="{}">{}</a>{}{}', href, describe(Metric(record.metric)), scopes, ask)
 
     def value_metric(self, record: RiskLimit) -> str:
         return " ".join(part for part in (record.metric, record.symbol, record.venue) if part)
@@ -169,7 +169,7 @@ class LimitTable(PortalTable):
         if status.level is Level.OK:
             return said
         tone, words = level_tone(status.level), level_words(status.level)
-        return format_html('{} <span class="tag tag-{}">{}</span>', said, tone, words)
+        return format_html('{}<small><span class="tag tag-{}">{}</span></small>', said, tone, words)
 
     def value_headroom(self, record: RiskLimit) -> float | str:
         status = self.standing.get(record.pk)
@@ -207,14 +207,15 @@ class LimitTable(PortalTable):
     def value_effective_to(self, record: RiskLimit) -> str:
         return "" if record.effective_to is None else record.effective_to.isoformat()
 
-    def render_change(self, record: RiskLimit) -> SafeString | str:
+    def _changes(self, record: RiskLimit) -> SafeString | str:
+        """Links to the requests that change it."""
         state = state_of(record, self.at)
         if state == PAST or not record.book.is_open:
             return ""
         retire = format_html('<a href="{}">Retire</a>', retire_address(record))
         if state == PLANNED:  # what is planned is retired first: nothing is set over it
-            return retire
-        return format_html('<a href="{}">Change</a> · {}', change_address(record), retire)
+            return format_html("<small>{}</small>", retire)
+        return format_html('<small><a href="{}">Change</a> · {}</small>', change_address(record), retire)
 
 
 class LimitFilter(django_filters.FilterSet):
