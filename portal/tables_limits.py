@@ -201,7 +201,7 @@ class LimitTable(PortalTable):
 
     def render_effective_to(self, record: RiskLimit) -> Any:
         if record.effective_to is None:
-            return format_html('<span class="text-secondary">{}</span>', "changed")
+            return format_html('<span class="text-secondary">{}</span>', "open")
         return utc(record.effective_to, "day")
 
     def value_effective_to(self, record: RiskLimit) -> str:
@@ -223,9 +223,7 @@ class LimitFilter(django_filters.FilterSet):
 
     book = django_filters.CharFilter(label="Book", method="of_book")
     metric = django_filters.ChoiceFilter(label="Metric", choices=METRIC_CHOICES, empty_label="All metrics")
-    state = django_filters.ChoiceFilter(
-        label="State", choices=STATES, empty_label="Now, past and planned", method="by_state"
-    )
+    state = django_filters.ChoiceFilter(label="State", choices=STATES, empty_label="All states", method="by_state")
     origin = django_filters.ChoiceFilter(label="Origin", choices=ORIGINS, empty_label="All origins", method="by_origin")
 
     class Meta:
