@@ -28,6 +28,8 @@ from risk.quant.pretrade import BookState, Limit, LimitSet, OrderIntent, Positio
 from risk.quant.tail import FloatArray
 from tests.risk.pretrade_reference import allowed_at
 
+TAILS = {Metric.VAR, Metric.VAR_FRAC, Metric.ES, Metric.ES_FRAC}
+
 
 @dataclass
 class Row:
@@ -158,6 +160,46 @@ def bench_check(limits: int, *, cut: bool) -> Row:
         "the same rules in plain Python",
         best_of(lambda: allowed_at(state, intent, chosen, 5.0), number=20),
         100e-6,
+    )
+
+
+def bench_live_check(limits: int) -> Row:
+    """A desk's order the whole way: the state of its Book built from its rows (30 positions), then the check."""
+    from decimal import Decimal
+    from types import SimpleNamespace
+
+    from risk.order_paths import OrderPath
+    from risk.quant.pretrade import TradingMode, check_order_path
+    from trading.desk import judging
+    from trading.models.deployments import Deployment, DeskRun, Position
+
+    state, intent, chosen = book_of(limits)
+    ready = LimitSet(x for x in chosen if x.metric not in TAILS)
+    money = Decimal(1_000_000)
+    closes = {p.symbol: 100.0 for p in state.positions}
+    seat: Any = SimpleNamespace(
+        run=DeskRun(equity=money, day_open_equity=money, peak_equity=money, last_closes=closes),
+        desk=SimpleNamespace(
+            deployment=Deployment(venue="V0"),
+            parts=SimpleNamespace(rules={s: SimpleNamespace(multiplier=1.0) for s in closes}),
+        ),
+        positions={
+            p.symbol: Position(symbol=p.symbol, quantity=Decimal(repr(p.quantity)), cost=Decimal(100))
+            for p in state.positions
+        },
+    )
+    path = OrderPath(mode=TradingMode.ACTIVE, limits=ready, effective=(), above=())
+
+    def live() -> Any:
+        return check_order_path(path.with_own(judging._state(seat, path, 0, ())), intent)
+
+    must(live().size == check_order(state, intent, ready).size == 5.0)
+    return Row(
+        f"a desk's order, {limits} limits but those on VaR and ES, the state of its book built from its rows",
+        best_of(live, number=500),
+        "check_order alone",
+        best_of(lambda: check_order(state, intent, ready), number=2000),
+        500e-6,
     )
 
 
@@ -316,7 +358,7 @@ def with_database() -> list[Row]:
     from benchmarks.bench_ledger import scratch_database
 
     with scratch_database():
-        return bench_action(10_000, 500)
+        return [bench_live_check(50), *bench_action(10_000, 500)]
 
 
 def main() -> int:

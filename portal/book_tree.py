@@ -38,6 +38,7 @@ def chosen_book(request: HttpRequest, *, among: str = "book") -> Book | None:
     """
     books = Book.objects.for_user(request.user).select_related("fund__base_asset")
     path = request.GET.get(among) or request.POST.get(among) or ""
+    path = path.replace("\x00", "")  # PostgreSQL has no such text
     if path:
         found = books.filter(path=path[:400]).first()
         if found is None:

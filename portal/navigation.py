@@ -90,6 +90,7 @@ NAVIGATION: tuple[Section, ...] = (
         "Risk",
         (
             Entry("Overview", "portal:risk", "gauge", holding("risk.view_risklimit")),
+            Entry("Limits", "portal:risk-limits", "adjustments", holding("risk.view_risklimit")),
             Entry("Stress", "portal:risk-stress", "flame", holding("risk.view_stressresult")),
             Entry("Allocation", "portal:risk-allocation", "coins", holding("risk.view_capitalbudget")),
             Entry("Guardrails", "portal:guardrails", "hand-stop", holding("risk.view_killswitch")),

@@ -16,6 +16,7 @@ from portal.tables import MoneyColumn, NumberColumn, PercentColumn, PortalTable,
 from portal.templatetags import figures
 from trading.api.filters import CohortFilter
 from trading.cohorts.guard import explain_reason
+from trading.cohorts.refusals import Refusal, refusal_of
 from trading.models.cohort import (
     AgentDay,
     Cohort,
@@ -35,6 +36,7 @@ STATUS_TONES = {
     "cancelling": "tag-warn",
     "cancelled": "tag-warn",
 }
+REFUSAL_TONES = {Refusal.REJECTED: "tag-bad", Refusal.DENIED: "tag-warn", Refusal.WAITING: ""}
 
 
 def status_tag(cohort: Cohort) -> SafeString:
@@ -166,7 +168,8 @@ class LeaderboardTable(PortalTable):
     utilisation_frac = ShareColumn(verbose_name="In use")
     leverage_breaches = NumberColumn(verbose_name="Breaches")
     trades = NumberColumn()
-    rejections = NumberColumn(verbose_name="Rejected")
+    rejected = NumberColumn(verbose_name="Rejected")
+    denied = NumberColumn(verbose_name="Denied")
     fees = NumberColumn(verbose_name="Fees", places=2)
     confidence = ShareColumn(verbose_name="P(SR > 0)", reason="Needs four hourly returns that are not all equal.")
     sample_size = NumberColumn(verbose_name="Hours")
@@ -190,7 +193,8 @@ class LeaderboardTable(PortalTable):
             "utilisation_frac",
             "leverage_breaches",
             "trades",
-            "rejections",
+            "rejected",
+            "denied",
             "fees",
             "confidence",
             "sample_size",
@@ -255,20 +259,28 @@ class FillTable(PortalTable):
 
 
 class RejectionTable(PortalTable):
-    caption = "Refused and cut orders"
-    empty_hint = "No order of this agent was refused or cut."
+    caption = "Rejected, denied and cut orders"
+    empty_hint = "No order of this agent was rejected, denied or cut."
 
     at = TimeColumn(verbose_name="Time (UTC)", form="second")
     symbol = tables.Column()
+    refusal = tables.Column(accessor="reason", verbose_name="Who", orderable=False)
     reason = tables.Column()
     wanted = NumberColumn()
     permitted = NumberColumn()
 
     class Meta(PortalTable.Meta):
         model = CohortRejection
-        fields = ("at", "symbol", "reason", "wanted", "permitted")
+        fields = ("at", "symbol", "refusal", "reason", "wanted", "permitted")
         order_by = "at"
         attrs = {"id": "rejections"}
+
+    def render_refusal(self, value: str) -> SafeString:
+        who = refusal_of(value)
+        return format_html('<span class="tag {}">{}</span>', REFUSAL_TONES[who], who.label)
+
+    def value_refusal(self, value: str) -> str:
+        return refusal_of(value).value
 
     def render_reason(self, value: str, record: CohortRejection) -> str:
         denied = explain_reason(

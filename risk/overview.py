@@ -197,6 +197,13 @@ class Headroom:
         return self.hard_origin or self.soft_origin
 
     @property
+    def limit_id(self) -> int | None:
+        """The row whose level binds; None where a decision on leverage or the restricted list does."""
+        if self.limit.origin and self.limit.override_id is None:
+            return None
+        return self.limit.hard_limit_id or self.limit.soft_limit_id
+
+    @property
     def on_orders(self) -> bool:
         return self.limit.metric not in STATE_METRICS
 
@@ -349,7 +356,11 @@ def backtest(risk: BookRisk, alpha: float = ALPHA, method: VarMethod = VarMethod
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """What one asset or one Book directly below carries of the whole; shares of the ES sum to one."""
+    """What one asset or one Book directly below carries of the whole; shares of the ES sum to one.
+
+    `exposure` is net for an asset and gross for a Book. The marginals are the change of the whole for one more unit of
+    it: of the asset, or of the Book in the proportions that it holds.
+    """
 
     label: str
     book: Book | None
@@ -357,6 +368,7 @@ class Component:
     var: float
     es: float
     share: float | None
+    marginal_var: float | None
     marginal_es: float | None
 
 
@@ -391,16 +403,25 @@ def components(
     def share(es: float) -> float | None:
         return es / parts.es if parts.es > 0 else None
 
+    def each(whole: float, gross: float) -> float | None:
+        return known(whole / gross) if gross > 0 else None
+
     by_asset = [
-        Component(s, None, float(x), float(v), float(e), share(float(e)), known(float(m)))
-        for s, x, v, e, m in zip(
-            risk.symbols, risk.exposure, parts.var_by_asset, parts.es_by_asset, parts.marginal_es, strict=True
+        Component(s, None, float(x), float(v), float(e), share(float(e)), known(float(dv)), known(float(de)))
+        for s, x, v, e, dv, de in zip(
+            risk.symbols,
+            risk.exposure,
+            parts.var_by_asset,
+            parts.es_by_asset,
+            parts.marginal_var,
+            parts.marginal_es,
+            strict=True,
         )
     ]
     by_book = [
-        Component(name, book, float(np.abs(row).sum()), float(v), float(e), share(float(e)), None)
+        Component(name, book, gross, float(v), float(e), share(float(e)), each(float(v), gross), each(float(e), gross))
         for name, book, row, v, e in zip(names, books, P, parts.var_by_book, parts.es_by_book, strict=True)
-        if row.any()
+        if (gross := float(np.abs(row).sum())) > 0
     ]
     return Components(
         alpha,

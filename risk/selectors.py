@@ -74,6 +74,12 @@ def effective_limits(book: Book, *, at: datetime | None = None) -> list[Effectiv
     return _effective([b.pk for b in line], at or clock.now())[-1]
 
 
+def effective_limits_of_line(book: Book, *, at: datetime | None = None) -> list[tuple[Book, list[EffectiveLimit]]]:
+    """What binds each Book from the root down to this one, in as few queries as for one."""
+    line = _line(book)
+    return list(zip(line, _effective([b.pk for b in line], at or clock.now()), strict=True))
+
+
 def _line(book: Book) -> list[Book]:
     """The Books from the root down to this one, in one query."""
     parts = book.path.split(PATH_SEPARATOR)

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from fundops.core.clock import to_ms
+from risk.models import RiskLimit
 from risk.overview import Backtest, BookRisk, Component, Correlations, ExposureTable, last_day_of
+from risk.quant.metrics import MONEY_METRICS, Metric
 from risk.quant.tail import FloatArray
 
 MOST_BARS = 15
@@ -100,6 +102,37 @@ def _cells(matrix: FloatArray, *, blank_zero: bool) -> list[list[Any]]:
         for x, value in enumerate(row)
         if matrix.size
     ]
+
+
+def level_steps(limits: Sequence[RiskLimit], *, base: str, at: datetime) -> dict[str, Any]:
+    """The soft and the hard level of one limit over its rows, newest first; a gap is a time without a limit."""
+    metric = Metric(limits[0].metric) if limits else Metric.GROSS_EXPOSURE
+    unit = "frac" if metric.value.endswith("_frac") else base if metric in MONEY_METRICS else ""
+    series = []
+    for name, tone in (("soft", "warn"), ("hard", "bad")):
+        points: list[list[Any]] = []
+        for row in reversed(limits):
+            level = getattr(row, name)
+            until = row.effective_to or max(at, row.effective_from)
+            if level is None or until <= row.effective_from:
+                continue
+            begins = to_ms(row.effective_from)
+            if points and points[-1][0] < begins:
+                points.append([points[-1][0], None])
+            points += [[begins, float(level)], [to_ms(until), float(level)]]
+        if points:
+            series.append(
+                {"id": name, "name": f"{name} level", "tone": tone, "style": "normal", "step": True, "data": points}
+            )
+    return {
+        "as_of": at.isoformat(),
+        "synthetic": False,
+        "unit": unit,
+        "x": "time",
+        "zero": True,
+        "series": series,
+        "empty": "It was never in force.",
+    }
 
 
 def backtest_line(risk: BookRisk, found: Backtest) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from portal.tables_cohort import (
 from trading.actions.cohort import cancel_cohort, check_cohort, launch_cohort, resume_cohort
 from trading.cohorts.guard import limits_in_words
 from trading.cohorts.postings import MOVEMENT_SOURCE
+from trading.cohorts.refusals import with_refusals
 from trading.errors import CohortSpecError
 from trading.models.cohort import (
     Cohort,
@@ -119,7 +120,7 @@ def cohort_page(request: HttpRequest, pk: int) -> HttpResponse:
     if (form := request.GET.get("_export")) in ("csv", "json"):
         return _export(table, f"cohort-{cohort.pk}-day-{day}.{form}", form)
     RequestConfig(request, paginate={"per_page": 50}).configure(table)
-    days = {row.day: row for row in cohort.cohort_days.order_by("day")}
+    days = {row.day: row for row in with_refusals(cohort.cohort_days.order_by("day"))}
     context = {
         "cohort": cohort,
         "run": getattr(cohort, "run", None),
@@ -275,7 +276,7 @@ def agent_page(request: HttpRequest, pk: int, number: int) -> HttpResponse:
     booked = {fill_source_id(pk, fill): fill for fill in agent.fills.values_list("number", flat=True)}
     traded = _fills_by_symbol(agent, day)
     symbols = [agent.symbol] if agent.symbol else sorted(cohort.symbols, key=lambda name: -traded.get(name, 0))
-    days = list(agent.agent_days.order_by("day"))
+    days = list(with_refusals(agent.agent_days.order_by("day")))
     context = {
         "cohort": cohort,
         "agent": agent,

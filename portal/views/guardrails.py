@@ -72,7 +72,7 @@ def _board(request: HttpRequest) -> dict[str, Any]:
     asked = _waiting_requests(found)
     found_readings = readings()
     breaches = breach_list(user).exclude(status=BreachStatus.CLOSED).select_related("book__fund__base_asset")
-    shown = list(breaches.order_by("-level", "opened_at")[: BREACHES_SHOWN + 1])
+    shown = list(breaches.order_by("level", "opened_at")[: BREACHES_SHOWN + 1])
     changes = Paginator(change_list(user), CHANGES_A_PAGE).get_page(request.GET.get("page"))
     return {
         "everything": _line(user, found[0], asked),

@@ -20,6 +20,7 @@ from fundops.core.permissions import may, permission_required
 from portal.book_tree import book_tree, chosen_book, trading_pages, with_book
 from portal.charts import risk as charts
 from portal.tables_risk import below_rows
+from portal.views.risk_limits import may_change_limits
 from risk import overview
 from risk.actions.breaches import acknowledge_breach
 from risk.models import BreachStatus, LimitBreach
@@ -109,6 +110,7 @@ def _board(user: User, book: Book) -> dict[str, Any]:
         "breaches": [_live(b, pages) for b in breaches],
         "breach_count": len(breached),
         "may_acknowledge": may(user, ACKNOWLEDGE),
+        "may_change": may_change_limits(user),
         "may_run": may(user, "risk.run_stress"),
         "stress": results,
         "stress_at": max((r.at for r in results), default=None),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
-from risk.api import leverage, sizing, switches, views
+from risk.api import leverage, measures, sizing, switches, views
 
 router = SimpleRouter()
 router.register("risk/limits", views.LimitViewSet, basename="api-risk-limit")
@@ -22,6 +22,7 @@ urlpatterns = [
     path("risk/override-policy/", leverage.OverridePolicyView.as_view(), name="api-risk-override-policy"),
     path("risk/sizing/", sizing.SizingView.as_view(), name="api-risk-sizing"),
     path("risk/limit-status/", views.LimitStatusView.as_view(), name="api-risk-limit-status"),
+    path("risk/measures/", measures.MeasuresView.as_view(), name="api-risk-measures"),
     path("risk/triggers/", switches.TriggerReadingsView.as_view(), name="api-risk-triggers"),
     path("risk/effective-limits/", views.EffectiveLimitsView.as_view(), name="api-risk-effective-limits"),
     *router.urls,

@@ -132,7 +132,7 @@ class LimitStatusView(APIView):
 
     @extend_schema(parameters=[BOOK], responses=LimitStatusSerializer(many=True))
     def get(self, request: Request) -> Response:
-        found = limit_status(request.user, book=_book(request))
+        found = limit_status(request.user, book=asked_book(request))
         return Response(LimitStatusSerializer(found, many=True).data)
 
 
@@ -143,12 +143,14 @@ class EffectiveLimitsView(APIView):
 
     @extend_schema(parameters=[BOOK], responses=EffectiveLimitSerializer(many=True))
     def get(self, request: Request) -> Response:
-        return Response(EffectiveLimitSerializer(effective_limits(_book(request)), many=True).data)
+        return Response(EffectiveLimitSerializer(effective_limits(asked_book(request)), many=True).data)
 
 
-def _book(request: Request) -> Book:
-    path = request.query_params.get("book", "")
-    book: Book = get_object_or_404(Book.objects.for_user(request.user), path=path)
+def asked_book(request: Request) -> Book:
+    """The Book of `?book=`, its path; Http404 for one that is not there or not the caller's."""
+    path = request.query_params.get("book", "").replace("\x00", "")
+    books = Book.objects.for_user(request.user).select_related("fund__base_asset")
+    book: Book = get_object_or_404(books, path=path)
     return book
 
 

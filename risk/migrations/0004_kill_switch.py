@@ -13,6 +13,12 @@ DROP TRIGGER raise_board_on_change ON risk_limitbreach;
 DROP FUNCTION risk_check_switch, risk_raise_board, risk_check_board, risk_keep_switch_change, risk_check_switch_change,
     risk_check_trigger_policy, risk_switch_severity CASCADE;
 """
+# From here on a scenario past its tolerance reduces the Book. The two that a fund cannot help (all its money at one venue,
+# all of it in USDT) get what ships with that rule, where nobody has set them otherwise.
+TOLERANCES = """
+UPDATE risk_stressscenario SET max_loss_frac = 0.85 WHERE code = 'largest-venue-lost' AND max_loss_frac = 0.5;
+UPDATE risk_stressscenario SET max_loss_frac = 0.12 WHERE code = 'usdt-depeg-10' AND max_loss_frac = 0.1;
+"""
 
 
 class Migration(migrations.Migration):
@@ -182,4 +188,5 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(condition=models.Q(('mode__in', ['REDUCING', 'HALTED'])), name='risk_trigger_stops'),
         ),
         migrations.RunSQL(RULES, UNDO),
+        migrations.RunSQL(TOLERANCES, migrations.RunSQL.noop),
     ]

@@ -12,6 +12,7 @@ from compliance.selectors import relay_lag
 from fundops.core.roles import Role
 from risk.actions.breaches import evaluate_limits
 from risk.actions.stress import ensure_standard_scenarios, run_stress
+from risk.models import RiskLimit
 from tests.browser.conftest import PHONE, OpenPage
 from tests.compliance.support import relay_process, wait_until
 from tests.gate import by_gate
@@ -52,7 +53,19 @@ def test_the_pages_fit_a_desk_and_a_phone(trading: WrittenSource, open_page: Ope
         expect(page.locator("[id^=backtest-] canvas").first).to_be_attached()
         expect(page.locator("#exposure canvas").first).to_be_attached()
         assert page.evaluate(WIDER) == 0
-        for path in ("/risk/stress/", "/risk/stress/market-crash-30/", "/risk/allocation/", "/books/", "/books/MAIN/"):
+        limits = (
+            "/risk/limits/",
+            "/risk/limits/?book=MAIN/carry&state=",
+            f"/risk/limits/{RiskLimit.objects.earliest('pk').pk}/",
+        )
+        for path in (
+            *limits,
+            "/risk/stress/",
+            "/risk/stress/market-crash-30/",
+            "/risk/allocation/",
+            "/books/",
+            "/books/MAIN/",
+        ):
             page.goto(path)
             assert page.evaluate(WIDER) == 0, path
         page.goto("/risk/stress/")

@@ -20,7 +20,7 @@ from fundops.core.models import User
 from fundops.core.roles import Role
 from risk.actions.breaches import evaluate_limits
 from risk.models import LimitBreach, RiskLimit
-from risk.overview import book_risk, movement
+from risk.overview import book_risk, components, movement
 from risk.sources import install_source
 from tests.factories import user_with
 from tests.gate import by_gate, executing
@@ -125,6 +125,21 @@ def test_gauges_show_value_levels_and_the_book_whose_limit_binds(
     assert f'from <a href="{reverse("portal:risk")}?book=MAIN">MAIN</a>' in headroom
     assert "soft passed" in headroom
     assert "1 limit on single orders" in headroom
+
+
+def test_marginal_figures_stand_beside_the_components(trading: WrittenSource, tree: Tree, officer: User) -> None:
+    html = client_of(officer).get(reverse("portal:risk")).content.decode()
+    for name, rows in (("parts-by-book", {"trend", "carry"}), ("parts-by-asset", {"BTC", "ETH"})):
+        part = html[html.index(f'id="{name}"') :].split("</table>")[0]
+        assert set(re.findall(r'<th scope="row">(.*?)</th>', part)) == rows
+        assert "Marg. VaR" in part and "Marg. ES" in part
+    risk = book_risk(tree.root)
+    found = components(risk, [tree.trend, tree.carry], 0.99)
+    for one in (*found.by_asset, *found.by_book):
+        assert one.marginal_var is not None and one.marginal_es is not None
+        assert one.marginal_var * one.exposure == pytest.approx(one.var)
+        assert one.marginal_es * one.exposure == pytest.approx(one.es)
+    assert sum(c.var for c in found.by_book) == pytest.approx(found.var)
 
 
 def test_a_breach_is_listed_with_its_age_and_acknowledged(trading: WrittenSource, tree: Tree, officer: User) -> None:

@@ -194,6 +194,7 @@ def _limits_now(loaded: Loaded) -> Record | None:
         symbols=cohort.symbols,
         from_ms=cohort.run.next_bar_ms,
         agent_books={agent.number: agent.book_id for agent in loaded.agents},
+        beside_others=True,
     )
 
 

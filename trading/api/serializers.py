@@ -7,6 +7,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from trading.cohorts.refusals import Refusal, refusal_of
 from trading.models.cohort import (
     AgentDay,
     Cohort,
@@ -42,6 +43,8 @@ _MEASURES = [
     "hourly_roi",
     "hourly_utilisation",
 ]
+
+_REFUSALS = ["rejected", "denied"]
 
 
 @extend_schema_field({"type": "string", "format": "uri", "nullable": True})
@@ -128,13 +131,20 @@ class ResumeSerializer(serializers.Serializer[Any]):
     reason = serializers.CharField(max_length=400, help_text="What was mended.")
 
 
-class CohortDaySerializer(serializers.ModelSerializer[CohortDay]):
+class _Refusals(serializers.Serializer[Any]):
+    """Of the `rejections`: by whom. The rest waits for the market's volume."""
+
+    rejected = serializers.IntegerField(read_only=True, help_text="By the venue: tick, lot, minimum notional, balance.")
+    denied = serializers.IntegerField(read_only=True, help_text="Here: limits, rules, modes and restrictions.")
+
+
+class CohortDaySerializer(_Refusals, serializers.ModelSerializer[CohortDay]):
     class Meta:
         model = CohortDay
-        fields = [*_MEASURES, "ledger_equity", "largest_difference"]
+        fields = [*_MEASURES, *_REFUSALS, "ledger_equity", "largest_difference"]
 
 
-class AgentDaySerializer(serializers.ModelSerializer[AgentDay]):
+class AgentDaySerializer(_Refusals, serializers.ModelSerializer[AgentDay]):
     agent = serializers.IntegerField(source="agent.number", read_only=True)
     profile = serializers.CharField(source="agent.profile", read_only=True)
     family = serializers.CharField(source="agent.family", read_only=True)
@@ -143,7 +153,17 @@ class AgentDaySerializer(serializers.ModelSerializer[AgentDay]):
 
     class Meta:
         model = AgentDay
-        fields = ["rank", "agent", "profile", "family", "symbol", *_MEASURES, "parent_drawdown_frac", "page"]
+        fields = [
+            "rank",
+            "agent",
+            "profile",
+            "family",
+            "symbol",
+            *_MEASURES,
+            *_REFUSALS,
+            "parent_drawdown_frac",
+            "page",
+        ]
 
 
 class AgentSerializer(serializers.ModelSerializer[CohortAgent]):
@@ -182,10 +202,15 @@ class FillSerializer(serializers.ModelSerializer[CohortFill]):
 
 class RejectionSerializer(serializers.ModelSerializer[CohortRejection]):
     agent = serializers.IntegerField(source="agent.number", read_only=True)
+    refusal = serializers.SerializerMethodField()
 
     class Meta:
         model = CohortRejection
-        fields = ["number", "agent", "at", "symbol", "reason", "wanted", "permitted"]
+        fields = ["number", "agent", "at", "symbol", "refusal", "reason", "wanted", "permitted"]
+
+    @extend_schema_field(serializers.ChoiceField(choices=Refusal.choices))
+    def get_refusal(self, row: CohortRejection) -> str:
+        return refusal_of(row.reason).value
 
 
 class AlertSerializer(serializers.ModelSerializer[CohortAlert]):

@@ -26,6 +26,7 @@ from trading.api.serializers import (
     RejectionSerializer,
     ResumeSerializer,
 )
+from trading.cohorts.refusals import with_refusals
 from trading.models.cohort import (
     AgentDay,
     Cohort,
@@ -111,6 +112,9 @@ class CohortDayViewSet(_OfCohort):
     serializer_class = CohortDaySerializer
     of_cohort = CohortDay
 
+    def rows(self, cohort: Cohort) -> QuerySet[CohortDay]:
+        return with_refusals(CohortDay.objects.filter(cohort=cohort))
+
 
 class AgentViewSet(mixins.RetrieveModelMixin, _OfCohort):
     """The agents: genome, market, draw and Book of each."""
@@ -130,6 +134,8 @@ class AgentDayViewSet(_OfCohort):
         "roi_frac",
         "drawdown_frac",
         "trades",
+        "rejected",
+        "denied",
         "fees",
         "utilisation_frac",
         "confidence",
@@ -138,7 +144,7 @@ class AgentDayViewSet(_OfCohort):
     of_cohort = AgentDay
 
     def rows(self, cohort: Cohort) -> QuerySet[AgentDay]:
-        return AgentDay.objects.filter(agent__cohort=cohort).select_related("agent")
+        return with_refusals(AgentDay.objects.filter(agent__cohort=cohort)).select_related("agent")
 
 
 class FillViewSet(_OfCohort):
@@ -154,7 +160,7 @@ class FillViewSet(_OfCohort):
 
 
 class RejectionViewSet(_OfCohort):
-    """Orders that were refused or cut, and why."""
+    """Orders that the venue rejected, that were denied here, or that wait for volume, and why."""
 
     serializer_class = RejectionSerializer
     of_cohort = CohortRejection

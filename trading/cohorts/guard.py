@@ -22,6 +22,7 @@ from risk.quant.tail import historical
 from risk.selectors import EffectiveLimit, effective_limits
 from risk.sources import has_source, risk_source
 from risk.switches import modes_now, trading_mode_for
+from trading.cohorts.elsewhere import less_elsewhere
 from trading.models.cohort import Cohort
 from trading.quant import engine
 from trading.quant.engine.codes import LimitReason, limit_reason
@@ -48,15 +49,20 @@ def take_limits(
     symbols: Sequence[str],
     from_ms: int,
     agent_books: Mapping[int, int] | None = None,
+    beside_others: bool = False,
     at: datetime | None = None,
 ) -> Record:
     """What binds orders under `book` from the bar that opens at `from_ms` on; `agent_books` gives Books by number.
+
+    `beside_others`: amounts that Books above are limited to are less what others hold of them now.
 
     Reads the trading mode from Redis, so it is called outside of transactions.
     """
     moment = at or clock.now()
     mode = trading_mode_for(book_id=book.pk, venue=venue)
     shared = _lines(effective_limits(book, at=moment), symbols, venue)
+    if beside_others:
+        shared = less_elsewhere(shared, book=book, at=moment)
     agents = _agents_with_their_own(agent_books or {}, moment)
     own = {str(n): _lines(effective_limits(b, at=moment), symbols, venue) for n, b in sorted(agents.items())}
     every = [*shared, *(line for lines in own.values() for line in lines)]

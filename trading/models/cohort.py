@@ -327,6 +327,11 @@ class DayMeasures(models.Model):
     hourly_roi = ArrayField(models.FloatField(null=True), size=24)
     hourly_utilisation = ArrayField(models.FloatField(null=True), size=24)
 
+    # Who is behind the rejections, on rows of `trading.cohorts.refusals.with_refusals`.
+    rejected: int
+    denied: int
+    waiting: int
+
     class Meta:
         abstract = True
 

@@ -11,6 +11,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from fundops.core import clock
 from fundops.core.permissions import AnyUser
 from trading.cohorts.catalog import open_catalog
+from trading.cohorts.refusals import with_refusals
 from trading.cohorts.setup import DAY_MS
 from trading.marketdata.bars import Kind
 from trading.marketdata.intervals import parse_interval
@@ -90,10 +91,9 @@ def has_granted_cohorts(user: AnyUser) -> bool:
 
 
 def leaderboard(cohort: Cohort, *, day: int) -> QuerySet[AgentDay]:
-    """The agents' rows of one day, best return first."""
-    return (
-        AgentDay.objects.filter(agent__cohort=cohort, day=day).select_related("agent", "agent__book").order_by("rank")
-    )
+    """The agents' rows of one day, best return first, with who refused their orders."""
+    rows = AgentDay.objects.filter(agent__cohort=cohort, day=day)
+    return with_refusals(rows).select_related("agent", "agent__book").order_by("rank")
 
 
 def agent_of(cohort: Cohort, number: int) -> CohortAgent | None:

@@ -19,6 +19,7 @@ from fundops.core.models import User
 from trading.actions.cohort import launch_cohort
 from trading.actions.cohort_drive import drive_cohort
 from trading.actions.cohort_run import Progress as Stretch
+from trading.cohorts.refusals import with_refusals
 from trading.errors import CohortSpecError
 from trading.models.cohort import INTERVAL_MINUTES, Allocation, Cohort, CohortMode, CohortStatus, GenomeSource
 from trading.selectors.cohort import default_fund, latest_window, leaderboard
@@ -207,10 +208,12 @@ def _summary(cohort: Cohort) -> dict[str, Any]:
                 "roi_frac": day.roi_frac,
                 "drawdown_frac": day.drawdown_frac,
                 "trades": day.trades,
+                "rejected": day.rejected,
+                "denied": day.denied,
                 "fees": str(day.fees),
                 "largest_difference": str(day.largest_difference),
             }
-            for day in cohort.cohort_days.order_by("day")
+            for day in with_refusals(cohort.cohort_days.order_by("day"))
         ],
         "leaders": [
             {"agent": row.agent.number, "profile": row.agent.profile, "roi_frac": row.roi_frac}
@@ -230,11 +233,12 @@ def _print(cohort: Cohort, console: Console) -> None:
         "Utilisation",
         "Trades",
         "Rejected",
+        "Denied",
         "Fees",
         "Books differ by",
     ):
         days.add_column(heading, justify="right")
-    for day in cohort.cohort_days.order_by("day"):
+    for day in with_refusals(cohort.cohort_days.order_by("day")):
         days.add_row(
             f"{day.day} ({day.date:%d %b})",
             f"{day.equity:,.2f}",
@@ -242,7 +246,8 @@ def _print(cohort: Cohort, console: Console) -> None:
             f"{day.drawdown_frac:.2%}",
             f"{day.utilisation_frac:.0%}",
             f"{day.trades:,}",
-            f"{day.rejections:,}",
+            f"{day.rejected:,}",
+            f"{day.denied:,}",
             f"{day.fees:,.2f}",
             f"{day.largest_difference:.8f}",
         )
