@@ -13,6 +13,7 @@ from fundops.core import clock
 from fundops.core.events import publish
 from trading.actions.deployments import check_terms, open_deployment
 from trading.actions.promotion import PROMOTE, begin_deployed
+from trading.desk.collar import SLIPPAGE_CAP_FRAC, check_collar
 from trading.models.promotion import BEFORE_CAPITAL, GatePolicyVersion, PromotionReview
 from trading.promotion.errors import GatePolicyError, PromotionError
 from trading.promotion.rules import PromotionRules, parse_rules, rules_in_force, rules_of
@@ -93,6 +94,7 @@ def _recheck(payload: Promote) -> None:
         raise PromotionError(f"A slice of {pool} is {pool_slice_amount(pool):f} today; ask again with that.")
     assert review.agent is not None  # noqa: S101 - _review has seen to it
     check_terms(agent=review.agent, bankroll=payload.amount, leverage=None, gateway="paper")
+    check_collar(agent=review.agent, slippage_cap_frac=SLIPPAGE_CAP_FRAC, limits_template="micro-live")
 
 
 @register_action(

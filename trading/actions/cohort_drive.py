@@ -15,6 +15,7 @@ from trading.actions.cohort_run import Progress, advance_cohort, load_cohort, ma
 from trading.cohorts.catalog import open_catalog, series_or_none
 from trading.cohorts.setup import DAY_MS
 from trading.models.cohort import Cohort, CohortMode, CohortRun, CohortStatus
+from trading.risk_signals import cohort_failed
 
 #: How long a forward cohort waits for a bar that its source has not delivered, in bars; then it trades without it.
 PATIENCE_BARS = 5
@@ -51,11 +52,26 @@ def drive_cohort(*, cohort_id: int, report: Report | None = None) -> Cohort:
         except OperationalError:
             raise
         except FundopsError as refused:
-            end_cohort(cohort_id=cohort_id, status=CohortStatus.FAILED, failure=refused.message)
+            _fail(cohort, refused.message)
         except Exception as broken:
-            end_cohort(cohort_id=cohort_id, status=CohortStatus.FAILED, failure=f"{type(broken).__name__}: {broken}")
+            _fail(cohort, f"{type(broken).__name__}: {broken}")
             raise
     return Cohort.objects.get(pk=cohort_id)
+
+
+def _fail(cohort: Cohort, failure: str) -> None:
+    end_cohort(cohort_id=cohort.pk, status=CohortStatus.FAILED, failure=failure)
+    cohort_failed(cohort, failure)
+
+
+def due_cohorts() -> list[int]:
+    """Forward cohorts that have a bar to trade now."""
+    running = CohortRun.objects.filter(cohort__mode=CohortMode.FORWARD, cohort__status=CohortStatus.RUNNING)
+    return [
+        run.cohort_id
+        for run in running.select_related("cohort").defer("engine_state", "provenance")
+        if bars_known_until(run.cohort, run.next_bar_ms) > run.next_bar_ms
+    ]
 
 
 def _drive(cohort_id: int, report: Report | None) -> None:

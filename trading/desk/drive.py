@@ -176,8 +176,8 @@ def _work_group(group: _Group, seats: list[Seat], until: Mapping[int, int], gate
         here = [seat for seat in waiting if seat.run.next_bar_ms == ts and ts < ends[id(seat)]]
         if not here:
             continue
-        worked += len(here)
         going_on = _work_together(here, market.slice(row, row + 1), gateway)
+        worked += len(going_on)
         waiting = [seat for seat in waiting if seat not in here or (seat in going_on and not seat.finished)]
         if not waiting or time.monotonic() - began > TURN_S:
             break

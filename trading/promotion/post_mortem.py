@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trading.models.promotion import PromotionReview
 from trading.promotion.evidence import Evidence
+from trading.selectors.deployments import RefusedClosing, refused_closing
 
 _UNITS = {"frac": "{:.2%}", "ratio": "{:.2f} x", "s": "{:.0f} s", "h": "{:.1f} h", "wealth": "{:.2f}", "": "{:.0f}"}
 
@@ -14,6 +15,7 @@ def draft_post_mortem(review: PromotionReview) -> str:
     assert deployment is not None, "only what was deployed has a post-mortem"  # noqa: S101
     run, evidence = deployment.run, Evidence.model_validate(review.evidence)
     profit = run.equity - deployment.bankroll
+    refused = refused_closing(deployment)
     lines = [
         f"# {deployment}: rolled back",
         "",
@@ -27,6 +29,7 @@ def draft_post_mortem(review: PromotionReview) -> str:
         f"- Result: {profit:+.2f} {deployment.quote} ({float(profit / deployment.bankroll):+.2%}) "
         f"over {run.cycles:,} bars "
         f"and {run.fills:,} fills; worst drawdown {run.max_drawdown_frac:.2%}.",
+        *([] if refused is None else [_refused_line(refused)]),
         f"- Costs: fees {run.fees:.4f}, spread and impact {run.slippage:.4f}, funding {run.funding:+.4f}.",
         "",
         "## The way",
@@ -55,6 +58,11 @@ def draft_post_mortem(review: PromotionReview) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _refused_line(refused: RefusedClosing) -> str:
+    first, last = (f"{at:%Y-%m-%d %H:%M:%S} UTC" for at in (refused.first, refused.last))
+    return f"- Closing waited: {refused.orders:,} orders to close were denied from {first} to {last}. {refused.why}"
 
 
 def _meter_line(meter: dict[str, object]) -> str:

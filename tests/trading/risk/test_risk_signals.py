@@ -93,7 +93,7 @@ def test_a_desks_book_is_measured_at_its_own_clock(deployment: Deployment) -> No
 # --- Candles ---------------------------------------------------------------------------------------------------
 def test_candles_are_late_from_when_the_next_bar_should_be_there(specification: Callable[..., Cohort]) -> None:
     cohort = specification(mode=CohortMode.FORWARD, venue="kraken", quote="USDT", interval="5m", symbols=["BTCUSDT"])
-    cohort.status = CohortStatus.RUNNING
+    cohort.status, cohort.launched_at = CohortStatus.RUNNING, NOW - timedelta(hours=1)
     cohort.save()
     stored = CandleSet.objects.create(
         venue="kraken", symbol="BTCUSDT", interval_ms=300_000, interval="5m", rows=9, first_at=NOW, sha256="0" * 64,
