@@ -74,10 +74,12 @@ def lose(deployment: Deployment) -> None:
     )
 
 
-def first_order(deployment: Deployment) -> Order:
-    Deployment.objects.filter(pk=deployment.pk).update(end_ms=deployment.start_ms)
+def first_orders(*deployments: Deployment) -> list[Order]:
+    """What each ordered at the close before its first bar, before anything is traded."""
+    for deployment in deployments:
+        Deployment.objects.filter(pk=deployment.pk).update(end_ms=deployment.start_ms)
     run_desks()
-    return Order.objects.filter(deployment=deployment).earliest("pk")
+    return [Order.objects.get(deployment=deployment) for deployment in deployments]
 
 
 def test_every_metric_has_levels_here() -> None:
@@ -92,7 +94,7 @@ def test_a_level_that_binds_holds_the_order_up_and_a_loose_one_does_not(cohort: 
     for deployment, level in zip((bound, loose), LEVELS[metric], strict=True):
         lose(deployment)
         put_limit(book=deployment.book, metric=metric, hard=Decimal(level))
-    held_up, passed = first_order(bound), first_order(loose)
+    held_up, passed = first_orders(bound, loose)
     assert passed.status == OrderStatus.WORKING, passed.status_reason
     assert passed.status_reason == ""
     assert held_up.status == OrderStatus.DENIED or held_up.quantity < passed.quantity
@@ -104,7 +106,7 @@ def test_an_inherited_tail_limit_binds_by_the_figures_of_the_book_above(cohort: 
     agent = by_family(cohort, "buy_and_hold")
     deployment = replay_of(agent, hours=1)
     put_limit(book=deployment.book.parent, metric=metric, hard=Decimal("0.01"))
-    order = first_order(deployment)
+    (order,) = first_orders(deployment)
     assert order.status == OrderStatus.WORKING, order.status_reason
     assert order.status_reason.startswith("Cut by risk")
 
@@ -114,7 +116,7 @@ def test_a_tail_that_is_not_known_denies_what_opens(cohort: Cohort) -> None:
     try:
         deployment = replay_of(by_family(cohort, "buy_and_hold"), hours=1)
         put_limit(book=deployment.book, metric=Metric.VAR_FRAC, hard=Decimal("0.5"))
-        order = first_order(deployment)
+        (order,) = first_orders(deployment)
     finally:
         install_source(before)
     assert order.status == OrderStatus.DENIED
