@@ -532,19 +532,22 @@ def settle(seats: Sequence[Seat], gateway: Gateway) -> list[Seat]:
     The venue is asked about every order first: one it knows is taken as it is, one it never saw is sent now, under
     the same id. While it cannot be asked, the desk waits.
     """
-    asked = []
+    asked, silent, why = [], [], ""
     for seat in seats:
         pending = [o.client_order_id for o in seat.orders.values() if o.status in UNSETTLED]
         try:
             known = gateway.query(seat.account, pending) if pending else {}
         except GatewayError as failed:
-            gateway_failed([seat.desk.deployment], failed.message)
+            silent.append(seat.desk.deployment)
+            why = failed.message
             continue
         for client_order_id, view in known.items():
             order = seat.orders[client_order_id]
             _answer(seat, order, view)
             seat.changed_orders[client_order_id] = order
         asked.append(seat)
+    if silent:
+        gateway_failed(silent, why)
     done = send(asked, gateway)
     _tell_rejections(asked)
     return done
