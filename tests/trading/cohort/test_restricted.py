@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -47,7 +48,7 @@ def test_what_is_only_watched_or_barred_elsewhere_is_launched(
 
 def test_a_running_cohort_orders_nothing_of_it_any_more(launched: Callable[..., Cohort]) -> None:
     with clock.frozen(LAUNCH):
-        cohort = launched(mode=CohortMode.FORWARD, speed=60.0, days=1, agent_count=12)
+        cohort = launched(mode=CohortMode.FORWARD, speed=60.0, days=1, agent_count=12, bankroll=Decimal(6000))
         drive_cohort(cohort_id=cohort.pk)
     with clock.frozen(LAUNCH + timedelta(seconds=600)):
         drive_cohort(cohort_id=cohort.pk)

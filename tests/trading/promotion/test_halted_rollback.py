@@ -35,11 +35,11 @@ def pm(db: None) -> User:
 @pytest.fixture
 def live(finished: Callable[..., Cohort], pm: User, fund: Fund) -> PromotionReview:
     """A promoted candidate that holds something."""
-    by_gate("treasury.set_pool", {"fund": fund.code, "asset": "USDT", "capacity": "2000"})
+    by_gate("treasury.set_pool", {"fund": fund.code, "asset": "USDT", "capacity": "200000"})
     ensure_policy("trading.promote")
     review = deployed(review_cohort(cohort=finished(), actor=None), pm)
     assert review.deployment is not None
-    for hour in range(2, 72, 2):
+    for hour in range(1, 13):
         work_until(review.deployment, hour * 60)
         if review.deployment.positions.exclude(quantity=0).exists():
             return review
