@@ -105,7 +105,9 @@ def test_a_level_that_binds_holds_the_order_up_and_a_loose_one_does_not(cohort: 
 def test_an_inherited_tail_limit_binds_by_the_figures_of_the_book_above(cohort: Cohort, metric: Metric) -> None:
     agent = by_family(cohort, "buy_and_hold")
     deployment = replay_of(agent, hours=1)
-    put_limit(book=deployment.book.parent, metric=metric, hard=Decimal("0.01"))
+    strategy = deployment.book.parent
+    assert strategy is not None
+    put_limit(book=strategy, metric=metric, hard=Decimal("0.01"))
     (order,) = first_orders(deployment)
     assert order.status == OrderStatus.WORKING, order.status_reason
     assert order.status_reason.startswith("Cut by risk")

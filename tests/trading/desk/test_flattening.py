@@ -89,6 +89,7 @@ def test_a_breach_above_flattens_all_below_and_one_that_refuses_holds_up_no_othe
     other = worked_until(replay_of(holding.agent, hours=1), 20)
     unconcerned = replay_of(by_family(holding.agent.cohort, "tsmom_volatility"), hours=1)
     strategy = holding.book.parent
+    assert strategy is not None
     put_limit(book=strategy, metric=Metric.GROSS_EXPOSURE, hard=Decimal(1), action=HardAction.FLATTEN)
     evaluate_limits(actor=None)
 
@@ -113,7 +114,8 @@ def test_a_position_that_a_plain_stop_left_is_closed_too(holding: Deployment) ->
     evaluate_limits(actor=None)
     assert flatten_breached() == [holding]
     worked_until(holding, 26)
-    assert (holding.status, held_by(holding)) == (DeploymentStatus.STOPPED, 0)
+    assert holding.status == DeploymentStatus.STOPPED
+    assert held_by(holding) == 0
     assert cash_of(holding.book) == 0
 
 
@@ -137,5 +139,6 @@ def test_a_halt_holds_what_is_to_be_closed_and_its_end_closes_it(holding: Deploy
     by_gate(RESTORE, restore_payload(switch, mode=to))
     assert waits_to_close(holding) == ""
     worked_until(holding, 30)
-    assert (holding.status, held_by(holding)) == (DeploymentStatus.STOPPED, 0)
+    assert holding.status == DeploymentStatus.STOPPED
+    assert held_by(holding) == 0
     assert cash_of(holding.book) == 0

@@ -84,10 +84,10 @@ def test_it_waits_says_so_and_closes_when_the_halt_ends(live: PromotionReview) -
     assert live.waits_for == ""
     further(deployment, 30)
     tick_reviews()
-    live.refresh_from_db()
-    assert live.settled_at is not None
-    assert f"Closing waited: 5 orders to close were denied from {since}" in live.post_mortem
-    assert "HALTED" in live.post_mortem
+    settled = PromotionReview.objects.get(pk=live.pk)
+    assert settled.settled_at is not None
+    assert f"Closing waited: 5 orders to close were denied from {since}" in settled.post_mortem
+    assert "HALTED" in settled.post_mortem
     deployment.refresh_from_db()
     assert deployment.status == DeploymentStatus.ROLLED_BACK
     assert not deployment.positions.exclude(quantity=0).exists()
