@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -37,6 +37,14 @@ def deployment(launched: Callable[..., Cohort]) -> Deployment:
     """One that is deployed and has not been worked yet, made over the days of its agent's cohort."""
     cohort = finished(launched(days=1, agent_count=12, bankroll=Decimal(6000), **UNCOUPLED))
     return replay_of(by_family(cohort, "tsmom_volatility"), hours=2)
+
+
+@pytest.fixture(autouse=True)
+def whole_turns() -> Iterator[None]:
+    """A desk's turn ends with its bars, not after a second of this machine."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("trading.desk.drive.TURN_S", 600.0)
+        yield
 
 
 def mode(book: Book, venue: str = "") -> TradingMode | None:
