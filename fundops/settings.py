@@ -189,6 +189,7 @@ CELERY_BEAT_SCHEDULE |= {
     "promotions": {"task": "trading.tasks.tick_reviews", "schedule": 2.0, "options": {"expires": 2.0}},
 }
 CELERY_BEAT_SCHEDULE |= {
+    "flatten breaches": {"task": "trading.tasks.flatten_breached", "schedule": 5.0, "options": {"expires": 5.0}},
     "desks": {"task": "trading.tasks.call_desks", "schedule": 1.0, "options": {"expires": 2.0}},
 }
 CELERY_BEAT_MAX_LOOP_INTERVAL = 5

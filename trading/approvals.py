@@ -15,6 +15,7 @@ from trading.actions.council import QUORUM
 from trading.actions.deployments import check_terms, open_deployment
 from trading.approvals_council import QUORUM_IS, VOICES_ARE, Quorum, Voices, council_shown, seatings
 from trading.deployment_terms import terms_shown
+from trading.desk.collar import SLIPPAGE_CAP_FRAC, check_collar
 from trading.desk.errors import DeploymentSpecError
 from trading.models.cohort import CohortAgent
 from treasury.models import Book
@@ -43,7 +44,9 @@ class Deploy(ActionPayload):
     speed: Annotated[Decimal, Field(ge=0, le=100_000, allow_inf_nan=False)] | None = Field(
         default=None, description="Simulated seconds a real one over stored candles; 0 is as fast as can be."
     )
-    market_orders: bool = Field(default=False, description="Without a limit price; risk may then deny them.")
+    market_orders: bool = Field(
+        default=False, description="Without a limit price; refused where a price collar would deny them all."
+    )
     reason: str = Field(min_length=1, max_length=2000)
 
 
@@ -112,6 +115,11 @@ def _recheck(payload: Deploy) -> None:
         others=seatings(payload.voices),
         quorum_frac=payload.quorum_frac,
     )
+    check_collar(agent=_agent(payload), slippage_cap_frac=_cap(payload), limits_template=payload.limits_template)
+
+
+def _cap(payload: Deploy) -> Decimal | None:
+    return None if payload.market_orders else SLIPPAGE_CAP_FRAC
 
 
 def _target(payload: Deploy) -> Target:
@@ -141,7 +149,7 @@ def deploy(payload: Deploy, warrant: Warrant) -> Mapping[str, Any]:
         book=_source(payload),
         limits_template=payload.limits_template,
         gateway=payload.gateway,
-        slippage_cap_frac=None if payload.market_orders else Decimal("0.003"),
+        slippage_cap_frac=_cap(payload),
         start_ms=None if payload.starts is None else clock.to_ms(payload.starts),
         end_ms=None if payload.ends is None else clock.to_ms(payload.ends),
         speed=None if payload.speed is None else float(payload.speed),

@@ -16,6 +16,7 @@ from trading.actions.deployments import check_terms, open_deployment
 from trading.actions.promotion import PROMOTE, begin_deployed, slice_facts
 from trading.approvals_council import QUORUM_IS, VOICES_ARE, Quorum, Voices, council_shown, seatings
 from trading.deployment_terms import terms_shown
+from trading.desk.collar import SLIPPAGE_CAP_FRAC, check_collar
 from trading.models.promotion import BEFORE_CAPITAL, GatePolicyVersion, PromotionReview
 from trading.promotion.bankroll import most_of_pool, slice_to_deploy
 from trading.promotion.errors import GatePolicyError, PromotionError
@@ -122,6 +123,7 @@ def _recheck(payload: Promote) -> None:
         others=seatings(payload.voices),
         quorum_frac=payload.quorum_frac,
     )
+    check_collar(agent=review.agent, slippage_cap_frac=SLIPPAGE_CAP_FRAC, limits_template=LIMITS)
 
 
 @register_action(

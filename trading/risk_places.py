@@ -17,7 +17,7 @@ from django.db.models import Count, Max, OuterRef, Q, Subquery
 from fundops.core import clock
 from risk.ledger_source import Place
 from trading.models.cohort import LIVE_STATUSES, AgentDay, CohortAgent, CohortDay, CohortFill, CohortRun
-from trading.models.deployments import DeskRun, Order, Position
+from trading.models.deployments import ENDED_STATUSES, DeskRun, Order, Position
 from trading.models.instruments import Instrument, InstrumentKind
 from trading.quant.engine import EngineState
 from trading.quant.engine.errors import EngineStateError
@@ -250,6 +250,9 @@ def _deployment_places(held: Mapping[int, Collection[str]], *, rate: Rate) -> di
     out = {}
     for run in runs:
         deployment = run.deployment
+        # What has ended flat has handed its money back: an empty Book has lost nothing.
+        went_home = deployment.status in ENDED_STATUSES and run.deployment_id not in positions
+        day_open, peak = (0.0, 0.0) if went_home else (float(run.day_open_equity), float(run.peak_equity))
         base = deployment.fund.base_asset.code
         quote_worth = 1.0 if deployment.quote == base else rate(deployment.quote, base, clock.from_ms(run.next_bar_ms))
         market = markets[deployment.venue]
@@ -264,8 +267,8 @@ def _deployment_places(held: Mapping[int, Collection[str]], *, rate: Rate) -> di
                 if quote_worth is not None and p.symbol in market.assets and p.symbol in run.last_closes
             },
             keeps_day=True,
-            day_open_equity=None if quote_worth is None else float(run.day_open_equity) * quote_worth,
-            peak_equity=None if quote_worth is None else float(run.peak_equity) * quote_worth,
+            day_open_equity=None if quote_worth is None else day_open * quote_worth,
+            peak_equity=None if quote_worth is None else peak * quote_worth,
             orders_in_window=float(orders.get(run.deployment_id, 0)),
             seconds_since_loss=float("inf")
             if run.last_loss_ms is None

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from django.db.models import Q
 
@@ -97,8 +98,9 @@ def flag_denied(*, deployment: Deployment, order: OwnOrder, findings: Sequence[F
         )
 
 
-def own_order(order: Order, *, owner: str, venue: str, closed_at: datetime) -> OwnOrder:
-    """A desk's order as the rules see it. Desks take liquidity: their limit price only caps the slippage."""
+def own_order(order: Order, *, owner: str, venue: str, closed_at: datetime, market: float) -> OwnOrder:
+    """A desk's order as the rules see it. It takes liquidity where it is priced at the ``market`` or beyond, and rests
+    where it is priced short of it."""
     return OwnOrder(
         id=order.client_order_id,
         owner=owner,
@@ -110,7 +112,7 @@ def own_order(order: Order, *, owner: str, venue: str, closed_at: datetime) -> O
         placed_at=closed_at,
         end=_ENDS.get(OrderStatus(order.status), OrderEnd.WORKING),
         filled=float(order.filled),
-        aggressive=True,
+        aggressive=order.limit_price is None or (float(order.limit_price) - market) * order.sign >= 0,
     )
 
 
@@ -144,6 +146,7 @@ def _flow(deployment: Deployment, at: datetime, window: timedelta) -> list[_Know
         .exclude(status=OrderStatus.DENIED)
         .order_by("pk")
     )
+    at_ms = clock.to_ms(at)
     return [
         _Known(
             OwnOrder(
@@ -157,7 +160,7 @@ def _flow(deployment: Deployment, at: datetime, window: timedelta) -> list[_Know
                 placed_at=clock.from_ms(bar_ms + INTERVAL_MINUTES[interval] * 60_000),
                 end=_ENDS.get(OrderStatus(status), OrderEnd.WORKING),
                 filled=float(filled),
-                aggressive=True,
+                aggressive=not _rested(limit, filled, bar_ms, INTERVAL_MINUTES[interval] * 60_000, at_ms),
             ),
             deployment_id,
             ending,
@@ -167,3 +170,8 @@ def _flow(deployment: Deployment, at: datetime, window: timedelta) -> list[_Know
             deployment_id, ending,
         ) in found.values_list(*_COLUMNS)
     ]  # fmt: skip
+
+
+def _rested(limit: Decimal | None, filled: Decimal, bar_ms: int, step_ms: int, at_ms: int) -> bool:
+    """Whether an order has stood in the market for a bar that took nothing of it: it waited there, and moved nobody."""
+    return limit is not None and filled == 0 and bar_ms + 2 * step_ms <= at_ms

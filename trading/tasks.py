@@ -6,7 +6,9 @@ from celery import shared_task
 from django.db import InterfaceError, OperationalError
 
 from trading.actions.cohort_drive import drive_cohort as drive
+from trading.actions.cohort_drive import due_cohorts
 from trading.actions.cohort_feed import feed_forward_cohorts as feed
+from trading.actions.flattening import flatten_breached as flatten
 from trading.actions.promotion import review_cohort as review
 from trading.actions.promotion import reviewable_cohorts
 from trading.actions.promotion_tick import tick_reviews as tick
@@ -102,5 +104,11 @@ def tick_reviews() -> None:
 
 @shared_task(name="trading.tasks.tell_risk", ignore_result=True, expires=10)
 def tell_risk() -> None:
-    """What the kill switch must know of desks and candles; it falls silent with this very worker."""
-    tell_signals(due=due_desks())
+    """What the kill switch must know of desks, cohorts and candles; it falls silent with this very worker."""
+    tell_signals(due=due_desks(), due_cohorts=due_cohorts())
+
+
+@shared_task(name="trading.tasks.flatten_breached", ignore_result=True, expires=5)
+def flatten_breached() -> None:
+    """Has closed what a hard breach says is to be closed."""
+    flatten()

@@ -8,6 +8,8 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from compliance.models.screening import RestrictionLevel
+from compliance.selectors_screening import restrictions_in_force
 from fundops.core import clock
 from fundops.core.events import publish
 from fundops.core.models import User
@@ -82,6 +84,11 @@ def _market_problems(cohort: Cohort) -> dict[str, list[str]]:
         errors["symbols"] = [f"One bankroll, one currency: these are quoted in {', '.join(sorted(quotes))}."]
     else:
         cohort.quote = quotes.pop()
+    for entry in restrictions_in_force():
+        opens_nothing = entry.level in (RestrictionLevel.NO_TRADING, RestrictionLevel.CLOSE_ONLY)
+        if opens_nothing and entry.symbol in cohort.symbols and entry.venue in ("", cohort.venue):
+            said = f"{entry.symbol} is on the restricted list ({entry.get_level_display().lower()}): {entry.reason}"
+            errors.setdefault("symbols", []).append(said)
     follows_market = cohort.mode == CohortMode.FORWARD and cohort.speed == 1.0
     for symbol in cohort.symbols:
         series = series_or_none(catalog, cohort.venue, symbol, parse_interval(cohort.interval))

@@ -16,6 +16,7 @@ from trading.actions.cohort_run import Progress, advance_cohort, load_cohort, ma
 from trading.cohorts.setup import DAY_MS
 from trading.marketdata.errors import CatalogError, SyntheticMixError
 from trading.models.cohort import Cohort, CohortMode, CohortRun, CohortStatus
+from trading.risk_signals import cohort_failed
 from trading.selectors.candle_feeds import Supply, supply_of
 
 _LOCK_SPACE = 7_301
@@ -64,11 +65,26 @@ def drive_cohort(*, cohort_id: int, report: Report | None = None) -> Cohort:
         except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as away:
             note_waiting(cohort_id=cohort_id, words=f"Redis did not answer: {away}")
         except FundopsError as refused:
-            end_cohort(cohort_id=cohort_id, status=CohortStatus.FAILED, failure=refused.message)
+            _fail(cohort, refused.message)
         except Exception as broken:
-            end_cohort(cohort_id=cohort_id, status=CohortStatus.FAILED, failure=f"{type(broken).__name__}: {broken}")
+            _fail(cohort, f"{type(broken).__name__}: {broken}")
             raise
     return Cohort.objects.get(pk=cohort_id)
+
+
+def _fail(cohort: Cohort, failure: str) -> None:
+    end_cohort(cohort_id=cohort.pk, status=CohortStatus.FAILED, failure=failure)
+    cohort_failed(cohort, failure)
+
+
+def due_cohorts() -> list[int]:
+    """Forward cohorts that have a bar to trade now."""
+    running = CohortRun.objects.filter(cohort__mode=CohortMode.FORWARD, cohort__status=CohortStatus.RUNNING)
+    return [
+        run.cohort_id
+        for run in running.select_related("cohort").defer("engine_state", "provenance")
+        if bars_known_until(run.cohort, run.next_bar_ms) > run.next_bar_ms
+    ]
 
 
 def _drive(cohort_id: int, report: Report | None) -> None:

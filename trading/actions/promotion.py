@@ -40,6 +40,7 @@ from trading.promotion.meters import Meter, absent, read_meters
 from trading.promotion.post_mortem import draft_post_mortem
 from trading.promotion.records import keep_record
 from trading.promotion.rules import rules_in_force, rules_of
+from trading.selectors.deployments import waits_to_close
 from treasury.models import BankrollPool
 
 PROMOTE, ROLL_BACK, WRITE_POST_MORTEM = "trading.promote", "trading.roll_back", "trading.write_post_mortem"
@@ -388,7 +389,12 @@ def roll_back(*, review: PromotionReview, cause: str, words: str, actor: User | 
 
 def settle_review(*, review: PromotionReview) -> bool:
     """The end of a rollback, once its desk is flat: the slice is closed, the record kept, the post-mortem drafted. So
-    ends a graduated one that was stopped and is flat; its record stays the good one."""
+    ends a graduated one that was stopped and is flat; its record stays the good one.
+
+    While a halt keeps the desk from closing, the review says so.
+    """
+    if review.state == ReviewState.ROLLED_BACK and review.settled_at is None and review.deployment_id is not None:
+        _wait(review, waits_to_close(Deployment.objects.get(pk=review.deployment_id)))
     with transaction.atomic():
         held = _held(review)
         deployment = held.deployment

@@ -1,7 +1,9 @@
-"""Looking at closed cohort days for agents that trade against each other.
+"""Looking at closed cohort days for agents that trade against each other, and for bursts that move a market together.
 
-Agents of one cohort are blind to each other, and a paper fill meets no counterparty, so opposite fills are noted, not
-denied: a manager who takes the cohort live learns how much of its turnover would have been the fund's own.
+Agents of one cohort are blind to each other, and a paper fill meets no counterparty, so what is found is noted, not
+denied: a manager who takes the cohort live learns how much of its turnover would have been the fund's own, and where
+its agents together would have been the move they traded on. Layering takes orders that rest and are pulled; agents
+have none.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ from django.db import connection, transaction
 from compliance.actions.screening import raise_flag
 from compliance.models.screening import FlagSeverity, ScreeningRule
 from compliance.screening.policy import ScreeningRules
+from compliance.screening.tactics import Finding
 from compliance.selectors_screening import rules_in_force
 from fundops.core.events import publish
+from trading.cohorts.bursts import bursts_of, evidence_of
 from trading.models.cohort import CohortDay
 from trading.models.screening import DayScreening
 
@@ -68,13 +72,15 @@ def screen_closed_days() -> list[DayScreening]:
 
 
 def screen_day(day: CohortDay, *, rules: ScreeningRules, version: int) -> DayScreening:
-    """Keeps what was seen, and a flag when agents met each other for more than the policy's share."""
+    """Keeps what was seen; flags agents that met each other for more than the policy allows, and bursts."""
     seen = _bars(day)
     met = sorted((c for c in seen if c.crossed > 0), key=lambda c: (-c.crossed, c.at, c.symbol))
     notional = sum((c.bought + c.sold for c in seen), Decimal(0))
     crossed = sum((c.crossed for c in met), Decimal(0))
     share = crossed / notional if notional else Decimal(0)
-    flagged = rules.self_crossing.enabled and bool(met) and share >= rules.self_crossing.noted_from_frac
+    crossing = rules.self_crossing.enabled and bool(met) and share >= rules.self_crossing.noted_from_frac
+    bursts = bursts_of(day, rules.momentum_ignition) if rules.momentum_ignition.enabled else []
+    flagged = crossing or bool(bursts)
     with transaction.atomic():
         kept, made = DayScreening.objects.get_or_create(
             cohort_day=day,
@@ -83,6 +89,7 @@ def screen_day(day: CohortDay, *, rules: ScreeningRules, version: int) -> DayScr
                 "notional": notional,
                 "crossed_notional": crossed,
                 "crossed_bars": len(met),
+                "bursts": len(bursts),
                 "flagged": flagged,
             },
         )
@@ -96,12 +103,15 @@ def screen_day(day: CohortDay, *, rules: ScreeningRules, version: int) -> DayScr
                     "day": day.day,
                     "notional": notional,
                     "crossed_notional": crossed,
+                    "bursts": len(bursts),
                     "flagged": flagged,
                     "policy_version": version,
                 },
             )
-        if made and flagged:
+        if made and crossing:
             _flag(day, met, share=share, version=version)
+        if made and bursts:
+            _flag_bursts(day, bursts, version=version)
     return kept
 
 
@@ -133,5 +143,24 @@ def _flag(day: CohortDay, met: Sequence[Crossing], *, share: Decimal, version: i
                 }
                 for c in met[:MOST_EXAMPLES]
             ],
+        },
+    )
+
+
+def _flag_bursts(day: CohortDay, bursts: Sequence[Finding], *, version: int) -> None:
+    largest = sorted(bursts, key=lambda f: -float(f.evidence.get("market_share_frac", 0.0)))
+    bars = "one bar" if len(bursts) == 1 else f"{len(bursts):,} bars"
+    raise_flag(
+        key=f"cohort:{day.cohort_id}:day:{day.day}:momentum_ignition",
+        rule=ScreeningRule.MOMENTUM_IGNITION,
+        severity=FlagSeverity.NOTE,
+        subject=f"{day.cohort}, day {day.day}",
+        book_path=day.cohort.book.path if day.cohort.book else "",
+        finding=f"Agents moved a market together in {bars}. The largest: {largest[0].text}"[:400],
+        evidence={
+            "cohort": day.cohort_id,
+            "day": day.day,
+            "policy_version": version,
+            "largest": [evidence_of(f, most=MOST_EXAMPLES) for f in largest[:MOST_EXAMPLES]],
         },
     )

@@ -6,7 +6,6 @@ record alone, so that a run can be computed again whatever becomes of the limits
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -14,23 +13,20 @@ from typing import Any
 
 from fundops.core import clock
 from risk.leverage import decided_leverage
-from risk.measuring import ALPHA, HISTORY_DAYS
 from risk.models import RiskLimit
 from risk.quant.metrics import Metric, describe
 from risk.quant.pretrade import Limit, LimitSet, TradingMode
-from risk.quant.tail import historical
 from risk.selectors import EffectiveLimit, effective_limits
-from risk.sources import has_source, risk_source
 from risk.switches import modes_now, trading_mode_for
 from trading.cohorts.elsewhere import less_elsewhere
 from trading.models.cohort import Cohort
 from trading.quant import engine
 from trading.quant.engine.codes import LimitReason, limit_reason
+from trading.unit_risk import TAILS, unit_tails
 from treasury.models import Book
 
 #: One stretch of a run with the same limits: `from_ms`, `taken_at`, and the rest, which the orders were judged by.
 Record = dict[str, Any]
-DAY_MS = 86_400_000
 _WHEN = ("from_ms", "taken_at")
 _MODES_IN_WORDS = {
     "mode_reducing": "denied: trading is REDUCING, positions may only be closed",
@@ -38,7 +34,6 @@ _MODES_IN_WORDS = {
     "mode_unknown": "denied: the trading mode was not known",
     "unpriced": "denied: no price was known to judge the limits by",
 }
-_TAILS = {Metric.VAR, Metric.VAR_FRAC, Metric.ES, Metric.ES_FRAC}
 
 
 # --- Taking ---------------------------------------------------------------------------------------------------
@@ -73,7 +68,7 @@ def take_limits(
         "limits": shared,
         "agents": own,
         "agent_modes": _agents_in_another_mode(agent_books or {}, venue, mode),
-        "unit_risk": _unit_risk(symbols, from_ms) if any(_needs_tails(line) for line in every) else {},
+        "unit_risk": unit_tails(symbols, from_ms) if any(_needs_tails(line) for line in every) else {},
     }
 
 
@@ -123,26 +118,7 @@ def _agents_in_another_mode(books: Mapping[int, int], venue: str, mode: TradingM
 
 
 def _needs_tails(line: Mapping[str, Any]) -> bool:
-    return line["metric"] in _TAILS and line["hard"] is not None
-
-
-def _unit_risk(symbols: Sequence[str], from_ms: int) -> dict[str, list[float | None]]:
-    """VaR and ES of one unit of money, long then short, from the daily returns before the bar's UTC day."""
-    if not has_source():
-        return {}
-    return dict(zip(symbols, _tails(id(risk_source()), tuple(symbols), from_ms // DAY_MS * DAY_MS), strict=True))
-
-
-@functools.lru_cache(maxsize=32)
-def _tails(_source: int, symbols: tuple[str, ...], day_ms: int) -> list[list[float | None]]:
-    """Read once a day and process: a forward cohort asks at every bar."""
-    returns = risk_source().daily_returns(symbols, HISTORY_DAYS, clock.from_ms(day_ms))
-    found: list[list[float | None]] = []
-    for column in range(len(symbols)):
-        tails = [historical(side * returns[:, column], ALPHA) for side in (1.0, -1.0)]
-        numbers = [x for tail in tails for x in (tail.var, tail.es)]
-        found.append([max(x, 0.0) if math.isfinite(x) else None for x in numbers])
-    return found
+    return line["metric"] in TAILS and line["hard"] is not None
 
 
 # --- Using ----------------------------------------------------------------------------------------------------

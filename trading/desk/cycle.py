@@ -51,7 +51,7 @@ from trading.models.deployments import (
     TradingCycle,
 )
 from trading.quant.engine.market import Market
-from trading.risk_signals import gateway_failed
+from trading.risk_signals import gateway_failed, orders_rejected
 
 DAY_MS = 86_400_000
 _STATUS = {
@@ -97,7 +97,9 @@ def work_bar(seats: Sequence[Seat], bar: Market, gateway: Gateway, *, opening: b
         for seat in mine:
             if seat.finished:
                 finish_deployment(deployment=seat.desk.deployment, on=clock.from_ms(close_ms).date())
-    return send(mine, gateway, began=began)
+    done = send(mine, gateway, began=began)
+    _tell_rejections(mine)
+    return done
 
 
 # --- Director ---------------------------------------------------------------------------------------------------
@@ -223,10 +225,10 @@ def _take_order(seat: Seat, report: OrderReport) -> None:
     told = report.order
     order = _order_of(seat, told.client_order_id, told.symbol, told.side, told.tag, at_ms=told.at_ms)
     order.quantity = max(told.quantity, order.filled)
-    _answer(order, told)
+    _answer(seat, order, told)
 
 
-def _answer(order: Order, told: OrderView) -> None:
+def _answer(seat: Seat, order: Order, told: OrderView) -> None:
     """Writes the venue's word about an order; a state that is final stays."""
     if order.status not in LIVE_ORDERS:
         return
@@ -238,6 +240,8 @@ def _answer(order: Order, told: OrderView) -> None:
         order.acknowledged_at = clock.now()
     if order.status not in LIVE_ORDERS:
         order.ended_at = clock.now()
+    if order.status == OrderStatus.REJECTED:
+        seat.rejected.append(order)
 
 
 # --- Quant ---------------------------------------------------------------------------------------------------------
@@ -451,6 +455,8 @@ def _next_action(seat: Seat) -> str:
     if seat.finished:
         return "Ended."
     if seat.desk.deployment.status == DeploymentStatus.STOPPING:
+        if seat.held_back:
+            return f"Waits to close what is held: {seat.held_back}."
         return "Closes what is held." if seat.desk.deployment.flatten else "Waits for its orders to end."
     if seat.intents:
         intent, order = seat.intents[0]
@@ -493,7 +499,7 @@ def send(seats: Sequence[Seat], gateway: Gateway, *, began: float | None = None)
         mine = [order for owner, order in orders if owner is seat]
         for order in mine:
             if order.client_order_id in answers:
-                _answer(order, answers[order.client_order_id])
+                _answer(seat, order, answers[order.client_order_id])
         at = seat.timed("venue", at)
         if seat not in cancelled:
             seat.messages.append(ExecutionMessage(stance="in_flight", reasons=["A cancel was not answered."]))
@@ -531,11 +537,12 @@ def _cancel(seat: Seat, gateway: Gateway) -> bool:
         return True
     try:
         told = gateway.cancel(seat.account, ids)
-    except GatewayError:
+    except GatewayError as failed:
+        gateway_failed([seat.desk.deployment], failed.message)
         return False
     for view in told:
         order = seat.orders[view.client_order_id]
-        _answer(order, view)
+        _answer(seat, order, view)
         seat.changed_orders[order.client_order_id] = order
     return True
 
@@ -561,16 +568,30 @@ def settle(seats: Sequence[Seat], gateway: Gateway) -> list[Seat]:
     The venue is asked about every order first: one it knows is taken as it is, one it never saw is sent now, under
     the same id. While it cannot be asked, the desk waits.
     """
-    asked = []
+    asked, silent, why = [], [], ""
     for seat in seats:
         pending = [o.client_order_id for o in seat.orders.values() if o.status in UNSETTLED]
         try:
             known = gateway.query(seat.account, pending) if pending else {}
-        except GatewayError:
+        except GatewayError as failed:
+            silent.append(seat.desk.deployment)
+            why = failed.message
             continue
         for client_order_id, view in known.items():
             order = seat.orders[client_order_id]
-            _answer(order, view)
+            _answer(seat, order, view)
             seat.changed_orders[client_order_id] = order
         asked.append(seat)
-    return send(asked, gateway)
+    if silent:
+        gateway_failed(silent, why)
+    done = send(asked, gateway)
+    _tell_rejections(asked)
+    return done
+
+
+def _tell_rejections(seats: Sequence[Seat]) -> None:
+    """Orders that the venue refused are errors of its gateway: too many of them stop the Book there."""
+    for seat in seats:
+        if seat.rejected:
+            orders_rejected(seat.desk.deployment, seat.rejected)
+            seat.rejected = []

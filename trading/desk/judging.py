@@ -2,7 +2,7 @@
 
 Risk asks the pre-trade check of the Book and of every Book above it, under the trading mode of now; it may cut an
 order. Compliance knows the restricted list and the fund's own flow; it lets pass or denies. What is refused here is
-DENIED and never reaches a venue.
+DENIED and never reaches a venue. What passes a soft level of an order is told, because no state of the Book shows it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,19 @@ from typing import Literal
 
 from compliance.screening.tactics import Finding, MarketWindow
 from fundops.core import clock
+from fundops.core.events import publish
 from fundops.core.money import to_decimal
 from risk.order_paths import OrderPath, order_paths
-from risk.quant.pretrade import BookState, OrderIntent, PositionState, Side, check_order_path
+from risk.quant.metrics import ORDER_METRICS, Level
+from risk.quant.pretrade import (
+    BookState,
+    OrderIntent,
+    PositionState,
+    Reason,
+    Side,
+    TradingMode,
+    check_order_path,
+)
 from trading import tactics
 from trading.desk.messages import ComplianceMessage, RiskMessage
 from trading.desk.seat import Seat
@@ -26,9 +36,13 @@ from trading.desk.sizing import Intent
 from trading.models.deployments import Order, OrderStatus
 from trading.quant.engine.market import Market
 from trading.quant.engine.rules import decimal_step
+from trading.unit_risk import TAILS, unit_tails
 
 _EPSILON = 1e-9
 RESTRICTED = "restricted list"
+
+#: VaR long, ES long, VaR short, ES short of one unit of money, by symbol.
+_Tails = Mapping[str, Sequence[float | None]]
 
 
 def judge(seats: Sequence[Seat], *, bar: Market, at_ms: int) -> None:
@@ -42,9 +56,10 @@ def judge(seats: Sequence[Seat], *, bar: Market, at_ms: int) -> None:
         paths |= order_paths([seat.desk.deployment.book for seat in mine], venue=venue)
     for seat in asking:
         path = paths[seat.desk.deployment.book_id]
+        tails = _tails(seat, path, at_ms)
         kept: list[tuple[Intent, Order]] = []
         for intent, order in seat.intents:
-            judged = _risk(seat, path, intent, order, bar, at_ms, kept)
+            judged = _risk(seat, path, tails, intent, order, bar, at_ms, kept)
             if judged is not None:
                 kept.append((judged, order))
         seat.intents = kept
@@ -55,6 +70,7 @@ def judge(seats: Sequence[Seat], *, bar: Market, at_ms: int) -> None:
 def _risk(
     seat: Seat,
     path: OrderPath,
+    tails: _Tails,
     intent: Intent,
     order: Order,
     bar: Market,
@@ -67,8 +83,9 @@ def _risk(
     asked = rules.quantity(abs(intent.lots))
     column = bar.symbols.index(intent.symbol)
     volume = float(bar.volume[-1, column])
+    unit_var, unit_es = _side_of(tails, intent.symbol, intent.side)
     verdict = check_order_path(
-        path.with_own(_state(seat, path, at_ms, before)),
+        path.with_own(_state(seat, path, tails, at_ms, before)),
         OrderIntent(
             symbol=intent.symbol,
             venue=deployment.venue,
@@ -78,6 +95,8 @@ def _risk(
             price=None if order.limit_price is None else float(order.limit_price),
             reference_price=intent.price,
             volume=volume if math.isfinite(volume) else None,
+            unit_var=unit_var,
+            unit_es=unit_es,
             lot=rules.quantity(1),
             minimum=0.0 if intent.closing else rules.min_notional / (intent.price * rules.multiplier),
         ),
@@ -101,7 +120,9 @@ def _risk(
     )
     if lots == 0:
         _deny(order, "Risk: " + " ".join(reasons))
+        _hold_back(seat, intent, _MODE_HOLDS.get(path.mode, "risk denies it"))
         return None
+    _warn(seat, order, verdict.reasons)
     if lots < abs(intent.lots):
         order.quantity = to_decimal(rules.quantity(lots))
         order.status_reason = ("Cut by risk: " + " ".join(reasons))[:400]
@@ -109,7 +130,71 @@ def _risk(
     return replace(intent, lots=intent.side * lots)
 
 
-def _state(seat: Seat, path: OrderPath, at_ms: int, before: Sequence[tuple[Intent, Order]]) -> BookState:
+_MODE_HOLDS: Mapping[TradingMode | None, str] = {
+    TradingMode.HALTED: "trading is HALTED",
+    None: "the trading mode is not known",
+}
+
+
+def _hold_back(seat: Seat, intent: Intent, why: str) -> None:
+    if intent.tag == "flatten":
+        seat.held_back = why
+
+
+def _warn(seat: Seat, order: Order, reasons: Sequence[Reason]) -> None:
+    """A soft level of an order exists for that order alone: an event is its alert. The others' are the breaches that
+    the evaluation opens."""
+    passed = [r for r in reasons if r.level is Level.SOFT and r.metric in ORDER_METRICS]
+    if not passed:
+        return
+    deployment = seat.desk.deployment
+    publish(
+        "trading.order.soft_limit_passed",
+        actor=None,
+        obj=deployment,
+        payload={
+            "order": order.client_order_id,
+            "symbol": order.symbol,
+            "limits": [
+                {"limit": r.limit, "metric": r.metric, "value": r.value, "threshold": r.threshold} for r in passed
+            ],
+            "words": " ".join(r.message for r in passed),
+        },
+        topics=["risk", "deployments", deployment.topic, f"book:{deployment.book_id}"],
+    )
+
+
+def _tails(seat: Seat, path: OrderPath, at_ms: int) -> _Tails:
+    """What VaR and ES of the deployment's markets are, where a limit on the path asks for them."""
+    if not any(limit.metric in TAILS for limit in path.effective):
+        return {}
+    return unit_tails(seat.desk.deployment.symbols, at_ms)
+
+
+def _side_of(tails: _Tails, symbol: str, side: float) -> tuple[float | None, float | None]:
+    """VaR and ES of one unit of money on that side; None is not known."""
+    found = tails.get(symbol)
+    if found is None:
+        return None, None
+    return (found[0], found[1]) if side > 0 else (found[2], found[3])
+
+
+def _held_risk(positions: Sequence[PositionState], tails: _Tails) -> tuple[float | None, float | None]:
+    """VaR and ES of what is held: the sum of the positions' own, as the engine adds them up."""
+    var = es = 0.0
+    for p in positions:
+        quantity, unit = float(p.quantity or 0.0), float(p.unit_notional or 0.0)
+        if quantity == 0.0:
+            continue
+        own_var, own_es = _side_of(tails, p.symbol, quantity)
+        if own_var is None or own_es is None:
+            return None, None
+        var += abs(quantity) * unit * own_var
+        es += abs(quantity) * unit * own_es
+    return var, es
+
+
+def _state(seat: Seat, path: OrderPath, tails: _Tails, at_ms: int, before: Sequence[tuple[Intent, Order]]) -> BookState:
     """The deployment's Book to the last fill, with the orders of this bar that passed already."""
     run, deployment = seat.run, seat.desk.deployment
     sent: dict[str, Decimal] = {}
@@ -136,6 +221,7 @@ def _state(seat: Seat, path: OrderPath, at_ms: int, before: Sequence[tuple[Inten
                 working_sell=max(-working, 0.0),
             )
         )
+    var, es = _held_risk(positions, tails)
     recent = run.last_order_ms is not None and at_ms - run.last_order_ms < 60_000
     return BookState(
         equity=float(run.equity),
@@ -144,6 +230,8 @@ def _state(seat: Seat, path: OrderPath, at_ms: int, before: Sequence[tuple[Inten
         positions=tuple(positions),
         orders_in_window=len(before) + (1 if recent else 0),
         seconds_since_loss=math.inf if run.last_loss_ms is None else (at_ms - run.last_loss_ms) / 1_000,
+        var=var,
+        es=es,
         mode=path.mode,
     )
 
@@ -160,8 +248,9 @@ def _compliance(seats: Sequence[Seat], paths: Mapping[int, OrderPath], bar: Mark
                     owner=seat.desk.deployment.book.path,
                     venue=seat.desk.deployment.venue,
                     closed_at=closed_at,
+                    market=intent.price,
                 )
-                for _, order in seat.intents
+                for intent, order in seat.intents
             ],
             _markets(seat, bar),
         )
@@ -193,6 +282,7 @@ def _comply(seat: Seat, asked: tactics.Asked, path: OrderPath, found: Mapping[st
             tactics.flag_denied(deployment=deployment, order=own, findings=findings)
         if denied:
             _deny(order, "Compliance: " + " ".join(reasons))
+            _hold_back(seat, intent, "compliance denies it")
         else:
             kept.append((intent, order))
     seat.intents = kept

@@ -48,6 +48,9 @@ class Seat:
     touched_positions: dict[str, Position] = field(default_factory=dict)
     to_cancel: list[Order] = field(default_factory=list)
     intents: list[tuple[Intent, Order]] = field(default_factory=list)
+    rejected: list[Order] = field(default_factory=list)
+    #: Why what is to be closed may not be; empty while it may.
+    held_back: str = ""
     finished: bool = False
 
     @property
@@ -60,6 +63,7 @@ class Seat:
         self.messages, self.timings, self.fills, self.funding = [], {}, [], []
         self.new_orders, self.changed_orders, self.touched_positions = [], {}, {}
         self.to_cancel, self.intents, self.finished = [], [], False
+        self.rejected, self.held_back = [], ""
         self.orders = {key: order for key, order in self.orders.items() if order.status in LIVE_ORDERS}
 
     def working(self, symbol: str) -> Order | None:

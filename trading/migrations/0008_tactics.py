@@ -38,6 +38,12 @@ class Migration(migrations.Migration):
                     "crossed_bars",
                     models.PositiveIntegerField(help_text="Bars of a market with agents on both sides."),
                 ),
+                (
+                    "bursts",
+                    models.PositiveIntegerField(
+                        default=0, help_text="Bars of a market whose move the agents' own orders of one side made."
+                    ),
+                ),
                 ("flagged", models.BooleanField()),
                 (
                     "cohort_day",

@@ -22,6 +22,9 @@ class DayScreening(models.Model):
     notional = models.DecimalField(**MONEY, help_text="Bought and sold by agents, each netted with itself in a bar.")
     crossed_notional = models.DecimalField(**MONEY, help_text="Of it, by agents on both sides of one bar.")
     crossed_bars = models.PositiveIntegerField(help_text="Bars of a market with agents on both sides.")
+    bursts = models.PositiveIntegerField(
+        default=0, help_text="Bars of a market whose move the agents' own orders of one side made."
+    )
     flagged = models.BooleanField()
 
     class Meta:

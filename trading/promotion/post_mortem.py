@@ -5,6 +5,7 @@ from __future__ import annotations
 from trading.desk.growth import return_frac
 from trading.models.promotion import PromotionReview, ReviewState
 from trading.promotion.evidence import Evidence
+from trading.selectors.deployments import RefusedClosing, refused_closing
 
 _UNITS = {"frac": "{:.2%}", "ratio": "{:.2f} x", "s": "{:.0f} s", "h": "{:.1f} h", "wealth": "{:.2f}", "": "{:.0f}"}
 
@@ -16,6 +17,7 @@ def draft_post_mortem(review: PromotionReview) -> str:
     run, evidence = deployment.run, Evidence.model_validate(review.evidence)
     profit = run.equity - deployment.bankroll
     rolled_back = review.state == ReviewState.ROLLED_BACK
+    refused = refused_closing(deployment)
     lines = [
         f"# {deployment}: {'rolled back' if rolled_back else 'ended after it had graduated'}",
         "",
@@ -34,6 +36,7 @@ def draft_post_mortem(review: PromotionReview) -> str:
             f"- Resized: {flow.amount.normalize():+f} {deployment.quote} on {flow.at:%Y-%m-%d %H:%M} UTC."
             for flow in deployment.capital_flows.all()
         ),
+        *([] if refused is None else [_refused_line(refused)]),
         f"- Costs: fees {run.fees:.4f}, spread and impact {run.slippage:.4f}, funding {run.funding:+.4f}.",
         "",
         "## The way",
@@ -62,6 +65,11 @@ def draft_post_mortem(review: PromotionReview) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _refused_line(refused: RefusedClosing) -> str:
+    first, last = (f"{at:%Y-%m-%d %H:%M:%S} UTC" for at in (refused.first, refused.last))
+    return f"- Closing waited: {refused.orders:,} orders to close were denied from {first} to {last}. {refused.why}"
 
 
 def _meter_line(meter: dict[str, object]) -> str:

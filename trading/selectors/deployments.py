@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
-from django.db.models import QuerySet
+from django.db.models import Count, Max, Min, QuerySet
 
 from fundops.core.permissions import AnyUser
+from risk.quant.pretrade import TradingMode
+from risk.switches import trading_mode_for
 from trading.desk.band import Expectation, expectation
 from trading.desk.growth import UnitPoint, point_now, unit_points
-from trading.models.deployments import FILL_SOURCE, Deployment, Fill
+from trading.models.deployments import FILL_SOURCE, Deployment, DeploymentStatus, Fill, Order, OrderStatus
 from treasury.models import JournalEntry
 
 HOUR_MS = 3_600_000
@@ -64,3 +68,41 @@ def entry_of(fill: Fill) -> JournalEntry | None:
     return JournalEntry.objects.filter(
         fund_id=fill.deployment.fund_id, source_type=FILL_SOURCE, source_id=fill.source_id
     ).first()
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedClosing:
+    """Orders that were to flatten a deployment and were denied: how many, from when to when, and why the last was."""
+
+    orders: int
+    first: datetime
+    last: datetime
+    why: str
+
+
+def refused_closing(deployment: Deployment, *, since: datetime | None = None) -> RefusedClosing | None:
+    """Every order to flatten a deployment that was denied (after ``since``); None where all were let through."""
+    denied = Order.objects.filter(deployment=deployment, reason="flatten", status=OrderStatus.DENIED)
+    if since is not None:
+        denied = denied.filter(created_at__gt=since)
+    told = denied.aggregate(orders=Count("pk"), first=Min("created_at"), last=Max("created_at"))
+    if not told["orders"]:
+        return None
+    return RefusedClosing(**told, why=denied.latest("created_at", "pk").status_reason)
+
+
+def waits_to_close(deployment: Deployment) -> str:
+    """Why a deployment that is to be flattened holds on, in words; empty where nothing keeps it from closing.
+
+    A halt stops closing orders too. The desk asks at every bar and closes with the first at which it may.
+    """
+    if deployment.status != DeploymentStatus.STOPPING or not deployment.flatten:
+        return ""
+    mode = trading_mode_for(book_id=deployment.book_id, venue=deployment.venue)
+    if mode in (TradingMode.ACTIVE, TradingMode.REDUCING) or not deployment.positions.exclude(quantity=0).exists():
+        return ""
+    sent = Order.objects.filter(deployment=deployment, reason="flatten").exclude(status=OrderStatus.DENIED)
+    refused = refused_closing(deployment, since=sent.aggregate(last=Max("created_at"))["last"])
+    held = "The trading mode is not known" if mode is None else f"Trading of its Book is {mode.value}"
+    told = "" if refused is None else f" It has waited since {refused.first:%Y-%m-%d %H:%M:%S} UTC."
+    return f"{held}: it holds its position and closes it at the first bar that is REDUCING or ACTIVE.{told}"
