@@ -128,6 +128,7 @@ def specification(cohort: Cohort) -> dict[str, Any]:
         "net_ceiling",
         "leverage_ceiling",
         "market_cap_frac",
+        "drawdown_stop_frac",
         "speed",
         "seed",
         "synthetic",
@@ -151,7 +152,7 @@ def cancel_cohort(*, cohort: Cohort, reason: str, actor: User) -> Cohort:
 
 
 def end_cohort(*, cohort_id: int, status: CohortStatus, failure: str = "", actor: User | None = None) -> Cohort:
-    """Marks a cohort completed, cancelled or failed; a second time does nothing."""
+    """Marks a cohort completed, cancelled or failed, with the reason of an early end; a second time does nothing."""
     with transaction.atomic():
         cohort = Cohort.objects.select_for_update().get(pk=cohort_id)
         if cohort.status in LIVE_STATUSES:
