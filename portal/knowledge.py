@@ -68,7 +68,7 @@ def _launched(event: StreamEvent, said: Mapping[str, Any]) -> Told:
 def _day(event: StreamEvent, said: Mapping[str, Any]) -> Told:
     day = said.get("day")
     roi = said.get("roi_frac")
-    moved = "" if roi is None else f" Its return so far is {float(roi):+.2%}."
+    moved = "" if roi is None else f" Its return of the day is {float(roi):+.2%}."
     return Told(
         KnowledgeKind.COHORT,
         f"{event.object_label}: day {day} has closed",
@@ -78,7 +78,8 @@ def _day(event: StreamEvent, said: Mapping[str, Any]) -> Told:
 
 def _ended(event: StreamEvent, said: Mapping[str, Any]) -> Told:
     how = {"completed": "has finished", "failed": "failed", "cancelled": "was cancelled"}[event.kind.rpartition(".")[2]]
-    why = f" {said['reason']}" if said.get("reason") else ""
+    reason = said.get("failure") or said.get("reason")
+    why = f" {reason}" if reason else ""
     return Told(KnowledgeKind.COHORT, f"{event.object_label} {how}", f"It {how}.{why} {_by(event)}".strip())
 
 
@@ -206,7 +207,7 @@ def learn(events: Sequence[StreamEvent]) -> None:
     for event in events:
         told = tell(event)
         if told is not None:
-            cohort, review, deployment = _about(event)
+            cohort, review, deployment = about(event)
             entries.append(
                 KnowledgeEntry(
                     key=str(event.id),
@@ -223,7 +224,7 @@ def learn(events: Sequence[StreamEvent]) -> None:
     KnowledgeEntry.objects.bulk_create(entries, ignore_conflicts=True)
 
 
-def _about(event: StreamEvent) -> tuple[int | None, int | None, int | None]:
+def about(event: StreamEvent) -> tuple[int | None, int | None, int | None]:
     """The cohort, review and deployment an event belongs to."""
     if not event.object_id.isdecimal():
         return None, None, None
