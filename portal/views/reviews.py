@@ -19,10 +19,12 @@ from markdown_it import MarkdownIt
 
 from compliance.models import ApprovalRequest, RequestState
 from compliance.selectors import live_seq
+from fundops.core import clock
 from fundops.core.errors import FundopsError
 from fundops.core.models import User
 from fundops.core.permissions import may, permission_required
 from portal.charts import reviews as charts
+from portal.review_timers import next_in_words, timers_of
 from portal.tables import TablePage
 from portal.tables_reviews import RankingTable, ReviewFilter, ReviewTable, state_tag, verdict_tag
 from trading.actions.promotion import ask_for_promotion, roll_back, write_post_mortem
@@ -93,6 +95,7 @@ def review_page(request: HttpRequest, pk: int) -> HttpResponse:
             exported: HttpResponse = TableExport("csv", ranking).response(f"review-{pk}-ranking.csv")
             return exported
     RequestConfig(request, paginate={"per_page": 30}).configure(ranking)
+    rules = rules_of(review.policy_version)
     context = {
         "review": review,
         "evidence": evidence,
@@ -104,7 +107,11 @@ def review_page(request: HttpRequest, pk: int) -> HttpResponse:
         "ranking": ranking,
         "signatures": _signatures(review.request) if review.request else None,
         "steps": review.steps.select_related("actor"),
-        "rules": rules_of(review.policy_version),
+        "next_words": next_in_words(review, rules),
+        "timers": timers_of(review, rules),
+        "watch_until": clock.from_ms(review.watch_until_ms)
+        if review.state in WATCHED and review.watch_until_ms
+        else None,
         "options": _options(request, review),
         "post_mortem": _markdown(review.post_mortem) if review.post_mortem else "",
         "crumbs": [("Reviews", reverse("portal:reviews")), (str(review.cohort), "")],
