@@ -19,17 +19,18 @@ from trading.desk.drive import run_desks
 from trading.models.cohort import Cohort, CohortMode, CohortStatus
 from trading.models.promotion import BEFORE_CAPITAL, WATCHED, PromotionReview, ReviewState
 from trading.promotion.rules import WatchPolicy, rules_in_force
-from treasury.actions.bankroll import SET_POOL
+from treasury.actions.bankroll import SET_POOL, pool_slice_amount
 from treasury.models import BankrollPool, Fund
 
 Say = Callable[[str], None]
 #: Simulated seconds for each real one: the days behind the cohort's window pass while somebody watches.
 SPEED = Decimal(300)
 AS_FAST_AS_CAN_BE = Decimal(0)
-CAPACITY = "1000"
+#: A slice of it is 1,000: what micro-live limits let one order be of that is still a few lots of any market.
+CAPACITY = "20000"
 SET_RULES = "trading.set_gate_policy"
-#: The first version: a day, half a percent, and a profit that no slice makes in a day.
-STRICT: dict[str, Any] = {"days": 1.0, "drawdown_frac": 0.005, "graduate_min_roi": 0.05}
+#: The first version: a day, a fifth of a percent, and a profit that no slice makes in a day.
+STRICT: dict[str, Any] = {"days": 1.0, "drawdown_frac": 0.002, "graduate_min_roi": 0.05}
 #: The second, for what trades live: the shipped rules over two days, ten minutes of a demo.
 SHORT: dict[str, Any] = {"days": 2.0}
 #: Turns of desk and pipeline after which a rehearsal that has not ended is left to the workers.
@@ -66,7 +67,8 @@ def make_pool(fund: Fund, cohorts: Sequence[Cohort], *, say: Say) -> None:
         {"fund": fund.code, "asset": quote, "capacity": CAPACITY},
         reason="What the fund sets aside for experiments with real orders: a slice each, and no more.",
     )
-    say(f"The bankroll pool holds {CAPACITY} {quote}; a slice is 50.")
+    pool = BankrollPool.objects.get(fund=fund)
+    say(f"The bankroll pool holds {pool.capacity:,.0f} {quote}; a slice is {pool_slice_amount(pool):,.0f}.")
 
 
 def _finished(cohort: Cohort) -> bool:
@@ -88,7 +90,7 @@ def set_watch(changes: Mapping[str, Any], *, reason: str, say: Say) -> None:
 
 
 def rehearse(cohort: Cohort, *, say: Say) -> None:
-    """A candidate to capital under a strict watch, its days as fast as can be, until the meters have brought it back."""
+    """A candidate to capital under a strict watch, as fast as can be, until the meters have brought it back."""
     set_watch(STRICT, reason="Demo: a strict watch, to see a rollback to its end within the stored candles.", say=say)
     review = make_review(cohort)
     if not promote(review, speed=AS_FAST_AS_CAN_BE, reason=REHEARSAL_REASON):
