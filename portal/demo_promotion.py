@@ -29,8 +29,8 @@ AS_FAST_AS_CAN_BE = Decimal(0)
 #: A slice of it is 1,000: what micro-live limits let one order be of that is still a few lots of any market.
 CAPACITY = "20000"
 SET_RULES = "trading.set_gate_policy"
-#: The first version: a day, a fifth of a percent, and a profit that no slice makes in a day.
-STRICT: dict[str, Any] = {"days": 1.0, "drawdown_frac": 0.002, "graduate_min_roi": 0.05}
+#: The first version: a day, a tenth of a percent, and a profit that no slice makes in a day.
+STRICT: dict[str, Any] = {"days": 1.0, "drawdown_frac": 0.001, "graduate_min_roi": 0.05}
 #: The second, for what trades live: the shipped rules over two days, ten minutes of a demo.
 SHORT: dict[str, Any] = {"days": 2.0}
 #: Turns of desk and pipeline after which a rehearsal that has not ended is left to the workers.

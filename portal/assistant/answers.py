@@ -20,6 +20,8 @@ from treasury.models import BankrollPool
 from treasury.selectors import free_cash
 
 MOST = 10
+#: What a pool must have lost, of its capacity, before another capacity is recommended.
+WORTH_SAYING = Decimal("0.001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +271,7 @@ def _about_pool(pool: BankrollPool, records: list[LiveRecord]) -> Recommendation
     asset, one = pool.asset.code, pool_slice_amount(pool)
     handed_out = sum((s.amount for s in open_slices(pool)), Decimal(0))
     there = (free_cash(pool.book, pool.asset) + handed_out).quantize(Decimal("0.01"), rounding=ROUND_DOWN)
-    if there < pool.capacity:
+    if pool.capacity - there >= pool.capacity * WORTH_SAYING:
         return Recommendation(
             f"Lower the {pool} from {pool.capacity:,.2f} to {there:,.2f} {asset}",
             f"{pool.capacity - there:,.2f} of it was lost by what ended: it is not there to hand out. Slices follow.",

@@ -13,12 +13,11 @@ from typing import Any
 
 from compliance.consumers import Consumer, register_consumer
 from compliance.stream import StreamEvent
-from portal.knowledge import Told, about, tell
+from portal.knowledge import DAY_CLOSED, Told, about, tell
 from portal.models import AssistantMessage, KnowledgeEntry, KnowledgeKind, Outcome, Speaker
 from trading.actions.promotion import REVIEW_DAY
 from trading.models.cohort import CohortAlert, CohortDay
 
-DAY_CLOSED = "trading.cohort.day_scored"
 KINDS = (
     DAY_CLOSED,
     "trading.cohort.completed",
@@ -90,7 +89,7 @@ def _day(event: StreamEvent, said: Mapping[str, Any], plan: Mapping[str, Any]) -
     number, days, quote = int(said["day"]), int(said["days"]), plan["terms"]["quote"]
     equity = Decimal(str(said["equity"]))
     alerts = list(
-        CohortAlert.objects.filter(cohort=event.object_id, day=number)
+        CohortAlert.objects.filter(cohort=int(event.object_id), day=number)
         .order_by("at", "pk")
         .values_list("message", flat=True)
     )

@@ -11,11 +11,14 @@ from pytest_django import Settings
 
 from compliance.approvals.registry import registered_actions
 from compliance.approvals.verifying import verify_approvals
-from compliance.models import ApprovalRequest, PersonAccount, RequestState
+from compliance.models import ApprovalRequest, AuditEvent, PersonAccount, RequestState
 from compliance.selectors_approvals import policies_in_force
+from compliance.stream import StreamEvent
 from fundops.core.models import User
 from fundops.core.roles import Role
 from portal import demo, demo_promotion
+from portal.knowledge import tell
+from portal.models import KnowledgeKind
 from risk.models import LeverageDecision, LeveragePolicy, OverridePolicy
 from tests.factories import PASSWORD
 from trading.actions.cohort_drive import drive_cohort
@@ -33,6 +36,23 @@ def empty_installation(settings: Settings, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(demo, "SAMPLE_DATA", tmp_path / "none")
     monkeypatch.setattr(demo, "SYNTHETIC_SYMBOLS", ("BTCUSDT", "ETHUSDT"))
     monkeypatch.setattr(demo, "SYNTHETIC_DAYS", 10)
+
+
+def as_heard(event: AuditEvent) -> StreamEvent:
+    """An event as the knowledge history hears it once it is sealed."""
+    return StreamEvent(
+        seq=0,
+        id=event.id,
+        at=event.at,
+        kind=event.kind,
+        actor_id=event.actor_id,
+        actor_label=event.actor_label,
+        object_type=event.object_type,
+        object_id=event.object_id,
+        object_label=event.object_label,
+        payload=event.payload,
+        topics=tuple(event.topics),
+    )
 
 
 @pytest.mark.usefixtures("empty_installation")
@@ -86,6 +106,15 @@ def test_demo_fills_an_empty_installation_once() -> None:
     assert series is not None
     assert series.last_ms is not None
     assert live.watch_until_ms <= series.last_ms, "its watch can end within the stored days"
+
+    told = [words for event in AuditEvent.objects.order_by("id") if (words := tell(as_heard(event))) is not None]
+    titles = [words.title for words in told]
+    assert f"{came_back}: the candidate was rolled back" in titles
+    assert f"{came_back}: the bankroll is home" in titles
+    assert "DEMO pool of USDT is 20,000.00 now" in titles
+    assert "Change the rules of the Day-3 gate: executed" in titles
+    assert "DEMO/cohort-1 begins at 2 x" in titles
+    assert {words.kind for words in told} == set(KnowledgeKind)
 
     again = StringIO()
     call_command("demo", stdout=again)

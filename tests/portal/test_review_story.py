@@ -77,7 +77,7 @@ def test_end_of_the_watch_follows_the_pace_of_the_desk(review: PromotionReview, 
     rules = rules_of(review.policy_version)
     assert watch_ends(review) is None, "its clock has not started"
     since = clock.now()
-    Deployment.objects.filter(pk=review.deployment_id).update(running_since=since)
+    Deployment.objects.filter(review=review).update(running_since=since)
     review = PromotionReview.objects.select_related("deployment", "request").get(pk=review.pk)
     (timer,) = timers_of(review, rules)
     assert timer.until == "its watch ends"

@@ -72,6 +72,19 @@ def test_each_closed_day_is_held_against_its_plan(market: None, launched: Callab
     assert set(entries.values_list("cohort", flat=True)) == {cohort.pk}
 
 
+def test_closed_days_are_in_the_history_once(market: None, launched: Callable[..., Cohort], manager: User) -> None:
+    """The report takes the place of the plain word that other cohorts get."""
+    others = launched(days=1)
+    begun = begin(intent=Grow(Decimal(500), 1, agents=6), actor=manager)
+    for cohort in (others, begun):
+        drive_cohort(cohort_id=cohort.pk)
+    deliver()
+    while deliver_batch(next(c for c in consumers() if c.name == "knowledge")) is not None:
+        pass
+    days = KnowledgeEntry.objects.filter(title__contains="day 1").order_by("cohort")
+    assert [entry.title for entry in days] == [f"{others}: day 1 has closed", f"{begun}: report of day 1 of 1"]
+
+
 def test_what_is_delivered_again_is_told_once(market: None, manager: User) -> None:
     cohort = begin(intent=Grow(Decimal(500), 1, agents=6), actor=manager)
     drive_cohort(cohort_id=cohort.pk)
@@ -92,7 +105,7 @@ def test_stop_and_review_are_told_to_who_asked(market: None, manager: User) -> N
     carry_review(review=review_cohort(cohort=reviewed, actor=None))
     deliver()
     said = " | ".join(reports_to(manager))
-    assert f"{stopped} was cancelled. It was cancelled. Stopped by its own rule" in said
+    assert f"{stopped} was cancelled. Stopped by its own rule" in said
     assert f"Review of {reviewed}: the evidence is compiled" in said
 
 
