@@ -13,7 +13,7 @@ from allauth.mfa.models import Authenticator
 from axes.models import AccessAttempt
 from django.conf import settings
 from django.db.models import CharField, Count, Exists, OuterRef, Q
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Coalesce
 from django.urls import reverse
 
 from compliance.models import AuditEvent
@@ -164,8 +164,9 @@ def live_breaches(user: User) -> list[Attention]:
     ]
 
 
-def rollbacks(user: User) -> list[Attention]:
-    """Candidates that were rolled back: not settled yet, or without a completed post-mortem, or lately."""
+def reviews(user: User) -> list[Attention]:
+    """Reviews that something or somebody keeps from going on, and candidates that were rolled back: not settled yet,
+    without a completed post-mortem, or lately."""
     if not may(user, READ_REVIEWS):
         return []
     lately = clock.now() - RECENT
@@ -174,16 +175,22 @@ def rollbacks(user: User) -> list[Attention]:
         object_type="trading.promotionreview",
         object_id=Cast(OuterRef("pk"), CharField()),
     )
+    back = Q(state=ReviewState.ROLLED_BACK) & (Q(settled_at=None) | Q(completed=False) | Q(ended_at__gte=lately))
+    waits = Q(state__in=BEFORE_CAPITAL) & ~Q(waits_for="")
     found = (
         PromotionReview.objects.for_user(user)
-        .filter(state=ReviewState.ROLLED_BACK)
         .annotate(completed=Exists(completed))
-        .filter(Q(settled_at=None) | Q(completed=False) | Q(ended_at__gte=lately))
+        .filter(back | waits)
         .select_related("cohort")
         .defer("evidence", "verdict", "meters", "post_mortem")
-        .order_by("-ended_at")[:MOST]
+        .order_by(Coalesce("ended_at", "compiled_at").desc())[:MOST]
     )
-    return [_rollback(review, lately=lately) for review in found]
+    return [
+        _rollback(review, lately=lately)
+        if review.state == ReviewState.ROLLED_BACK
+        else Attention(f"The review of {review.cohort} waits", review.waits_for, review.get_absolute_url(), "warn")
+        for review in found
+    ]
 
 
 def _rollback(review: PromotionReview, *, lately: datetime) -> Attention:
@@ -202,28 +209,10 @@ def _rollback(review: PromotionReview, *, lately: datetime) -> Attention:
     return Attention(f"{name}'s candidate was rolled back", review.end_words, href)
 
 
-def reviews_that_wait(user: User) -> list[Attention]:
-    """Reviews on the way to capital that something or somebody keeps from going on."""
-    if not may(user, READ_REVIEWS):
-        return []
-    waiting = (
-        PromotionReview.objects.for_user(user)
-        .filter(state__in=BEFORE_CAPITAL)
-        .exclude(waits_for="")
-        .select_related("cohort")
-        .only("cohort__name", "waits_for", "compiled_at")
-    )
-    return [
-        Attention(f"The review of {review.cohort} waits", review.waits_for, review.get_absolute_url(), "warn")
-        for review in waiting[:MOST]
-    ]
-
-
 SOURCES: tuple[Source, ...] = (
     own_second_factor,
     requests_at_the_gate,
-    rollbacks,
-    reviews_that_wait,
+    reviews,
     live_breaches,
     failed_cohorts,
     alerts_of_live_cohorts,

@@ -81,7 +81,7 @@ def test_closed_days_are_in_the_history_once(market: None, launched: Callable[..
     deliver()
     while deliver_batch(next(c for c in consumers() if c.name == "knowledge")) is not None:
         pass
-    days = KnowledgeEntry.objects.filter(title__contains="day 1").order_by("cohort")
+    days = KnowledgeEntry.objects.filter(title__contains="day 1").order_by("cohort_id")
     assert [entry.title for entry in days] == [f"{others}: day 1 has closed", f"{begun}: report of day 1 of 1"]
 
 

@@ -94,7 +94,8 @@ def confidence_set(
 def _twins(table: Float64) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """The first column of each set of equal ones, in order, (k,), and the place among them of every column, (n,)."""
     places: dict[bytes, int] = {}
-    first, twin_of = [], []
+    first: list[int] = []
+    twin_of: list[int] = []
     for column in range(table.shape[1]):
         key = table[:, column].tobytes()
         if key not in places:
