@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 
 from fundops.core.models import User
 from portal.assistant.answers import Answer, bankroll_summary, cohort_status, promotion_readiness
-from portal.assistant.conversation import USE, Reply, begin, known_symbols, reply_to, say
+from portal.assistant.conversation import USE, Reply, ask, begin, known_symbols, say
 from portal.assistant.intents import (
     LARGEST,
     MOST_AGENTS,
@@ -26,6 +26,7 @@ from portal.assistant.intents import (
 )
 from portal.models import KnowledgeEntry, KnowledgeKind
 from trading.api.serializers import CohortSerializer
+from trading.models.cohort import CohortMode
 
 READ_KNOWLEDGE = "portal.view_knowledge"
 
@@ -44,6 +45,12 @@ class _TermsSerializer(serializers.Serializer[Any]):
         child=serializers.CharField(max_length=32), required=False, default=list, max_length=200
     )
     agents = serializers.IntegerField(min_value=1, max_value=MOST_AGENTS, required=False, allow_null=True)
+    mode = serializers.ChoiceField(
+        choices=CohortMode.choices,
+        required=False,
+        allow_null=True,
+        help_text="replay: the latest days, at once; forward: as candles close. Left out: what the candles allow.",
+    )
     confirm = serializers.BooleanField(required=False, default=False)
 
     def validate_symbols(self, symbols: list[str]) -> list[str]:
@@ -144,7 +151,7 @@ class _StartView(APIView):
         confirmed = fields.pop("confirm")
         intent = self.intent({**fields, "symbols": tuple(fields["symbols"])})
         if not confirmed:
-            return _said(reply_to(intent, actor=_person(request)))
+            return _said(ask(intent=intent, actor=_person(request)))
         cohort = begin(intent=intent, actor=_person(request))
         return Response(CohortSerializer(cohort, context={"request": request}).data, status=status.HTTP_201_CREATED)
 
@@ -182,7 +189,7 @@ class FundTomorrowView(APIView):
 
     @extend_schema(request=None, responses=ReplySerializer)
     def post(self, request: Request) -> Response:
-        return _said(reply_to(FundTomorrow(), actor=_person(request)))
+        return _said(ask(intent=FundTomorrow(), actor=_person(request)))
 
 
 class ReviewPromotionView(APIView):
@@ -194,7 +201,7 @@ class ReviewPromotionView(APIView):
     def post(self, request: Request) -> Response:
         asked = ReviewPromotionSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        return _said(reply_to(ReviewPromotion(asked.validated_data.get("cohort")), actor=_person(request)))
+        return _said(ask(intent=ReviewPromotion(asked.validated_data.get("cohort")), actor=_person(request)))
 
 
 def _answered(answer: Answer) -> Response:

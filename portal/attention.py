@@ -7,14 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from allauth.mfa.models import Authenticator
 from axes.models import AccessAttempt
 from django.conf import settings
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import CharField, Count, Exists, OuterRef, Q
+from django.db.models.functions import Cast, Coalesce
 from django.urls import reverse
 
+from compliance.models import AuditEvent
 from fundops.core import clock
 from fundops.core.mfa import FACTORS, has_second_factor
 from fundops.core.models import User
@@ -23,7 +25,9 @@ from fundops.core.roles import STAFF_ROLES, Role
 from portal.gate.queue import waiting_count
 from risk.models import BreachStatus, LimitBreach
 from trading.models.cohort import LIVE_STATUSES, Cohort, CohortStatus
+from trading.models.promotion import BEFORE_CAPITAL, PromotionReview, ReviewState
 
+READ_REVIEWS = "trading.view_promotionreview"
 RECENT = timedelta(days=7)
 MOST = 5
 
@@ -160,9 +164,55 @@ def live_breaches(user: User) -> list[Attention]:
     ]
 
 
+def reviews(user: User) -> list[Attention]:
+    """Reviews that something or somebody keeps from going on, and candidates that were rolled back: not settled yet,
+    without a completed post-mortem, or lately."""
+    if not may(user, READ_REVIEWS):
+        return []
+    lately = clock.now() - RECENT
+    completed = AuditEvent.objects.filter(
+        kind="trading.review.post_mortem_written",
+        object_type="trading.promotionreview",
+        object_id=Cast(OuterRef("pk"), CharField()),
+    )
+    back = Q(state=ReviewState.ROLLED_BACK) & (Q(settled_at=None) | Q(completed=False) | Q(ended_at__gte=lately))
+    waits = Q(state__in=BEFORE_CAPITAL) & ~Q(waits_for="")
+    found = (
+        PromotionReview.objects.for_user(user)
+        .annotate(completed=Exists(completed))
+        .filter(back | waits)
+        .select_related("cohort")
+        .defer("evidence", "verdict", "meters", "post_mortem")
+        .order_by(Coalesce("ended_at", "compiled_at").desc())[:MOST]
+    )
+    return [
+        _rollback(review, lately=lately)
+        if review.state == ReviewState.ROLLED_BACK
+        else Attention(f"The review of {review.cohort} waits", review.waits_for, review.get_absolute_url(), "warn")
+        for review in found
+    ]
+
+
+def _rollback(review: PromotionReview, *, lately: datetime) -> Attention:
+    name, href = review.cohort, review.get_absolute_url()
+    if review.settled_at is None:
+        said = f"{review.end_words} Its desk is not flat yet, or its bankroll is not back."
+        return Attention(f"The rollback of {name}'s candidate is not settled", said, href, "bad")
+    new = review.ended_at is not None and review.ended_at >= lately
+    if not review.completed:  # type: ignore[attr-defined] # annotated
+        return Attention(
+            f"{name}'s candidate was rolled back; its post-mortem is still a draft",
+            review.end_words,
+            f"{href}#post-mortem",
+            "bad" if new else "warn",
+        )
+    return Attention(f"{name}'s candidate was rolled back", review.end_words, href)
+
+
 SOURCES: tuple[Source, ...] = (
     own_second_factor,
     requests_at_the_gate,
+    reviews,
     live_breaches,
     failed_cohorts,
     alerts_of_live_cohorts,

@@ -1,4 +1,4 @@
-"""The demo: a fund with a person for every role, candles, three finished cohorts and one that trades live.
+"""The demo: a fund with people for every role, candles, three finished cohorts and one that trades live.
 
 Run twice it adds nothing: everything is looked for before it is made.
 """
@@ -60,6 +60,9 @@ CAST: tuple[tuple[str, str, Role], ...] = (
     ("ines", "Ines Haddad", Role.INVESTOR),
     ("arthur", "Arthur Brandt", Role.AUDITOR),
     ("ada", "Ada Whitfield", Role.ADMINISTRATOR),
+    # Seconds of those who sign: nobody signs everything.
+    ("ravi", "Ravi Menon", Role.RISK_OFFICER),
+    ("olga", "Olga Duarte", Role.OPERATIONS),
 )
 
 Say = Callable[[str], None]

@@ -6,6 +6,7 @@ neither lost nor told twice across a crash.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -13,14 +14,18 @@ from typing import Any
 
 from compliance.consumers import Consumer, register_consumer
 from compliance.stream import StreamEvent
-from portal.models import KnowledgeEntry, KnowledgeKind
+from portal.gate.policies import title_of
+from portal.models import AssistantMessage, KnowledgeEntry, KnowledgeKind, Outcome
 from trading.models.cohort import Cohort
 from trading.models.deployments import Deployment
 from trading.models.promotion import PromotionReview
 
+logger = logging.getLogger(__name__)
+
+DAY_CLOSED = "trading.cohort.day_scored"
 KINDS = (
     "trading.cohort.launched",
-    "trading.cohort.day_scored",
+    DAY_CLOSED,
     "trading.cohort.completed",
     "trading.cohort.failed",
     "trading.cohort.cancelled",
@@ -68,7 +73,7 @@ def _launched(event: StreamEvent, said: Mapping[str, Any]) -> Told:
 def _day(event: StreamEvent, said: Mapping[str, Any]) -> Told:
     day = said.get("day")
     roi = said.get("roi_frac")
-    moved = "" if roi is None else f" Its return so far is {float(roi):+.2%}."
+    moved = "" if roi is None else f" Its return of the day is {float(roi):+.2%}."
     return Told(
         KnowledgeKind.COHORT,
         f"{event.object_label}: day {day} has closed",
@@ -78,8 +83,9 @@ def _day(event: StreamEvent, said: Mapping[str, Any]) -> Told:
 
 def _ended(event: StreamEvent, said: Mapping[str, Any]) -> Told:
     how = {"completed": "has finished", "failed": "failed", "cancelled": "was cancelled"}[event.kind.rpartition(".")[2]]
-    why = f" {said['reason']}" if said.get("reason") else ""
-    return Told(KnowledgeKind.COHORT, f"{event.object_label} {how}", f"It {how}.{why} {_by(event)}".strip())
+    reason = said.get("failure") or said.get("reason")
+    why = f" {reason}" if reason else ""
+    return Told(KnowledgeKind.COHORT, f"{event.object_label} {how}", f"{why} {_by(event)}".strip())
 
 
 def _review(event: StreamEvent, said: Mapping[str, Any]) -> Told | None:
@@ -153,7 +159,10 @@ def _pool(event: StreamEvent, said: Mapping[str, Any]) -> Told:
 
 
 def _leverage(event: StreamEvent, said: Mapping[str, Any]) -> Told | None:
-    before, after = Decimal(str(said["from"])), Decimal(str(said["to"]))
+    after = Decimal(str(said["to"]))
+    if said["from"] is None:
+        return Told(KnowledgeKind.LEVERAGE, f"{said['path']} begins at {after:g} x", said["reason"])
+    before = Decimal(str(said["from"]))
     if before == after:
         return None
     way = "raised" if after > before else "lowered"
@@ -174,17 +183,21 @@ def _switch(event: StreamEvent, said: Mapping[str, Any]) -> Told:
 
 
 def _approval(event: StreamEvent, said: Mapping[str, Any]) -> Told:
+    """What was decided at the gate: the action by its title, what it is about, and why where somebody said so."""
     step = event.kind.rpartition(".")[2]
+    action = str(said.get("action", ""))
+    about_it = str((said.get("object") or ["", "", ""])[2])
+    why = said.get("reason") or said.get("note") or ""
     return Told(
         KnowledgeKind.DECISION,
-        f"{event.object_label} was {step}",
-        f"{said.get('reason') or said.get('note') or said.get('kind') or ''} {_by(event)}".strip(),
+        f"{title_of(action) or event.object_label}: {step}",
+        " ".join(x for x in (about_it and f"{about_it}.", str(why), _by(event)) if x),
     )
 
 
 _TELLERS: dict[str, Callable[[StreamEvent, Mapping[str, Any]], Told | None]] = {
     "trading.cohort.launched": _launched,
-    "trading.cohort.day_scored": _day,
+    DAY_CLOSED: _day,
     "trading.cohort.completed": _ended,
     "trading.cohort.failed": _ended,
     "trading.cohort.cancelled": _ended,
@@ -203,10 +216,13 @@ _TELLERS: dict[str, Callable[[StreamEvent, Mapping[str, Any]], Told | None]] = {
 def learn(events: Sequence[StreamEvent]) -> None:
     """The consumer: keeps what each event teaches; an event told before is left."""
     entries = []
+    reported = _reported(events)
     for event in events:
-        told = tell(event)
+        if event.kind == DAY_CLOSED and event.object_id in reported:
+            continue
+        told = _tell_somehow(event)
         if told is not None:
-            cohort, review, deployment = _about(event)
+            cohort, review, deployment = about(event)
             entries.append(
                 KnowledgeEntry(
                     key=str(event.id),
@@ -223,7 +239,23 @@ def learn(events: Sequence[StreamEvent]) -> None:
     KnowledgeEntry.objects.bulk_create(entries, ignore_conflicts=True)
 
 
-def _about(event: StreamEvent) -> tuple[int | None, int | None, int | None]:
+def _reported(events: Sequence[StreamEvent]) -> set[str]:
+    """Those cohorts of the events whose days the assistant reports on, against their plan: once told is enough."""
+    days = {event.object_id for event in events if event.kind == DAY_CLOSED}
+    begun = AssistantMessage.objects.filter(cohort__in=[int(pk) for pk in days], outcome=Outcome.CONFIRMED)
+    return {str(pk) for pk in begun.values_list("cohort", flat=True)}
+
+
+def _tell_somehow(event: StreamEvent) -> Told | None:
+    """The words of an event; one that cannot be put into words is kept as it is, and holds up nothing behind it."""
+    try:
+        return tell(event)
+    except (ArithmeticError, LookupError, TypeError, ValueError):
+        logger.exception("knowledge.untold", extra={"kind": event.kind, "event": str(event.id)})
+        return Told(KnowledgeKind.DECISION, f"{event.object_label or event.kind}", f"{event.kind}. {_by(event)}")
+
+
+def about(event: StreamEvent) -> tuple[int | None, int | None, int | None]:
     """The cohort, review and deployment an event belongs to."""
     if not event.object_id.isdecimal():
         return None, None, None

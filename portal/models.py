@@ -24,6 +24,7 @@ class Outcome(models.TextChoices):
     PROPOSAL = "proposal", "Proposed"
     REFUSED = "refused", "Refused"
     CONFIRMED = "confirmed", "Started"
+    REPORT = "report", "Reported"
 
 
 class AssistantMessage(models.Model):
@@ -39,9 +40,11 @@ class AssistantMessage(models.Model):
     intent = models.CharField(max_length=24, blank=True)
     content = models.JSONField(default=dict, help_text="The intent's terms, the plan, or the answer's figures.")
     cohort = models.ForeignKey("trading.Cohort", on_delete=models.PROTECT, null=True, related_name="+")
+    key = models.CharField(max_length=120, unique=True, null=True, help_text="The event a report tells of; told once.")  # noqa: DJ001 - null is not unique
 
     class Meta:
         ordering = ("pk",)
+        constraints = [models.CheckConstraint(name="portal_message_key_not_empty", condition=~models.Q(key=""))]
         default_permissions = ()
         permissions = [("use_assistant", "Can talk to the assistant")]
         indexes = [models.Index(fields=["user", "-at"], name="portal_messages_of_user")]

@@ -41,6 +41,10 @@ def verdict_tag(review: PromotionReview) -> SafeString:
     return format_html('<span class="tag {}">{}</span>', tone, words)
 
 
+#: Meters that come nearer by degrees; a switch or a policy is kept or broken, and the timer runs out anyway.
+GRADUAL = ("drawdown", "distribution", "costs", "heartbeat")
+
+
 class ReviewFilter(django_filters.FilterSet):
     state = django_filters.ChoiceFilter(choices=ReviewState.choices, label="State", empty_label="Any")
     passed = django_filters.ChoiceFilter(
@@ -69,9 +73,12 @@ class ReviewTable(PortalTable):
     profit = MoneyColumn(
         accessor="live_profit", verbose_name="Live P&L", sign=True, reason="No capital.", orderable=False
     )
-    nearest = tables.Column(accessor="nearest_meter", verbose_name="Nearest rollback", empty_values=(), orderable=False)
+    nearest = tables.Column(accessor="meters", verbose_name="Nearest rollback", empty_values=(), orderable=False)
     waits_for = tables.Column(
-        verbose_name="Waits for", attrs={"td": {"class": "words"}}, orderable=False, empty_values=()
+        verbose_name="Waits for",
+        attrs={"td": {"class": lambda record: "words" if record.waits_for else ""}},
+        orderable=False,
+        empty_values=(),
     )
     compiled_at = TimeColumn(verbose_name="Compiled", form="day")
 
@@ -97,10 +104,30 @@ class ReviewTable(PortalTable):
             return figures.missing("Every agent was excluded.")
         return format_html('<a href="{}">#{}</a>', record.agent.get_absolute_url(), record.agent.number)
 
-    def render_nearest(self, value: Any) -> SafeString | str:
-        if not value:
+    def render_slice(self, value: Any, record: PromotionReview) -> SafeString:
+        return figures.missing("No capital.") if value is None else figures.money(value, record.cohort.quote)
+
+    def render_profit(self, value: Any, record: PromotionReview) -> SafeString:
+        return figures.missing("No capital.") if value is None else figures.signed(value, record.cohort.quote)
+
+    def render_nearest(self, record: PromotionReview) -> SafeString | str:
+        meter = nearest_meter(record)
+        if meter is None:
             return figures.missing("Nothing is watched.")
-        return format_html("{} {}", value["label"], figures.share(value["share"], 0))
+        return format_html("{} {}", meter["label"], figures.share(meter["share"], 0))
+
+    def value_nearest(self, record: PromotionReview) -> str:
+        meter = nearest_meter(record)
+        return "" if meter is None else f"{meter['cause']} {meter['share']:.2f}"
+
+
+def nearest_meter(review: PromotionReview) -> dict[str, Any] | None:
+    """The meter that ended a watch, or the nearest to its limit of one that runs; what is on or off says nothing."""
+    fired = [m for m in review.meters if m["fired"]]
+    near = [m for m in review.meters if m["cause"] in GRADUAL and m["share"] is not None]
+    if fired:
+        return dict(fired[0])
+    return dict(max(near, key=lambda m: m["share"])) if near else None
 
 
 class RankingTable(PortalTable):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 from django.urls import reverse
@@ -15,11 +15,13 @@ from fundops.core.permissions import may, require
 from trading.models.cohort import Cohort, CohortStatus
 from trading.models.promotion import BEFORE_CAPITAL, WATCHED, LiveRecord, PromotionReview, ReviewState
 from trading.selectors.cohort import cohort_list
-from treasury.actions.bankroll import open_slices, pool_slice_amount
+from treasury.actions.bankroll import SET_POOL, open_slices, pool_slice_amount
 from treasury.models import BankrollPool
 from treasury.selectors import free_cash
 
 MOST = 10
+#: What a pool must have lost, of its capacity, before another capacity is recommended.
+WORTH_SAYING = Decimal("0.001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class Recommendation:
     title: str
     reason: str
     href: str
+    amount: str | None = None
+    asset: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,47 +206,103 @@ def _outcome_words(figures: list[dict[str, Any]], reviews: list[PromotionReview]
 
 
 def _recommendations(reviews: list[PromotionReview], records: list[LiveRecord]) -> list[Recommendation]:
-    """Only what evidence supports: nothing is recommended for having been lucky."""
-    found = []
-    for review in reviews:
-        href = review.get_absolute_url()
-        if review.passed and review.state in (ReviewState.SCREENED, ReviewState.AWAITING_APPROVAL):
-            found.append(
-                Recommendation(f"Fund {review.cohort}'s candidate", "It passed the gate and waits for people.", href)
-            )
-        elif review.state in WATCHED and review.deployment is not None:
-            fallen = review.deployment.run.drawdown_frac
-            found.append(
-                Recommendation(
-                    f"Leave {review.deployment} as it is",
-                    f"Its watch has not ended; it stands {fallen:.2%} below its peak.",
-                    href,
-                )
-            )
-        elif review.state == ReviewState.GRADUATED and review.deployment is not None:
-            found.append(
-                Recommendation(
-                    f"Think about a larger slice for {review.deployment}", "Its watch ended without an alarm.", href
-                )
-            )
+    """Only what evidence supports, each with its amount: nothing is recommended for having been lucky."""
+    pools = list(BankrollPool.objects.select_related("fund", "asset", "book"))
+    by_party = {(pool.fund_id, pool.asset.code): pool for pool in pools}
+    found = [
+        one
+        for review in reviews
+        if (one := _about_review(review, by_party.get((review.cohort.fund_id, review.cohort.quote)))) is not None
+    ]
+    found += [one for pool in pools if (one := _about_pool(pool, records)) is not None]
     burnt = [r for r in records if r.outcome == ReviewState.ROLLED_BACK]
     if burnt:
+        lost = sum((r.profit for r in burnt), Decimal(0))
         found.append(
             Recommendation(
                 "Fund nothing of what was rolled back",
-                f"{len(burnt)} experiments with real orders ended early; their genomes count for less since.",
+                f"{len(burnt)} experiment{'s' if len(burnt) > 1 else ''} with real orders ended early, "
+                f"{lost:+,.2f} in all; such genomes count for less since.",
                 reverse("portal:reviews"),
+                "0.00",
             )
         )
     if not found:
         found.append(
             Recommendation(
-                "Fund no more than paper",
+                "Fund no more than paper: 0.00",
                 "No candidate has evidence that chance does not explain. Another cohort costs nothing.",
                 reverse("portal:cohort-new"),
+                "0.00",
             )
         )
     return found
+
+
+def _about_review(review: PromotionReview, pool: BankrollPool | None) -> Recommendation | None:
+    href = review.get_absolute_url()
+    if review.passed and review.state in (ReviewState.SCREENED, ReviewState.AWAITING_APPROVAL):
+        if pool is None:
+            why = f"It passed the gate, but there is no pool in {review.cohort.quote} to draw on."
+            return Recommendation(f"Make a pool for {review.cohort}'s candidate", why, _new_pool())
+        one, asset = pool_slice_amount(pool), pool.asset.code
+        return Recommendation(
+            f"Fund {review.cohort}'s candidate with {one:,.2f} {asset}",
+            "It passed the gate and waits for people; that is the pool's slice.",
+            href,
+            f"{one:f}",
+            asset,
+        )
+    if review.state in WATCHED and review.deployment is not None:
+        deployment = review.deployment
+        return Recommendation(
+            f"Leave {deployment} at {deployment.bankroll:,.2f} {deployment.quote}",
+            f"Its watch has not ended; it stands {deployment.run.drawdown_frac:.2%} below its peak.",
+            href,
+            f"{deployment.bankroll:f}",
+            deployment.quote,
+        )
+    return None
+
+
+def _about_pool(pool: BankrollPool, records: list[LiveRecord]) -> Recommendation | None:
+    """A pool that says it is more than there is shrinks to what there is; one whose watch ended well since it was last
+    set grows by a slice."""
+    asset, one = pool.asset.code, pool_slice_amount(pool)
+    handed_out = sum((s.amount for s in open_slices(pool)), Decimal(0))
+    there = (free_cash(pool.book, pool.asset) + handed_out).quantize(Decimal("0.01"), rounding=ROUND_DOWN)
+    if pool.capacity - there >= pool.capacity * WORTH_SAYING:
+        return Recommendation(
+            f"Lower the {pool} from {pool.capacity:,.2f} to {there:,.2f} {asset}",
+            f"{pool.capacity - there:,.2f} of it was lost by what ended: it is not there to hand out. Slices follow.",
+            _new_pool(),
+            f"{there:f}",
+            asset,
+        )
+    last_set = pool.history.order_by("-history_date").values_list("history_date", flat=True).first()
+    won = [
+        r
+        for r in records
+        if r.outcome == ReviewState.GRADUATED
+        and r.profit > 0
+        and (r.deployment.fund_id, r.deployment.quote) == (pool.fund_id, asset)
+        and (last_set is None or r.at > last_set)
+    ]
+    if not won:
+        return None
+    raised = pool.capacity + one
+    return Recommendation(
+        f"Raise the {pool} from {pool.capacity:,.2f} to {raised:,.2f} {asset}",
+        f"{won[0].deployment} ended its watch with {won[0].profit:+,.2f} over {won[0].hours} hours. One slice more "
+        "lets the next be tried beside it; so few hours are no reason for more.",
+        _new_pool(),
+        f"{raised:f}",
+        asset,
+    )
+
+
+def _new_pool() -> str:
+    return reverse("portal:approval-new", args=[SET_POOL])
 
 
 def _pending(user: User) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ from portal.assistant.intents import (
     StartCohort,
 )
 from portal.assistant.planning import Plan, plan_cohort, plan_growth
-from portal.models import AssistantMessage, Outcome, Speaker
+from portal.models import AssistantMessage, KnowledgeEntry, KnowledgeKind, Outcome, Speaker
 from trading.actions.cohort import launch_cohort
 from trading.models.cohort import Cohort, CohortMode
 from trading.models.marketdata import CandleSet
@@ -100,17 +100,46 @@ def say(*, text: str, actor: User) -> Reply:
     require(actor, USE)
     meant = understand(text, symbols=known_symbols())
     reply = Reply(question=meant) if isinstance(meant, Question) else reply_to(meant, actor=actor)
-    with transaction.atomic():
-        AssistantMessage.objects.create(user=actor, speaker=Speaker.PERSON, outcome=Outcome.SAID, text=text[:2000])
-        AssistantMessage.objects.create(
-            user=actor,
-            speaker=Speaker.ASSISTANT,
-            outcome=reply.outcome,
-            text=reply.words[:2000],
-            intent=reply.intent.NAME if reply.intent else "",
-            content=reply.as_json(),
-        )
+    _keep(reply, said=text, actor=actor)
     return reply
+
+
+def ask(*, intent: Intent, actor: User) -> Reply:
+    """Answers an intent that comes as data, and keeps both as a line's. Starts nothing."""
+    require(actor, USE)
+    reply = reply_to(intent, actor=actor)
+    _keep(reply, said=in_words(intent), actor=actor)
+    return reply
+
+
+def in_words(intent: Intent) -> str:
+    """An intent as somebody might have said it: `grow: amount 500, days 7`."""
+    terms = {name: value for name, value in asdict(intent).items() if value not in (None, ())}
+    said = ", ".join(f"{name} {' '.join(v) if isinstance(v, tuple) else v}" for name, v in terms.items())
+    return f"{intent.NAME}: {said}" if said else intent.NAME
+
+
+@transaction.atomic
+def _keep(reply: Reply, *, said: str, actor: User) -> None:
+    """What was said and what was answered; a recommendation is knowledge of the fund as well."""
+    AssistantMessage.objects.create(user=actor, speaker=Speaker.PERSON, outcome=Outcome.SAID, text=said[:2000])
+    kept = AssistantMessage.objects.create(
+        user=actor,
+        speaker=Speaker.ASSISTANT,
+        outcome=reply.outcome,
+        text=reply.words[:2000],
+        intent=reply.intent.NAME if reply.intent else "",
+        content=reply.as_json(),
+    )
+    if isinstance(reply.intent, FundTomorrow) and reply.answer is not None:
+        KnowledgeEntry.objects.create(
+            key=f"assistant:{kept.pk}",
+            at=kept.at,
+            kind=KnowledgeKind.RECOMMENDATION,
+            title=f"{reply.answer.title}, as asked by {actor}"[:200],
+            words=reply.words,
+            figures=reply.answer.as_json(),
+        )
 
 
 def reply_to(intent: Intent, *, actor: User) -> Reply:
@@ -151,13 +180,15 @@ def begin(*, intent: Grow | StartCohort, actor: User, name: str = "") -> Cohort:
         fund=default_fund(),
         name=name
         or f"{'Grow' if isinstance(intent, Grow) else 'Cohort'} {Decimal(terms['amount']):,.0f} {terms['quote']}",
-        mode=CohortMode.REPLAY,
+        mode=CohortMode(terms["mode"]),
         venue=terms["venue"],
         symbols=terms["symbols"],
+        interval=terms["interval"],
         start=date.fromisoformat(terms["start"]),
         days=terms["days"],
         agent_count=terms["agents"],
         bankroll=Decimal(terms["amount"]),
+        drawdown_stop_frac=Decimal(terms["stop_frac"]),
     )
     with transaction.atomic():
         launched = launch_cohort(cohort=cohort, actor=actor)

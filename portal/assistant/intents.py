@@ -23,7 +23,8 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Grow(Intent):
-    """Trade an amount for a number of days by a plan. `currency` as it was said; None is the markets' own."""
+    """Trade an amount for a number of days by a plan. `currency` as it was said; None is the markets' own. `mode` is
+    replay or forward; None is whichever the candles allow."""
 
     NAME: ClassVar[str] = "grow"
     PERMISSION: ClassVar[str] = "trading.launch_cohort"
@@ -34,6 +35,7 @@ class Grow(Intent):
     currency: str | None = None
     symbols: tuple[str, ...] = ()
     agents: int | None = None
+    mode: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,7 @@ class StartCohort(Intent):
     currency: str | None = None
     symbols: tuple[str, ...] = ()
     agents: int | None = None
+    mode: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

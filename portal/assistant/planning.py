@@ -13,18 +13,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from django.db.models import Q
 
-from fundops.core import clock
 from portal.assistant.intents import Grow, StartCohort
+from portal.assistant.prerequisites import Market, Prerequisite, prerequisites
 from risk.errors import LeveragePolicyMissingError
 from risk.leverage import require_policy
 from risk.quant.metrics import Metric
-from risk.quant.pretrade import TradingMode
 from risk.selectors import effective_limits
-from risk.switches import trading_mode_for
-from trading.models.cohort import LIVE_STATUSES, Cohort, CohortDay, CohortStatus
+from trading.actions.cohort_feed import HISTORY_MS
+from trading.models.cohort import CohortDay, CohortMode, CohortStatus
 from trading.quant.evidence.resampling import block_length, stationary_indices
-from trading.selectors.cohort import Window, default_fund, latest_window
+from trading.selectors.cohort import default_fund, latest_window, live_window
 from treasury.models import Book
 
 Float64 = npt.NDArray[np.float64]
@@ -32,19 +32,9 @@ Float64 = npt.NDArray[np.float64]
 RESAMPLES = 2_000
 #: Fewer hours than this say nothing about a day.
 FEWEST_HOURS = 72
-#: Candles that end longer ago than this are history: a plan says so.
-FRESH = timedelta(days=2)
-#: Where no limit stops a drawdown, the cohort's own alert is the stop of the plan.
+#: The stop of a plan where no limit of the fund is tighter, and the tightest that a cohort takes.
 DEFAULT_STOP = Decimal("0.05")
-
-
-@dataclass(frozen=True, slots=True)
-class Prerequisite:
-    """One thing that must be so. ``ok`` None is no obstacle, and worth knowing."""
-
-    name: str
-    ok: bool | None
-    words: str
+SMALLEST_STOP = Decimal("0.001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,35 +68,37 @@ class Plan:
         return asdict(self) | {"possible": self.possible}
 
 
-def window_for(days: int, symbols: tuple[str, ...]) -> tuple[Window | None, tuple[str, ...]]:
-    """The latest days at hand, and which of the wanted markets they cover (all of them when none was named)."""
-    window = latest_window(interval="1m", days=days) or latest_window(interval="5m", days=days)
-    if window is None:
-        return None, ()
-    return window, tuple(s for s in (symbols or window.symbols) if s in window.symbols)
-
-
 def plan_growth(intent: Grow, *, seed: int = 0) -> Plan:
-    """The plan of an amount over some days. Reads only."""
-    return _plan(intent.amount, intent.days, intent.symbols, intent.agents, intent.currency, seed=seed)
+    """The plan of an amount over some days: as candles close where they are fresh, else of the latest days. Reads
+    only."""
+    return _plan(intent, intent.amount, intent.days, preferred=CohortMode.FORWARD, seed=seed)
 
 
 def plan_cohort(intent: StartCohort, *, seed: int = 0) -> Plan:
     """The plan of a cohort, with what the launch page would propose for what was left out."""
     amount = intent.amount if intent.amount is not None else Decimal(1000)
-    return _plan(amount, intent.days or 3, intent.symbols, intent.agents, intent.currency, seed=seed)
+    return _plan(intent, amount, intent.days or 3, preferred=CohortMode.REPLAY, seed=seed)
 
 
-def _plan(
-    amount: Decimal,
-    days: int,
-    symbols: tuple[str, ...],
-    agents: int | None,
-    currency: str | None,
-    *,
-    seed: int,
-) -> Plan:
-    window, covered = window_for(days, symbols)
+def market_for(*, mode: str | None, preferred: CohortMode, days: int, symbols: tuple[str, ...]) -> Market:
+    """Where a plan trades. ``mode`` None takes the preferred one where candles allow it; no markets named means all."""
+    live = live_window(interval="1m", within=timedelta(milliseconds=HISTORY_MS))
+    fresh = live is not None and all(s in live.symbols for s in symbols)
+    forward = mode == CohortMode.FORWARD or (mode is None and preferred is CohortMode.FORWARD and fresh)
+    if forward:
+        covered = tuple(s for s in (symbols or live.symbols) if s in live.symbols) if live else ()
+        return Market(CohortMode.FORWARD, "1m", live, covered, fresh, days)
+    for interval in ("1m", "5m"):
+        window = latest_window(interval=interval, days=days)
+        if window is not None:
+            covered = tuple(s for s in (symbols or window.symbols) if s in window.symbols)
+            return Market(CohortMode.REPLAY, interval, window, covered, fresh, days)
+    return Market(CohortMode.REPLAY, "1m", None, (), fresh, days)
+
+
+def _plan(intent: Grow | StartCohort, amount: Decimal, days: int, *, preferred: CohortMode, seed: int) -> Plan:
+    market = market_for(mode=intent.mode, preferred=preferred, days=days, symbols=intent.symbols)
+    window = market.window
     quote = window.quote if window else ""
     hours = hourly_history(synthetic=window.synthetic if window else False)
     stop = drawdown_stop()
@@ -114,16 +106,19 @@ def _plan(
     terms: dict[str, Any] = {
         "amount": f"{amount:f}",
         "days": days,
-        "symbols": list(covered),
-        "agents": agents or 30,
+        "symbols": list(market.covered),
+        "agents": intent.agents or 30,
+        "mode": market.mode.value,
         "venue": window.venue if window else "",
+        "interval": market.interval,
         "start": window.start.isoformat() if window else "",
         "quote": quote,
         "synthetic": bool(window and window.synthetic),
+        "stop_frac": f"{stop:f}",
     }
     return Plan(
         terms=terms,
-        prerequisites=_prerequisites(window, covered, symbols, currency, days),
+        prerequisites=prerequisites(market, wanted=intent.symbols, amount=amount, currency=intent.currency),
         days=_days(float(amount), days, hours, leverage=leverage, stop=float(stop), seed=seed),
         hours_behind=int(hours.size),
         words=_words(amount, days, quote, hours, leverage, stop),
@@ -131,9 +126,13 @@ def _plan(
 
 
 def hourly_history(*, synthetic: bool) -> Float64:
-    """The hourly returns of completed cohorts of the same kind of prices, oldest first, (n,)."""
+    """The hourly returns of cohorts of the same kind of prices, oldest first, (n,): of those that finished, and of
+    those that their stop ended, whose hours would otherwise be missing just because they were bad."""
+    ended = Q(cohort__status=CohortStatus.COMPLETED, complete=True) | Q(
+        cohort__status=CohortStatus.CANCELLED, cohort__drawdown_stop_frac__isnull=False
+    )
     days = (
-        CohortDay.objects.filter(complete=True, cohort__synthetic=synthetic, cohort__status=CohortStatus.COMPLETED)
+        CohortDay.objects.filter(ended, cohort__synthetic=synthetic)
         .order_by("-cohort__launched_at", "-day")
         .values_list("hourly_roi", flat=True)[:90]
     )
@@ -143,13 +142,14 @@ def hourly_history(*, synthetic: bool) -> Float64:
 
 
 def drawdown_stop() -> Decimal:
-    """Where a fall from the peak stops trading: the fund's limit, else the plan's own."""
+    """The fall from its peak at which the machine ends what is launched: the fund's limit, else the plan's own."""
     fund = default_fund()
     root = Book.objects.filter(fund=fund, parent=None).first() if fund else None
     if root is None:
         return DEFAULT_STOP
     hard = [x.hard for x in effective_limits(root) if x.metric is Metric.DRAWDOWN_FRAC and x.hard is not None]
-    return Decimal(str(min(hard))) if hard else DEFAULT_STOP
+    tightest = Decimal(str(min(hard))) if hard else DEFAULT_STOP
+    return min(max(tightest, SMALLEST_STOP), Decimal(1)).quantize(SMALLEST_STOP / 10)
 
 
 def _leverage() -> list[Decimal]:
@@ -196,70 +196,13 @@ def _days(
     return tuple(planned)
 
 
-def _prerequisites(
-    window: Window | None, covered: tuple[str, ...], wanted: tuple[str, ...], currency: str | None, days: int
-) -> tuple[Prerequisite, ...]:
-    found = [_data(window, covered, wanted, days), _currency(window, currency), _limits(), _running()]
-    return tuple(p for p in found if p is not None)
-
-
-def _data(window: Window | None, covered: tuple[str, ...], wanted: tuple[str, ...], days: int) -> Prerequisite:
-    if window is None:
-        return Prerequisite(
-            "Candles", ok=False, words=f"No market has {days} whole days of candles at hand. Import some."
-        )
-    missing = [s for s in wanted if s not in covered]
-    if missing:
-        return Prerequisite("Candles", ok=False, words=f"{', '.join(missing)}: no candles for these {days} days.")
-    ends = window.start + timedelta(days=days)
-    old = clock.now().date() - ends > FRESH
-    words = f"{len(covered)} markets of {window.venue}, {window.start} to {ends}."
-    if window.synthetic:
-        words += " The prices are invented (synthetic)."
-    if old:
-        words += " They are history: the cohort replays them."
-    return Prerequisite("Candles", ok=None if old or window.synthetic else True, words=words)
-
-
-def _currency(window: Window | None, currency: str | None) -> Prerequisite | None:
-    if window is None or currency is None or currency == window.quote:
-        return None
-    if currency == "USD" and window.quote in ("USDT", "USDC"):
-        return Prerequisite(
-            "Currency",
-            ok=None,
-            words=f"You said dollars; the markets at hand are quoted in {window.quote}, and so is this.",
-        )
-    return Prerequisite(
-        "Currency", ok=False, words=f"You said {currency}; the markets at hand are quoted in {window.quote}."
-    )
-
-
-def _limits() -> Prerequisite:
-    fund = default_fund()
-    root = Book.objects.filter(fund=fund, parent=None).first() if fund else None
-    if root is None:
-        return Prerequisite("Limits", ok=False, words="There is no fund yet.")
-    mode = trading_mode_for(book_id=root.pk)
-    if mode is None or mode is TradingMode.HALTED:
-        said = "not known" if mode is None else "halted"
-        return Prerequisite("Limits", ok=False, words=f"Trading of the fund is {said}: see the guardrails.")
-    count = len(effective_limits(root))
-    words = f"{count} limits bind the fund." if count else "No limit binds the fund; the plan's own stop applies."
-    return Prerequisite("Limits", ok=None if mode is TradingMode.REDUCING or not count else True, words=words)
-
-
-def _running() -> Prerequisite:
-    running = Cohort.objects.filter(status__in=LIVE_STATUSES).count()
-    return Prerequisite("Cohorts at work", ok=None if running else True, words=f"{running or 'No'} cohorts run now.")
-
-
 def _words(
     amount: Decimal, days: int, quote: str, hours: Float64, leverage: list[Decimal], stop: Decimal
 ) -> tuple[str, ...]:
     words = [
         f"Paper agents trade {amount:,.2f} {quote} for {days} day{'s' if days != 1 else ''}. No real money moves.",
-        f"It stops at a fall of {stop:.1%} from its peak: {float(amount) * float(stop):,.2f} {quote} are at risk.",
+        f"The machine ends it at the first bar that closes {stop:.1%} below its peak: about "
+        f"{float(amount) * float(stop):,.2f} {quote} are at risk, and whatever one bar jumps beyond that.",
     ]
     if hours.size >= FEWEST_HOURS:
         words.append(

@@ -9,6 +9,8 @@ from django import forms
 
 from portal.assistant.conversation import known_symbols
 from portal.assistant.intents import LARGEST, MOST_AGENTS, MOST_DAYS, SMALLEST, Grow, StartCohort
+from portal.assistant.planning import Plan
+from trading.models.cohort import CohortMode
 
 
 class TermsForm(forms.Form):
@@ -25,6 +27,15 @@ class TermsForm(forms.Form):
         label="Markets", required=False, widget=forms.CheckboxSelectMultiple, help_text="None chosen means all."
     )
     agents = forms.IntegerField(min_value=1, max_value=MOST_AGENTS, initial=30)
+    mode = forms.ChoiceField(
+        label="Clock",
+        choices=[
+            (CohortMode.REPLAY.value, "Replay the latest days: the answer in seconds, about the past"),
+            (CohortMode.FORWARD.value, "Forward, as candles close: takes the days, about the future"),
+        ],
+        widget=forms.RadioSelect,
+        required=False,
+    )
     currency = forms.CharField(max_length=4, required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -44,12 +55,13 @@ class TermsForm(forms.Form):
             "symbols": tuple(said["symbols"]),
             "agents": said["agents"],
             "currency": said["currency"] or None,
+            "mode": said["mode"] or None,
         }
         return Grow(**terms) if said["kind"] == Grow.NAME else StartCohort(**terms)
 
     @classmethod
-    def of(cls, intent: Grow | StartCohort) -> TermsForm:
-        """The form that shows an intent back."""
+    def of(cls, intent: Grow | StartCohort, plan: Plan) -> TermsForm:
+        """The form that shows an intent back, with the clock its plan goes by."""
         return cls(
             initial={
                 "kind": intent.NAME,
@@ -58,6 +70,7 @@ class TermsForm(forms.Form):
                 "symbols": list(intent.symbols),
                 "agents": intent.agents or 30,
                 "currency": intent.currency or "",
+                "mode": plan.terms["mode"],
             }
         )
 

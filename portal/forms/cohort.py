@@ -40,6 +40,7 @@ MODEL_FIELDS = [
     "leverage_ceiling",
     "market_cap_frac",
     "drawdown_alert_frac",
+    "drawdown_stop_frac",
     "utilisation_alert_frac",
     "seed",
 ]
@@ -111,6 +112,7 @@ class CohortForm(_CohortModelForm):
         "leverage_ceiling": "× equity",
         "market_cap_frac": "× equity",
         "drawdown_alert_frac": "of equity",
+        "drawdown_stop_frac": "of equity",
         "utilisation_alert_frac": "of bankroll",
     }
     #: The fields as the page groups them.
@@ -121,13 +123,14 @@ class CohortForm(_CohortModelForm):
             ("agent_count", "bankroll", "allocation", "genome_source", "profiles", "parents"),
         ),
         (
-            "Ceilings and alerts",
+            "Ceilings, alerts and stop",
             (
                 "gross_ceiling",
                 "net_ceiling",
                 "leverage_ceiling",
                 "market_cap_frac",
                 "drawdown_alert_frac",
+                "drawdown_stop_frac",
                 "utilisation_alert_frac",
             ),
         ),

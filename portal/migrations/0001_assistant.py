@@ -30,11 +30,12 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('at', models.DateTimeField(default=fundops.core.clock.now)),
                 ('speaker', models.CharField(choices=[('person', 'Person'), ('assistant', 'Assistant')], max_length=10)),
-                ('outcome', models.CharField(choices=[('said', 'Said'), ('question', 'Asked back'), ('answer', 'Answered'), ('proposal', 'Proposed'), ('refused', 'Refused'), ('confirmed', 'Started')], max_length=10)),
+                ('outcome', models.CharField(choices=[('said', 'Said'), ('question', 'Asked back'), ('answer', 'Answered'), ('proposal', 'Proposed'), ('refused', 'Refused'), ('confirmed', 'Started'), ('report', 'Reported')], max_length=10)),
                 ('text', models.CharField(max_length=2000)),
                 ('intent', models.CharField(blank=True, max_length=24)),
                 ('content', models.JSONField(default=dict, help_text="The intent's terms, the plan, or the answer's figures.")),
                 ('cohort', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='trading.cohort')),
+                ('key', models.CharField(help_text='The event a report tells of; told once.', max_length=120, null=True, unique=True)),
                 ('user', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='assistant_messages', to=settings.AUTH_USER_MODEL)),
             ],
             options={
@@ -42,6 +43,7 @@ class Migration(migrations.Migration):
                 'permissions': [('use_assistant', 'Can talk to the assistant')],
                 'default_permissions': (),
                 'indexes': [models.Index(fields=['user', '-at'], name='portal_messages_of_user')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('key', ''), _negated=True), name='portal_message_key_not_empty')],
             },
         ),
         migrations.CreateModel(

@@ -10,6 +10,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
+from compliance.selectors import live_seq
 from fundops.core.errors import FundopsError
 from fundops.core.models import User
 from fundops.core.permissions import may, permission_required
@@ -45,10 +46,11 @@ def assistant_page(request: HttpRequest) -> HttpResponse:
         reply = say(text=asked, actor=user)
         context = {"asked": asked, "reply": reply}
         if reply.plan is not None and isinstance(reply.intent, Grow | StartCohort):
-            context |= _planned(reply.plan, TermsForm.of(reply.intent))
+            context |= _planned(reply.plan, TermsForm.of(reply.intent, reply.plan))
     history = list(AssistantMessage.objects.filter(user=user).select_related("cohort").order_by("-pk")[:SHOWN])
     context |= {
         "history": history,
+        "live_after": live_seq(),
         "examples": EXAMPLES,
         "quick": QUICK,
         "may_launch": may(user, "trading.launch_cohort"),
@@ -115,5 +117,5 @@ def assistant_guide(request: HttpRequest) -> HttpResponse:
         reply = reply_to(intent, actor=_user(request))
         context["refused"] = reply.refused
         if reply.plan is not None:
-            context |= _planned(reply.plan, TermsForm.of(intent))
+            context |= _planned(reply.plan, TermsForm.of(intent, reply.plan))
     return render(request, "assistant/guide.html", context)

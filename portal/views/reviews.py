@@ -19,10 +19,12 @@ from markdown_it import MarkdownIt
 
 from compliance.models import ApprovalRequest, RequestState
 from compliance.selectors import live_seq
+from fundops.core import clock
 from fundops.core.errors import FundopsError
 from fundops.core.models import User
 from fundops.core.permissions import may, permission_required
 from portal.charts import reviews as charts
+from portal.review_timers import next_in_words, timers_of
 from portal.tables import TablePage
 from portal.tables_reviews import RankingTable, ReviewFilter, ReviewTable, state_tag, verdict_tag
 from trading.actions.council import QUORUM
@@ -96,6 +98,7 @@ def review_page(request: HttpRequest, pk: int) -> HttpResponse:
             return exported
     RequestConfig(request, paginate={"per_page": 30}).configure(ranking)
     options = _options(request, review)
+    rules = rules_of(review.policy_version)
     context = {
         "review": review,
         "evidence": evidence,
@@ -107,11 +110,15 @@ def review_page(request: HttpRequest, pk: int) -> HttpResponse:
         "ranking": ranking,
         "signatures": _signatures(review.request) if review.request else None,
         "steps": review.steps.select_related("actor"),
-        "rules": rules_of(review.policy_version),
         "options": options,
         "terms": proposed_terms(review) if options["ask"] or options["override"] else None,
         "voices": voices_on_offer(review) if options["ask"] or options["override"] else [],
         "quorum": QUORUM,
+        "next_words": next_in_words(review, rules),
+        "timers": timers_of(review, rules),
+        "watch_until": clock.from_ms(review.watch_until_ms)
+        if review.state in WATCHED and review.watch_until_ms
+        else None,
         "post_mortem": _markdown(review.post_mortem) if review.post_mortem else "",
         "crumbs": [("Reviews", reverse("portal:reviews")), (str(review.cohort), "")],
         "live_after": live_seq(),

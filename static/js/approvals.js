@@ -1,35 +1,11 @@
 /*
- * The gate's pages: countdowns, the passkey ceremony, form details that need no server.
+ * The gate's pages: the passkey ceremony, form details that need no server.
  *
  * A passkey signs the hash of the decision document: the API's `prepare` answers that hash as the WebAuthn challenge, the
  * browser has it signed, and the page's own form carries the assertion to the server, which checks everything again.
  */
 (() => {
   "use strict";
-
-  // --- Countdowns -------------------------------------------------------------------------------------------
-  const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
-  function told(seconds) {
-    if (seconds < 1) return "now";
-    const parts = [];
-    let rest = Math.round(seconds);
-    for (const [size, unit] of UNITS) {
-      const count = Math.floor(rest / size);
-      rest -= count * size;
-      if (count) parts.push(`${count} ${unit}`);
-    }
-    return parts.slice(0, 2).join(" ");
-  }
-  function tick() {
-    for (const element of document.querySelectorAll("[data-countdown]")) {
-      const left = (new Date(element.dataset.countdown) - Date.now()) / 1000;
-      const text = told(left);
-      if (element.textContent !== text) element.textContent = text;
-      element.classList.toggle("soon", left < 4 * 3600);
-    }
-  }
-  tick();
-  setInterval(tick, 1000);
 
   // --- What belongs to the chosen decision --------------------------------------------------------------------
   document.addEventListener("change", (event) => {

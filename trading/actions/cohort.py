@@ -135,6 +135,7 @@ def specification(cohort: Cohort) -> dict[str, Any]:
         "net_ceiling",
         "leverage_ceiling",
         "market_cap_frac",
+        "drawdown_stop_frac",
         "speed",
         "seed",
         "synthetic",
@@ -188,7 +189,7 @@ def note_waiting(*, cohort_id: int, words: str) -> None:
 
 
 def end_cohort(*, cohort_id: int, status: CohortStatus, failure: str = "", actor: User | None = None) -> Cohort:
-    """Marks a cohort completed, cancelled or failed; a second time does nothing."""
+    """Marks a cohort completed, cancelled or failed, with the reason of an early end; a second time does nothing."""
     with transaction.atomic():
         cohort = Cohort.objects.select_for_update().get(pk=cohort_id)
         if cohort.status in LIVE_STATUSES:

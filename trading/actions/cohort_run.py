@@ -17,6 +17,7 @@ from django.db import transaction
 
 from fundops.core.events import publish
 from fundops.core.money import to_decimal
+from trading.actions.cohort import end_cohort
 from trading.cohorts import days, evidence, postings
 from trading.cohorts.alerts import alerts_of
 from trading.cohorts.catalog import open_catalog
@@ -24,6 +25,7 @@ from trading.cohorts.guard import Record, binds_otherwise, order_limits, take_li
 from trading.cohorts.installed import installed_families
 from trading.cohorts.population import Seat
 from trading.cohorts.setup import DAY_MS, Setup, engine_setup, market_of
+from trading.cohorts.stop import stop_in_words, up_to_the_stop
 from trading.errors import BooksDisagreeError, StrategyMissingError
 from trading.marketdata.loader import load_candles
 from trading.models.cohort import (
@@ -132,24 +134,42 @@ def advance_cohort(*, loaded: Loaded, market: engine.Market) -> Progress:
         if first == last:
             return Progress(run.next_bar_ms, CohortStatus.RUNNING, 0)
         bars = market.slice(int(first), int(last))
-        state = engine.EngineState.from_bytes(bytes(run.engine_state)) if run.engine_state else None
-        limits = _limits_for(run, taken)
-        outcome = engine.run(
-            bars,
-            loaded.setup.agents,
-            instruments=loaded.setup.instruments,
-            costs=loaded.setup.costs,
-            wallet=loaded.setup.wallet,
-            state=state,
-            limits=order_limits(limits, cohort.venue),
+        limits = order_limits(_limits_for(run, taken), cohort.venue)
+        bars, outcome, stopped = up_to_the_stop(
+            bars, lambda some: _trade(loaded, run, some, limits), cohort.drawdown_stop_frac
         )
-        _record(loaded, run, bars, outcome, day=day, complete=bars.end_ms >= stop_ms)
-        return Progress(run.next_bar_ms, CohortStatus.RUNNING, len(outcome.fills))
+        _record(loaded, run, bars, outcome, day=day, complete=bars.end_ms >= stop_ms, proven=stopped)
+        status = CohortStatus.RUNNING
+        if stopped:
+            status = CohortStatus.CANCELLED
+            end_cohort(cohort_id=cohort.pk, status=status, failure=stop_in_words(cohort, bars, outcome))
+        return Progress(run.next_bar_ms, status, len(outcome.fills))
+
+
+def _trade(loaded: Loaded, run: CohortRun, bars: engine.Market, limits: engine.OrderLimits | None) -> engine.Run:
+    """The bars as this cohort's agents trade them from where it stands; nothing is kept."""
+    return engine.run(
+        bars,
+        loaded.setup.agents,
+        instruments=loaded.setup.instruments,
+        costs=loaded.setup.costs,
+        wallet=loaded.setup.wallet,
+        state=engine.EngineState.from_bytes(bytes(run.engine_state)) if run.engine_state else None,
+        limits=limits,
+    )
 
 
 def _record(
-    loaded: Loaded, run: CohortRun, bars: engine.Market, outcome: engine.Run, *, day: int, complete: bool
+    loaded: Loaded,
+    run: CohortRun,
+    bars: engine.Market,
+    outcome: engine.Run,
+    *,
+    day: int,
+    complete: bool,
+    proven: bool,
 ) -> None:
+    """Writes down a stretch; the books are held against the engine at a day's end, and at the last bar of a stop."""
     cohort, agents = loaded.cohort, loaded.agents
     batch = postings.entry_batch(
         outcome,
@@ -164,7 +184,7 @@ def _record(
     evidence.write_rejections(cohort, agents, outcome, first_number=run.rejections_done + 1)
     rows, parent = days.score(cohort=cohort, agents=agents, day=day, run=outcome, complete=complete)
     run.last_closes = evidence.last_closes(bars, run.last_closes)
-    if complete:
+    if complete or proven:
         prove_books(loaded, rows, parent, run.last_closes)
     days.save(rows, parent)
     alerts = alerts_of(cohort, agents, outcome, day)

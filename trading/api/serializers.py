@@ -98,6 +98,7 @@ class CohortSerializer(serializers.ModelSerializer[Cohort]):
             "leverage_ceiling",
             "market_cap_frac",
             "drawdown_alert_frac",
+            "drawdown_stop_frac",
             "utilisation_alert_frac",
             "speed",
             "seed",

@@ -1,3 +1,6 @@
+from decimal import Decimal
+
+import django.core.validators
 import django.db.models.deletion
 from django.db import migrations, models
 
@@ -57,4 +60,36 @@ class Migration(migrations.Migration):
             options={"default_permissions": ("view",)},
         ),
         migrations.RunSQL(FORWARD, BACKWARD),
+        *(
+            migrations.AddField(
+                model_name=name,
+                name="drawdown_stop_frac",
+                field=models.DecimalField(
+                    blank=True,
+                    decimal_places=4,
+                    help_text=(
+                        "Parent drawdown at which the machine ends the cohort; left empty, nothing but its days ends"
+                        " it."
+                    ),
+                    max_digits=8,
+                    null=True,
+                    validators=[
+                        django.core.validators.MinValueValidator(Decimal("0.001")),
+                        django.core.validators.MaxValueValidator(Decimal(1)),
+                    ],
+                    verbose_name="drawdown stop",
+                ),
+            )
+            for name in ("cohort", "historicalcohort")
+        ),
+        *(
+            migrations.AlterField(
+                model_name=name,
+                name="failure",
+                field=models.TextField(
+                    blank=True, editable=False, help_text="Why it failed, or was ended before its time."
+                ),
+            )
+            for name in ("cohort", "historicalcohort")
+        ),
     ]

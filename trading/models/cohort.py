@@ -132,6 +132,15 @@ class Cohort(models.Model):
         "ceiling for one market", "0.5", "0.01", "10", "Exposure to one market over the parent's equity."
     )
     drawdown_alert_frac = _fraction("drawdown alert", "0.05", "0.001", "1", "Parent drawdown that raises an alert.")
+    drawdown_stop_frac = models.DecimalField(
+        "drawdown stop",
+        max_digits=8,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(Decimal("0.001")), MaxValueValidator(Decimal(1))],
+        help_text="Parent drawdown at which the machine ends the cohort; left empty, nothing but its days ends it.",
+    )
     utilisation_alert_frac = _fraction(
         "utilisation alert", "0.95", "0.01", "10", "Bankroll utilisation that raises an alert."
     )
@@ -149,7 +158,7 @@ class Cohort(models.Model):
     )
     launched_at = models.DateTimeField(default=clock.now, editable=False)
     finished_at = models.DateTimeField(null=True, editable=False)
-    failure = models.TextField(blank=True, editable=False)
+    failure = models.TextField(blank=True, editable=False, help_text="Why it failed, or was ended before its time.")
     waiting_for = models.TextField(
         blank=True, editable=False, help_text="What its run waits for and tries again, in words; empty while it goes."
     )

@@ -66,6 +66,24 @@ def latest_window(*, interval: str, days: int, venue: str | None = None) -> Wind
     return best[1] if best else None
 
 
+def live_window(*, interval: str, within: timedelta) -> Window | None:
+    """The markets of one venue and quote whose candles go on as they close, from today on: the last of each closed no
+    longer ago than that. Most markets win; None where nothing is so fresh. Invented candles never are.
+    """
+    oldest_ms = clock.now_ms() - within // timedelta(milliseconds=1)
+    fresh: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for manifest in open_catalog().manifests(kind=Kind.TRADE):
+        pair = split_symbol(manifest.key.symbol)
+        step = manifest.key.interval_ms
+        closed_ms = (manifest.last_ms or 0) + step
+        if pair and step == parse_interval(interval) and not manifest.synthetic and closed_ms >= oldest_ms:
+            fresh[manifest.key.venue, pair[1]].add(manifest.key.symbol)
+    if not fresh:
+        return None
+    (venue, quote), symbols = max(fresh.items(), key=lambda item: (len(item[1]), item[0]))
+    return Window(venue, quote, tuple(sorted(symbols)), clock.now().date(), synthetic=False)
+
+
 def _whole_days_end(last_ms: int, interval_ms: int) -> int:
     return (last_ms + interval_ms) // DAY_MS * DAY_MS
 

@@ -136,6 +136,25 @@ def test_impossible_terms_are_named_and_nothing_starts(market: None, manager: Us
     assert not Cohort.objects.exists()
 
 
+def test_addresses_work_with_and_without_their_last_slash(market: None, manager: User) -> None:
+    api = APIClient()
+    api.force_authenticate(manager)
+    posts: dict[str, dict[str, Any]] = {
+        "intents/grow": {"amount": "500", "days": 2},
+        "intents/fund-tomorrow": {},
+        "intents/start-cohort": {},
+        "intents/review-promotion": {},
+    }
+    for path, body in posts.items():
+        for ending in ("", "/"):
+            assert api.post(f"/api/assistant/{path}{ending}", body, format="json").status_code == 200, path + ending
+    for path in ("status", "7/promotion-readiness", "bankroll-summary"):
+        for ending in ("", "/"):
+            assert api.get(f"/api/assistant/cohorts/{path}{ending}").status_code == 200, path + ending
+    assert api.get("/api/cohorts").status_code == 200
+    assert api.post("/api/cohorts", {}, format="json").status_code == 400, "it reached the form, not a redirect"
+
+
 @pytest.mark.django_db(transaction=True)
 def test_knowledge_is_told_once_in_plain_words(market: None, launched: Callable[..., Cohort]) -> None:
     cohort = launched(days=1)

@@ -54,3 +54,15 @@ def test_too_little_says_nothing() -> None:
     assert confidence_set(np.random.default_rng(1).standard_normal((100, 1)), block=1).included == ()
     with pytest.raises(EvidenceError):
         superior_ability(np.full((20, 2), np.nan), block=1)
+
+
+def test_twins_are_one_model_and_share_its_fate() -> None:
+    """A cohort of two markets gives several agents the same genome there: the same returns to the last bit."""
+    single = np.random.default_rng(1).normal(0.0, 0.01, (72, 5))
+    alone = confidence_set(single, block=1.0, seed=3)
+    doubled = confidence_set(np.concatenate([single, single], axis=1), block=1.0, seed=3)
+    np.testing.assert_array_equal(doubled.p_values, np.tile(alone.p_values, 2))
+    assert doubled.included == (*alone.included, *(k + 5 for k in alone.included))
+    all_alike = confidence_set(np.repeat(single[:, :1], 4, axis=1), block=1.0)
+    assert all_alike.included == ()
+    assert np.isnan(all_alike.p_values).all()

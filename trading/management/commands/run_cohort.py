@@ -84,6 +84,7 @@ class Command(BaseCommand):
         parser.add_argument("--net", type=amount, default=Decimal(1), help="net exposure ceiling")
         parser.add_argument("--leverage", type=amount, default=Decimal(2), help="leverage ceiling of an agent")
         parser.add_argument("--market-cap", type=amount, default=Decimal("0.5"), help="ceiling for one market")
+        parser.add_argument("--stop", type=amount, help="parent drawdown that ends it (0.05); default: none")
         parser.add_argument("--seed", type=whole, default=0)
         parser.add_argument("--name", default="")
         parser.add_argument("--fund", help="fund code; default: the first fund")
@@ -171,6 +172,7 @@ def _cohort(options: dict[str, Any]) -> Cohort:
         net_ceiling=options["net"],
         leverage_ceiling=options["leverage"],
         market_cap_frac=options["market_cap"],
+        drawdown_stop_frac=options["stop"],
         seed=options["seed"],
     )
 

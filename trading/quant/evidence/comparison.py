@@ -63,14 +63,18 @@ def superior_ability(returns: Float64, *, block: float, resamples: int = 1000, s
 def confidence_set(
     returns: Float64, *, block: float, size: float = 0.1, resamples: int = 500, seed: int = 0
 ) -> ConfidenceSet:
-    """The model confidence set of ``returns`` (n, n_agents), range statistic. Empty below 16 rows or two agents."""
+    """The model confidence set of ``returns`` (n, n_agents), range statistic. Empty below 16 rows or two agents.
+
+    Agents with the very same returns are one model: told apart they would differ by nothing, with no variance.
+    """
     table, moving = _table(returns)
     n = table.shape[0]
     p_values = np.full(np.shape(returns)[1], np.nan)
-    if n < _FEWEST or table.shape[1] < 2:
+    first, twin_of = _twins(table)
+    if n < _FEWEST or first.size < 2:
         return ConfidenceSet(size, (), p_values, n)
     test = MCS(
-        -table,
+        -table[:, first],
         size=size,
         block_size=max(1, round(block)),
         reps=resamples,
@@ -80,5 +84,22 @@ def confidence_set(
     )
     test.compute()
     found = test.pvalues["Pvalue"]
-    p_values[moving[found.index.to_numpy(dtype=np.int64)]] = found.to_numpy(dtype=np.float64)
-    return ConfidenceSet(size, tuple(sorted(int(moving[int(str(i))]) for i in test.included)), p_values, n)
+    own = np.full(first.size, np.nan)
+    own[found.index.to_numpy(dtype=np.int64)] = found.to_numpy(dtype=np.float64)
+    p_values[moving] = own[twin_of]
+    kept = np.isin(twin_of, [int(str(i)) for i in test.included])
+    return ConfidenceSet(size, tuple(int(column) for column in moving[kept]), p_values, n)
+
+
+def _twins(table: Float64) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The first column of each set of equal ones, in order, (k,), and the place among them of every column, (n,)."""
+    places: dict[bytes, int] = {}
+    first: list[int] = []
+    twin_of: list[int] = []
+    for column in range(table.shape[1]):
+        key = table[:, column].tobytes()
+        if key not in places:
+            places[key] = len(first)
+            first.append(column)
+        twin_of.append(places[key])
+    return np.array(first, dtype=np.int64), np.array(twin_of, dtype=np.int64)
