@@ -191,7 +191,7 @@ def bench_live_check(limits: int) -> Row:
     path = OrderPath(mode=TradingMode.ACTIVE, limits=ready, effective=(), above=())
 
     def live() -> Any:
-        return check_order_path(path.with_own(judging._state(seat, path, 0, ())), intent)
+        return check_order_path(path.with_own(judging._state(seat, path, {}, 0, ())), intent)
 
     must(live().size == check_order(state, intent, ready).size == 5.0)
     return Row(

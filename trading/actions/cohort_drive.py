@@ -83,7 +83,7 @@ def due_cohorts() -> list[int]:
     return [
         run.cohort_id
         for run in running.select_related("cohort").defer("engine_state", "provenance")
-        if bars_known_until(run.cohort, run.next_bar_ms) > run.next_bar_ms
+        if bars_known_until(run.cohort, run.next_bar_ms, supplies_of(run.cohort)) > run.next_bar_ms
     ]
 
 

@@ -16,7 +16,7 @@ from risk.switch_gate import RESTORE, restore_payload
 from tests.compliance.approvals.support import staff
 from tests.factories import user_with
 from tests.gate import by_gate, ensure_policy
-from tests.trading.promotion.test_pipeline import deployed
+from tests.trading.promotion.support import deployed
 from trading.actions.promotion import review_cohort, watch_review
 from trading.actions.promotion_tick import tick_reviews
 from trading.desk.drive import run_desks
