@@ -366,6 +366,7 @@ SPECTACULAR_SETTINGS = {
         "ScenarioKindEnum": "risk.models.stress.ScenarioKind",
         "KnowledgeKindEnum": "portal.models.KnowledgeKind",
         "CohortAlertKindEnum": "trading.models.cohort.CohortAlert.Kind",
+        "CohortModeEnum": "trading.models.cohort.CohortMode",
         "RequestStateEnum": "compliance.models.approvals.RequestState",
         "ReviewStateEnum": "trading.models.promotion.ReviewState",
         "FlagStateEnum": "compliance.models.screening.FlagState",
