@@ -97,13 +97,13 @@ def _drive(cohort_id: int, report: Report | None) -> None:
     position = cohort.run.next_bar_ms
     supplies = supplies_of(cohort)
     until = bars_known_until(cohort, position, supplies)
-    words = _late_bar(cohort, supplies, until) if until <= position < cohort.end_ms else ""
-    if words != cohort.waiting_for:
-        note_waiting(cohort_id=cohort_id, words=words)
+    if position >= until:
+        _say(cohort, _late_bar(cohort, supplies, until) if position < cohort.end_ms else "")
     while position < until:
         day_end = cohort.start_ms + ((position - cohort.start_ms) // DAY_MS + 1) * DAY_MS
         market = market_for(loaded, position, min(until, day_end))
         progress = advance_cohort(loaded=loaded, market=market)
+        _say(cohort, "")
         if report is not None:
             report(cohort, progress)
         if progress.status == CohortStatus.CANCELLING:
@@ -113,6 +113,12 @@ def _drive(cohort_id: int, report: Report | None) -> None:
         position = progress.next_bar_ms
     if position >= cohort.end_ms:
         end_cohort(cohort_id=cohort_id, status=CohortStatus.COMPLETED)
+
+
+def _say(cohort: Cohort, words: str) -> None:
+    if words != cohort.waiting_for:
+        note_waiting(cohort_id=cohort.pk, words=words)
+        cohort.waiting_for = words
 
 
 def supplies_of(cohort: Cohort) -> list[Supply]:

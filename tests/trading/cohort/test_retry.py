@@ -110,8 +110,10 @@ def test_candles_that_vanish_with_their_mount_are_waited_for(launched: Make, own
         if own_candles.exists():
             own_candles.rename(own_candles.with_name("away"))
 
-    waiting = drive_cohort(cohort_id=cohort.pk, report=unmount)
+    for _ in range(3):
+        waiting = drive_cohort(cohort_id=cohort.pk, report=unmount)
     assert waiting.status == CohortStatus.RUNNING
+    assert AuditEvent.objects.filter(kind__in=["trading.cohort.waiting", "trading.cohort.going_on"]).count() == 1
     assert "There are no candles of" in waiting.waiting_for
     own_candles.with_name("away").rename(own_candles)
     assert drive_cohort(cohort_id=cohort.pk).status == CohortStatus.COMPLETED
