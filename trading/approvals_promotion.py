@@ -21,13 +21,13 @@ from trading.models.promotion import BEFORE_CAPITAL, GatePolicyVersion, Promotio
 from trading.promotion.bankroll import most_of_pool, slice_to_deploy
 from trading.promotion.errors import GatePolicyError, PromotionError
 from trading.promotion.rules import PromotionRules, parse_rules, rules_in_force, rules_of
+from trading.promotion.screening import PROMOTED_LIMITS
 from treasury.actions.bankroll import take_slice
 from treasury.models import BankrollPool
 
 Money = Annotated[Decimal, Field(gt=0, allow_inf_nan=False, max_digits=20, decimal_places=2)]
 
 #: The limits that a promoted candidate begins under.
-LIMITS = "micro-live"
 
 
 class Promote(ActionPayload):
@@ -84,7 +84,7 @@ def _render(payload: Promote) -> Sequence[DisplayedField]:
         "Rules": f"version {review.policy_version}" if review.policy_version else "as shipped",
         "Slice": f"{payload.amount:f} {pool.asset.code} of {pool}",
         "A false promotion costs at most": _cost(review, payload.amount, pool),
-        **terms_shown(agent, bankroll=payload.amount, leverage=payload.leverage, limits_template=LIMITS),
+        **terms_shown(agent, bankroll=payload.amount, leverage=payload.leverage, limits_template=PROMOTED_LIMITS),
         "Clock": "the cohort's" if payload.speed is None else f"{payload.speed.normalize():f} x over stored candles",
         "Ends by itself at": f"drawdown {watch.drawdown_frac:.1%}, or after {watch.days:g} days of market time",
     }
@@ -123,7 +123,7 @@ def _recheck(payload: Promote) -> None:
         others=seatings(payload.voices),
         quorum_frac=payload.quorum_frac,
     )
-    check_collar(agent=review.agent, slippage_cap_frac=SLIPPAGE_CAP_FRAC, limits_template=LIMITS)
+    check_collar(agent=review.agent, slippage_cap_frac=SLIPPAGE_CAP_FRAC, limits_template=PROMOTED_LIMITS)
 
 
 @register_action(
@@ -151,7 +151,7 @@ def promote(payload: Promote, warrant: Warrant) -> Mapping[str, Any]:
         leverage=payload.leverage,
         others=seatings(payload.voices),
         quorum_frac=payload.quorum_frac,
-        limits_template=LIMITS,
+        limits_template=PROMOTED_LIMITS,
         reason=f"Promotion review {review.pk}",
         speed=None if payload.speed is None else float(payload.speed),
     )

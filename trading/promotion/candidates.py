@@ -39,8 +39,8 @@ def promote_intraday_candidate(
     """Ranks the agents of ``cohort``, screens them and judges the best.
 
     Every line carries its rank by return, by Sharpe ratio and by all evidence. The candidate is the best by evidence of
-    those that pass the screens (trades, slippage, volume, depth, drawdown, leverage), or by return where the policy
-    says so: picking by return first forgets what the replay knows and costs most of the power (docs/gate.md).
+    those that pass the screens (trades, slippage, volume, depth, lots, drawdown, leverage), or by return where the
+    policy says so: picking by return first forgets what the replay knows and costs most of the power (docs/gate.md).
     Raises EvidenceUnavailableError before the first whole day has been traded.
     """
     policy = policy or default_policy()

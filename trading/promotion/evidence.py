@@ -28,7 +28,7 @@ class Known(_Model):
 class Exclusion(_Model):
     """Why an agent is out of the running: the screen, what it measured, what was allowed."""
 
-    screen: Literal["trades", "slippage", "participation", "depth", "drawdown", "leverage", "idle"]
+    screen: Literal["trades", "slippage", "participation", "depth", "lots", "drawdown", "leverage", "idle"]
     value: float | None
     allowed: float
     words: str

@@ -94,6 +94,7 @@ class Screens(_Model):
     max_slippage_bps: NotNegative = 15.0
     max_participation_frac: Fraction = 0.02
     max_depth_frac: Annotated[float, Field(gt=0)] = 0.1
+    max_untradable_frac: Annotated[float, Field(ge=0, le=1)] = 0.1
     max_drawdown_frac: Fraction = 0.10
     max_leverage_breaches: Annotated[int, Field(ge=0)] = 0
 

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from django.db.models import Sum
 from scipy.stats import rankdata
 
+from risk.quant.metrics import Metric
+from risk.templates_of_limits import load_template
 from trading.models.cohort import AgentDay
 from trading.promotion.evidence import Exclusion
 from trading.promotion.policy import Screens
@@ -22,6 +24,8 @@ Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
 DAY_MS = 86_400_000
+#: The template of limits that a promoted candidate trades under.
+PROMOTED_LIMITS = "micro-live"
 #: The book must take the order within this move of the price.
 DEPTH_MOVE_FRAC = 0.001
 
@@ -29,7 +33,8 @@ DEPTH_MOVE_FRAC = 0.001
 @dataclass(frozen=True, slots=True)
 class Measured:
     """What the screens look at, of one agent. ``depth_frac`` is its largest order at deployment size over what moves
-    the market by a tenth of a per cent.
+    the market by a tenth of a per cent; ``untradable_frac`` is the share of its fills that at deployment size would be
+    less than the venue takes.
     """
 
     trades: int
@@ -37,6 +42,7 @@ class Measured:
     bridge: CostBridge
     participation_frac: float | None
     depth_frac: float | None
+    untradable_frac: float | None
     drawdown_frac: float
     leverage_breaches: int
     moved: bool
@@ -53,6 +59,7 @@ def measure_agents(cast: Cast, again: CohortRunAgain, *, deployed: Sequence[floa
     depth = depth_proxy(market.close, market.volume, move_frac=DEPTH_MOVE_FRAC)
     bar = np.searchsorted(market.ts_ms, fills["ts_ms"], side="right") - 1
     volume = np.nan_to_num(market.volume[np.clip(bar, 0, None), fills["symbol"]])
+    smallest = [(rule.multiplier, rule.lot, rule.min_notional) for rule in again.setup.instruments]
     final = again.run.final.agents[0]
     breaches = {
         row["agent_id"]: int(row["total"])
@@ -92,6 +99,7 @@ def measure_agents(cast: Cast, again: CohortRunAgain, *, deployed: Sequence[floa
                 bridge=bridge,
                 participation_frac=share,
                 depth_frac=_depth_share(columns, depth, scale),
+                untradable_frac=_untradable_share(columns, smallest, deployed[j], float(seat.draw)),
                 drawdown_frac=float(final["max_drawdown"][j]),
                 leverage_breaches=breaches.get(agent.pk, 0),
                 moved=bool(np.ptp(again.results.net[:, j]) > 0),
@@ -123,6 +131,32 @@ def _depth_share(fills: FillColumns, depth: Float64, scale: float) -> float | No
     share = fills.quantity * fills.price * scale / depth[fills.symbol]
     known = share[np.isfinite(share)]
     return float(known.max()) if known.size else None
+
+
+def _untradable_share(
+    fills: FillColumns, smallest: Sequence[tuple[float, float, float]], capital: float, draw: float
+) -> float | None:
+    """The share of the fills that, taken with ``capital`` instead of the draw, and as large as the limits of a promoted
+    deployment let one order be, would be less than a lot or than the venue's smallest order."""
+    if fills.quantity.size == 0:
+        return None
+    multiplier, lot, least = np.array(smallest).T[:, fills.symbol]
+    unit = multiplier * fills.price
+    notional = np.minimum(fills.quantity * unit * capital / draw, order_cap_frac() * capital)
+    needed = np.maximum(lot * unit, least)
+    return float(np.mean(notional < needed))
+
+
+def order_cap_frac() -> float:
+    """What the hard limits of a promoted deployment let one order be, as a share of its equity."""
+    capping = {
+        Metric.ORDER_NOTIONAL_FRAC,
+        Metric.LEVERAGE,
+        Metric.NET_EXPOSURE_FRAC,
+        Metric.SYMBOL_CONCENTRATION_FRAC,
+    }
+    limits = load_template(PROMOTED_LIMITS).limits
+    return min((float(one.hard) for one in limits if one.metric in capping and one.hard is not None), default=1.0)
 
 
 def exclusions(measured: Measured, rules: Screens) -> tuple[Exclusion, ...]:
@@ -166,6 +200,15 @@ def exclusions(measured: Measured, rules: Screens) -> tuple[Exclusion, ...]:
             rules.max_depth_frac,
             f"Its largest order is {deep:.1%} of what moves the market by 0.1 %; "
             f"{rules.max_depth_frac:.0%} is allowed.",
+        )
+    small = measured.untradable_frac
+    if small is not None and small > rules.max_untradable_frac:
+        fail(
+            "lots",
+            small,
+            rules.max_untradable_frac,
+            f"At deployment size {small:.0%} of its orders are less than the venue takes (a lot, a smallest order); "
+            f"{rules.max_untradable_frac:.0%} are allowed. A larger pool gives larger slices.",
         )
     if measured.drawdown_frac > rules.max_drawdown_frac:
         fail(

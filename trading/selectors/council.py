@@ -9,7 +9,6 @@ from typing import Any
 from fundops.core.errors import FundopsError
 from trading.actions.council import check_voice
 from trading.actions.promotion import pool_of
-from trading.approvals_promotion import LIMITS
 from trading.deployment_terms import (
     BudgetHeadroom,
     LeverageTerms,
@@ -21,6 +20,7 @@ from trading.deployment_terms import (
 from trading.desk.errors import DeploymentSpecError
 from trading.models.cohort import CohortAgent
 from trading.models.promotion import PromotionReview
+from trading.promotion.screening import PROMOTED_LIMITS
 from trading.promotion.weights import weights_of
 from treasury.actions.bankroll import pool_slice_amount
 from treasury.models import BankrollPool
@@ -107,7 +107,7 @@ def proposed_terms(review: PromotionReview) -> ProposedTerms | None:
     candidate."""
     if review.agent is None:
         return None
-    leverage, budget = leverage_terms(asked=None, limits_template=LIMITS), budget_headroom(review.agent)
+    leverage, budget = leverage_terms(asked=None, limits_template=PROMOTED_LIMITS), budget_headroom(review.agent)
     try:
         pool = pool_of(review.cohort)
     except FundopsError as refused:

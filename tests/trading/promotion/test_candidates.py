@@ -28,6 +28,7 @@ def _measured(**changes: object) -> Measured:
         "bridge": bridge,
         "participation_frac": 0.001,
         "depth_frac": 0.01,
+        "untradable_frac": 0.0,
         "drawdown_frac": 0.02,
         "leverage_breaches": 0,
         "moved": True,
@@ -37,7 +38,7 @@ def _measured(**changes: object) -> Measured:
 
 def test_agent_within_every_bound_is_not_excluded() -> None:
     assert exclusions(_measured(), Screens()) == ()
-    nothing = _measured(participation_frac=None, depth_frac=None)
+    nothing = _measured(participation_frac=None, depth_frac=None, untradable_frac=None)
     assert exclusions(nothing, Screens()) == ()
 
 
@@ -47,6 +48,7 @@ def test_agent_within_every_bound_is_not_excluded() -> None:
         ({"trades": 4}, "trades", 4),
         ({"participation_frac": 0.03}, "participation", 0.03),
         ({"depth_frac": 0.2}, "depth", 0.2),
+        ({"untradable_frac": 0.5}, "lots", 0.5),
         ({"drawdown_frac": 0.11}, "drawdown", 0.11),
         ({"leverage_breaches": 1}, "leverage", 1),
         ({"moved": False}, "idle", 0),
