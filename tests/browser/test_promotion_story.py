@@ -47,7 +47,7 @@ pytestmark = [
 def petra(fund: Fund) -> User:
     """The manager; the pool, the gate's rules with a watch that forgives next to nothing, and everybody's policies."""
     manager = staff("petra", Role.PORTFOLIO_MANAGER)
-    by_gate("treasury.set_pool", {"fund": fund.code, "asset": "USDT", "capacity": "2000"})
+    by_gate("treasury.set_pool", {"fund": fund.code, "asset": "USDT", "capacity": "200000"})
     strict = rules_in_force()[1]
     strict = strict.model_copy(update={"watch": strict.watch.model_copy(update={"drawdown_frac": 0.0001})})
     by_gate("trading.set_gate_policy", {"rules": strict.as_text()})

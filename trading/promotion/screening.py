@@ -17,7 +17,14 @@ from trading.promotion.evidence import Exclusion
 from trading.promotion.policy import Screens
 from trading.promotion.replaying import Cast, CohortRunAgain
 from trading.quant.engine import InstrumentKind
-from trading.quant.evidence.trading_costs import CostBridge, FillColumns, cost_bridge, depth_proxy, participation
+from trading.quant.evidence.trading_costs import (
+    CostBridge,
+    CostRates,
+    FillColumns,
+    cost_bridge,
+    depth_proxy,
+    participation,
+)
 from trading.quant.metrics import DAYS_PER_YEAR
 
 Float64 = npt.NDArray[np.float64]
@@ -28,6 +35,8 @@ DAY_MS = 86_400_000
 PROMOTED_LIMITS = "micro-live"
 #: The book must take the order within this move of the price.
 DEPTH_MOVE_FRAC = 0.001
+#: What floating point may take off a size that is exactly a lot.
+ALMOST = 1.0 - 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +60,17 @@ class Measured:
 def measure_agents(cast: Cast, again: CohortRunAgain, *, deployed: Sequence[float]) -> list[Measured]:
     """Figures of every agent from the cohort's run.
 
-    ``deployed`` is the capital each agent would get if it were promoted: shares of volume and depth are scaled from
-    its draw to that size, never down.
+    ``deployed`` is the capital each agent would get if it were promoted: its orders are scaled from its draw to that
+    capital, no larger than the limits of a promoted deployment let one be. Shares of volume and depth are never taken
+    at less than it traded in the cohort.
     """
     fills, market = again.run.fills, again.market
-    taker, half_spread, impact = cost_rates(cast, again)
+    rates = cost_rates(cast, again)
     depth = depth_proxy(market.close, market.volume, move_frac=DEPTH_MOVE_FRAC)
     bar = np.searchsorted(market.ts_ms, fills["ts_ms"], side="right") - 1
     volume = np.nan_to_num(market.volume[np.clip(bar, 0, None), fills["symbol"]])
-    smallest = [(rule.multiplier, rule.lot, rule.min_notional) for rule in again.setup.instruments]
+    multipliers = np.array([rule.multiplier for rule in again.setup.instruments])
+    smallest = np.array([(rule.lot, rule.min_notional) for rule in again.setup.instruments])
     final = again.run.final.agents[0]
     breaches = {
         row["agent_id"]: int(row["total"])
@@ -81,25 +92,25 @@ def measure_agents(cast: Cast, again: CohortRunAgain, *, deployed: Sequence[floa
             impact=own["impact_cost"],
             symbol=own["symbol"].astype(np.int64),
             bar_volume=volume[mine],
+            maker=own["maker"] != 0,
         )
-        scale = max(1.0, deployed[j] / float(seat.draw))
+        sizes = deployed_sizes(columns, multipliers, deployed[j], float(seat.draw))
+        largest = np.maximum(sizes, columns.quantity)
         bridge = cost_bridge(
             columns,
             net=float(final["equity"][j]) - float(seat.draw),
             funding=float(final["funding"][j]),
-            taker_frac=taker,
-            half_spread_frac=half_spread,
-            impact_frac=impact,
+            rates=rates,
         )
-        share = participation(columns.quantity * scale, columns.bar_volume)
+        share = participation(largest, columns.bar_volume)
         out.append(
             Measured(
                 trades=int(final["trades"][j]),
                 fills=bridge.n_fills,
                 bridge=bridge,
                 participation_frac=share,
-                depth_frac=_depth_share(columns, depth, scale),
-                untradable_frac=_untradable_share(columns, smallest, deployed[j], float(seat.draw)),
+                depth_frac=_depth_share(largest, columns, depth),
+                untradable_frac=untradable_share(sizes, columns, multipliers, smallest),
                 drawdown_frac=float(final["max_drawdown"][j]),
                 leverage_breaches=breaches.get(agent.pk, 0),
                 moved=bool(np.ptp(again.results.net[:, j]) > 0),
@@ -108,43 +119,47 @@ def measure_agents(cast: Cast, again: CohortRunAgain, *, deployed: Sequence[floa
     return out
 
 
-def cost_rates(cast: Cast, again: CohortRunAgain) -> tuple[Float64, Float64, Float64]:
-    """The model's word by symbol, as fractions of notional: taker fee (lowest tier), half spread, impact of a whole
-    bar.
-    """
+def cost_rates(cast: Cast, again: CohortRunAgain) -> CostRates:
+    """What the cohort's cost profile says of each of its markets; fees of the lowest tier."""
     costs, rules = again.setup.costs, again.setup.instruments
     root = np.sqrt(cast.cohort.interval_ms / DAY_MS)
     spot = np.array([rule.kind is InstrumentKind.SPOT for rule in rules])
-    taker = np.where(spot, costs.fees.spot[0].taker_bps, costs.fees.perpetual[0].taker_bps) / 10_000
+    lowest_spot, lowest_perpetual = costs.fees.spot[0], costs.fees.perpetual[0]
     stated = np.array([rule.half_spread_bps for rule in rules])
     usual = np.where(spot, costs.half_spread_bps.spot, costs.half_spread_bps.perpetual)
     half_spread = np.where(np.isnan(stated), usual, stated) / 10_000
     own = np.array([rule.impact_coefficient for rule in rules])
     coefficient = np.where(np.isnan(own), costs.impact_coefficient, own)
     impact = coefficient * np.array([rule.daily_volatility for rule in rules]) * root
-    return taker, half_spread, impact
+    return CostRates(
+        taker=np.where(spot, lowest_spot.taker_bps, lowest_perpetual.taker_bps) / 10_000,
+        maker=np.where(spot, lowest_spot.maker_bps, lowest_perpetual.maker_bps) / 10_000,
+        half_spread=half_spread,
+        impact=impact,
+    )
 
 
-def _depth_share(fills: FillColumns, depth: Float64, scale: float) -> float | None:
+def deployed_sizes(fills: FillColumns, multipliers: Float64, capital: float, draw: float) -> Float64:
+    """The fills' quantities with ``capital`` instead of the draw, under the limits of a promoted deployment."""
+    most: Float64 = order_cap_frac() * capital / (fills.price * multipliers[fills.symbol])
+    return np.minimum(fills.quantity * (capital / draw), most)
+
+
+def _depth_share(quantity: Float64, fills: FillColumns, depth: Float64) -> float | None:
     if fills.quantity.size == 0:
         return None
-    share = fills.quantity * fills.price * scale / depth[fills.symbol]
+    share = quantity * fills.price / depth[fills.symbol]
     known = share[np.isfinite(share)]
     return float(known.max()) if known.size else None
 
 
-def _untradable_share(
-    fills: FillColumns, smallest: Sequence[tuple[float, float, float]], capital: float, draw: float
-) -> float | None:
-    """The share of the fills that, taken with ``capital`` instead of the draw, and as large as the limits of a promoted
-    deployment let one order be, would be less than a lot or than the venue's smallest order."""
+def untradable_share(sizes: Float64, fills: FillColumns, multipliers: Float64, smallest: Float64) -> float | None:
+    """The share of the fills that at these sizes would be less than a lot or than the venue's smallest order."""
     if fills.quantity.size == 0:
         return None
-    multiplier, lot, least = np.array(smallest).T[:, fills.symbol]
-    unit = multiplier * fills.price
-    notional = np.minimum(fills.quantity * unit * capital / draw, order_cap_frac() * capital)
-    needed = np.maximum(lot * unit, least)
-    return float(np.mean(notional < needed))
+    lot, least = smallest[fills.symbol].T
+    notional = sizes * fills.price * multipliers[fills.symbol]
+    return float(np.mean((sizes < lot * ALMOST) | (notional < least * ALMOST)))
 
 
 def order_cap_frac() -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,11 @@ from trading.quant.evidence.consistency import consistency
 from trading.quant.evidence.errors import EvidenceError
 from trading.quant.evidence.noise import NoiseModel, NoiseShape, noise_results
 from trading.quant.evidence.sizing import micro_live_slice, overshoot
-from trading.quant.evidence.trading_costs import FillColumns, cost_bridge, depth_proxy, participation
+from trading.quant.evidence.trading_costs import CostRates, FillColumns, cost_bridge, depth_proxy, participation
+
+RATES = CostRates(
+    taker=np.array([0.001]), maker=np.array([0.0002]), half_spread=np.array([0.0005]), impact=np.array([0.002])
+)
 
 
 def _fills() -> FillColumns:
@@ -24,6 +29,7 @@ def _fills() -> FillColumns:
         impact=np.array([0.04, 0.06]),
         symbol=np.array([0, 0]),
         bar_volume=np.array([200.0, 200.0]),
+        maker=np.array([False, False]),
     )
 
 
@@ -32,9 +38,7 @@ def test_bridge_of_a_round_trip() -> None:
         _fills(),
         net=19.0,
         funding=-0.27,
-        taker_frac=np.array([0.001]),
-        half_spread_frac=np.array([0.0005]),
-        impact_frac=np.array([0.002]),
+        rates=RATES,
     )
     assert bridge.gross == pytest.approx(19.0 + 0.42 + 0.21 + 0.10 + 0.27)
     assert bridge.modelled_fees == pytest.approx(0.42)
@@ -44,12 +48,18 @@ def test_bridge_of_a_round_trip() -> None:
     assert bridge.slippage_bps == pytest.approx(0.31 / 420 * 10_000)
 
 
+def test_what_rested_is_modelled_by_the_makers_fee_alone() -> None:
+    """The sale of 220 rested: 220 x 0.02 %, neither spread nor impact."""
+    bridge = cost_bridge(replace(_fills(), maker=np.array([False, True])), net=19.0, funding=0.0, rates=RATES)
+    assert bridge.modelled_fees == pytest.approx(0.2 + 0.044)
+    assert bridge.modelled_spread == pytest.approx(0.1)
+    assert bridge.modelled_impact == pytest.approx(200 * 0.002 * 0.1)
+
+
 def test_bridge_without_fills_has_no_ratio() -> None:
     empty = np.empty(0)
-    none = FillColumns(empty, empty, empty, empty, empty, np.empty(0, dtype=np.int64), empty)
-    bridge = cost_bridge(
-        none, net=0, funding=0, taker_frac=np.ones(1), half_spread_frac=np.ones(1), impact_frac=np.ones(1)
-    )
+    none = FillColumns(empty, empty, empty, empty, empty, np.empty(0, dtype=np.int64), empty, np.empty(0, dtype=bool))
+    bridge = cost_bridge(none, net=0, funding=0, rates=RATES)
     assert (bridge.ratio, bridge.slippage_bps, bridge.n_fills) == (None, None, 0)
     assert participation(np.empty(0), np.empty(0)) is None
 

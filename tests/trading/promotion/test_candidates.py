@@ -14,8 +14,15 @@ from django.core.management import CommandError, call_command
 from trading.models.cohort import Cohort
 from trading.promotion.candidates import promote_intraday_candidate
 from trading.promotion.policy import Screens, default_policy, parse_policy
-from trading.promotion.screening import Measured, exclusions, ranks, sharpe_annual
-from trading.quant.evidence.trading_costs import CostBridge
+from trading.promotion.screening import (
+    Measured,
+    deployed_sizes,
+    exclusions,
+    ranks,
+    sharpe_annual,
+    untradable_share,
+)
+from trading.quant.evidence.trading_costs import CostBridge, FillColumns
 
 Make = Callable[..., Cohort]
 
@@ -132,3 +139,21 @@ def test_command_prints_the_ranking_and_the_whole_statement_as_json(finished: Ma
         call_command("promote_intraday_candidate", cohort.pk, policy=wrong, stdout=StringIO())
     with pytest.raises(CommandError, match="no cohort"):
         call_command("promote_intraday_candidate", cohort.pk + 999, stdout=StringIO())
+
+
+def test_orders_at_deployment_size_are_held_against_lots_and_the_smallest_order() -> None:
+    """Capital 1,000 instead of a draw of 100, an order at most a tenth of it: 100 of a market at 50 is 2 units.
+
+    The first fill would be 4 units and is cut to 2, the second is 1 and stays: a lot of 1 takes both, a lot of
+    1.5 refuses the second, and so does a smallest order of 60.
+    """
+    fills = FillColumns(
+        quantity=np.array([0.4, 0.1]), price=np.array([50.0, 50.0]), fee=np.zeros(2), spread=np.zeros(2),
+        impact=np.zeros(2), symbol=np.array([0, 0]), bar_volume=np.ones(2), maker=np.zeros(2, dtype=bool),
+    )  # fmt: skip
+    one = np.ones(1)
+    sizes = deployed_sizes(fills, one, 1_000.0, 100.0)
+    assert sizes == pytest.approx([2.0, 1.0])
+    assert untradable_share(sizes, fills, one, np.array([[1.0, 5.0]])) == 0.0
+    assert untradable_share(sizes, fills, one, np.array([[1.5, 5.0]])) == 0.5
+    assert untradable_share(sizes, fills, one, np.array([[1.0, 60.0]])) == 0.5

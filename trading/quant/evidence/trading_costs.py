@@ -2,7 +2,8 @@
 
 The model's word is computed anew from the candles and the cost profile, fill by fill: taker fee, half spread, and the
 square-root impact of the fill's share of its bar (Almgren, Thum, Hauptmann and Li, Direct Estimation of Equity Market
-Impact, 2005, for the root). What the fill paid is its fee and its distance from the reference price.
+Impact, 2005, for the root); the maker fee alone for what rested as a limit. What the fill paid is its fee and its
+distance from the reference price.
 """
 
 from __future__ import annotations
@@ -64,6 +65,17 @@ class FillColumns:
     impact: Float64
     symbol: Int64
     bar_volume: Float64
+    maker: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class CostRates:
+    """The model's word by symbol, (n_symbols,), as fractions of notional; ``impact`` is that of trading a whole bar."""
+
+    taker: Float64
+    maker: Float64
+    half_spread: Float64
+    impact: Float64
 
 
 def cost_bridge(
@@ -71,16 +83,12 @@ def cost_bridge(
     *,
     net: float,
     funding: float,
-    taker_frac: Float64,
-    half_spread_frac: Float64,
-    impact_frac: Float64,
+    rates: CostRates,
 ) -> CostBridge:
-    """The bridge of one agent whose profit after all costs is ``net``.
-
-    The three model columns are per symbol: taker fee and half spread as fractions of notional, ``impact_frac`` the
-    impact of trading a whole bar's volume.
-    """
+    """The bridge of one agent whose profit after all costs is ``net``. What rested paid the maker's fee and no more."""
     notional = fills.quantity * fills.price
+    taken = np.where(fills.maker, 0.0, notional)
+    fee = np.where(fills.maker, rates.maker[fills.symbol], rates.taker[fills.symbol])
     share = np.ones_like(fills.quantity)
     np.divide(fills.quantity, fills.bar_volume, out=share, where=fills.bar_volume > 0)
     share = np.minimum(share, 1.0)
@@ -92,9 +100,9 @@ def cost_bridge(
         impact=impact,
         funding=funding,
         net=net,
-        modelled_fees=float((notional * taker_frac[fills.symbol]).sum()),
-        modelled_spread=float((notional * half_spread_frac[fills.symbol]).sum()),
-        modelled_impact=float((notional * impact_frac[fills.symbol] * np.sqrt(share)).sum()),
+        modelled_fees=float((notional * fee).sum()),
+        modelled_spread=float((taken * rates.half_spread[fills.symbol]).sum()),
+        modelled_impact=float((taken * rates.impact[fills.symbol] * np.sqrt(share)).sum()),
         turnover=float(notional.sum()),
         n_fills=int(fills.quantity.size),
     )
