@@ -22,12 +22,14 @@ SENT = {
     "trading.tasks.review_cohort",
     "trading.tasks.run_desks",
 }
+#: The product's packages, as its tasks are named after them; a test may register a task of its own.
+OURS = {"compliance", "core", "portal", "reporting", "risk", "trading", "treasury"}
 SCHEDULED = {str(entry["task"]) for entry in settings.CELERY_BEAT_SCHEDULE.values()}
 
 
 def our_tasks() -> set[str]:
     app.loader.import_default_modules()
-    return {name for name in app.tasks if not name.startswith("celery.")}
+    return {name for name in app.tasks if name.split(".")[0] in OURS}
 
 
 def test_every_task_is_scheduled_or_sent() -> None:

@@ -24,12 +24,13 @@ from risk.quant.tail import FloatArray, historical
 from risk.selectors import exposure_breakdown, latest_snapshot, var_backtest
 from risk.sources import install_source
 from risk.tasks import snapshot_risk as snapshot_task
+from tests.gate import by_gate
 from tests.risk.conftest import NOW, Tree, WrittenSource, figures, position
 from tests.risk.gated import put_budget, put_limit
 from treasury.actions.books import ensure_asset
 from treasury.actions.ledger import post_entry
 from treasury.models import AccountKind, AssetKind, Book, EntryKind
-from treasury.postings import Line, contribution
+from treasury.postings import Line
 from treasury.selectors import book_accounts
 
 DAY = timedelta(days=1)
@@ -163,10 +164,16 @@ def test_figures_come_from_the_ledger(tree: Tree) -> None:
     """The agent gets 1,000 USDT and changes 600 of it for 6 BTC at 100."""
     usdt, accounts = tree.root.fund.base_asset, book_accounts(tree.agent)
     btc = ensure_asset(code="BTC", name="Bitcoin", kind=AssetKind.CRYPTO, places=8, actor=None)
-    post(
-        tree.agent,
-        EntryKind.CONTRIBUTION,
-        contribution(book=accounts, asset_id=usdt.pk, amount=Decimal(1000)),
+    lines = [("cash", "1000"), ("capital", "-1000")]
+    by_gate(
+        "treasury.post_entry",
+        {
+            "fund": tree.root.fund.code,
+            "value_date": NOW.date().isoformat(),
+            "entry_kind": EntryKind.CONTRIBUTION.value,
+            "memo": "What it trades with.",
+            "lines": [{"book": tree.agent.path, "account": a, "asset": "USDT", "amount": x} for a, x in lines],
+        },
     )
     cash, position_account, trading = (
         accounts[k] for k in (AccountKind.CASH, AccountKind.POSITION, AccountKind.TRADING)

@@ -96,9 +96,10 @@ def test_what_is_delivered_again_is_told_once(market: None, manager: User) -> No
     assert reports_to(manager)
 
 
-def test_stop_and_review_are_told_to_who_asked(market: None, manager: User) -> None:
-    stopped = begin(intent=Grow(Decimal(500), 2, agents=6), actor=manager)
-    Cohort.objects.filter(pk=stopped.pk).update(drawdown_stop_frac=Decimal("0.001"))
+def test_stop_and_review_are_told_to_who_asked(market: None, manager: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("portal.assistant.planning.DEFAULT_STOP", Decimal("0.001"))
+        stopped = begin(intent=Grow(Decimal(500), 2, agents=6), actor=manager)
     assert drive_cohort(cohort_id=stopped.pk).status == CohortStatus.CANCELLED
     reviewed = begin(intent=Grow(Decimal(600), 3, agents=6), actor=manager)
     drive_cohort(cohort_id=reviewed.pk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import psycopg
 import pytest
 from django.db import InterfaceError, OperationalError, connection
 from django.test import Client
+from django.test.client import MULTIPART_CONTENT
 from django.urls import reverse
 from pytest_django import Settings
 
@@ -185,7 +187,9 @@ def test_who_resumes_by_action_page_and_api(launched: Make, role: Role) -> None:
         Cohort.objects.filter(pk=cohort.pk).update(status=CohortStatus.FAILED, failure="broke")
         page = client.get(reverse("portal:cohort", args=[cohort.pk])).content.decode()
         assert ("What was mended?" in page) == may
-        answer = client.post(path.format(pk=cohort.pk), {"reason": "mended"})
+        sent: Any = json.dumps({"reason": "mended"}) if path.startswith("/api/") else {"reason": "mended"}
+        kind = "application/json" if path.startswith("/api/") else MULTIPART_CONTENT
+        answer = client.post(path.format(pk=cohort.pk), sent, content_type=kind)
         assert answer.status_code in ({202, 302} if may else {403})
         cohort.refresh_from_db()
         assert cohort.status == (CohortStatus.QUEUED if may else CohortStatus.FAILED)
