@@ -114,7 +114,7 @@ def test_one_bar_from_a_saved_state_needs_nothing_compiled_that_a_whole_run_has_
     half = case.market.n_bars // 2
     middle = run(case.market.slice(0, half), case.agents, **case.rules()).state
     run(case.market, case.agents, **case.rules())
-    twice = {str(kernel): kernel.signatures for kernel in compiled.loaded() if len(kernel.signatures) != 1}
+    twice = {str(kernel): kernel.signatures for kernel in compiled.loaded() if len(kernel.signatures) > 1}
     assert twice == {}
     saved = tmp_path / "state"
     saved.write_bytes(middle.to_bytes())
