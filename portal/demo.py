@@ -39,7 +39,7 @@ FUND_CODE = "DEMO"
 FORWARD_SPEED = 300.0
 COHORT_DAYS = 3
 SYNTHETIC_SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "ADAUSDT", "AVAXUSDT", "SUIUSDT", "LINKUSDT")
-SYNTHETIC_DAYS = 14
+SYNTHETIC_DAYS = 42
 SYNTHETIC_SEED = 7
 #: Real candles that are picked up where a folder of them lies beside the project.
 SAMPLE_DATA = Path(settings.BASE_DIR).parent / "shared" / "data"
