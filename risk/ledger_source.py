@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
-from django.db.models import Max, OuterRef, Subquery
+from django.db.models import F, Max, OuterRef, Q, Subquery
 
-from risk.ledger_held import held_amounts
+from risk.ledger_held import Held, read_amounts
 from risk.models import RiskSnapshot
 from risk.quant.tail import FloatArray
 from risk.sources import BookFigures, HeldPosition
@@ -92,15 +92,20 @@ class LedgerSource:
         funds: dict[int, list[int]] = defaultdict(list)
         for pk, _, _, fund_id in found:
             funds[fund_id].append(pk)
-        held = held_amounts(funds, at)
+        amounts = read_amounts(funds, at)
+        held = amounts.held
         bases = {pk: base for pk, _, base in rows}
         places = self.places({pk: held.get(pk, {}).keys() for pk in bases}, bases, at)
         elsewhere = {pk: amounts.keys() for pk, amounts in held.items() if pk not in places}
         marks = self._marks(elsewhere, bases, at)
         lines = {pk: self._lines(held.get(pk, {}), base, places.get(pk), marks[base]) for pk, _, base in rows}
         equity = _equity(rows, lines)
-        opened, peaks = _opened(book_ids, at), _peaks(book_ids, at)
-        return {pk: _figures(lines[pk], equity[pk], opened.get(pk), peaks.get(pk), places.get(pk)) for pk in bases}
+        received = _received(funds, amounts.given)
+        opened, peaks = _opened(book_ids, at, received), _peaks(book_ids, at, received)
+        return {
+            pk: _figures(lines[pk], equity[pk], opened.get(pk), peaks.get(pk), received.get(pk), places.get(pk))
+            for pk in bases
+        }
 
     def _marks(
         self, held: Mapping[int, Collection[str]], bases: Mapping[int, str], at: datetime
@@ -161,6 +166,7 @@ def _figures(
     equity: float | None,
     opened: float | None,
     peak: float | None,
+    received: float | None,
     place: Place | None,
 ) -> BookFigures:
     if place is not None and place.keeps_day:
@@ -174,6 +180,7 @@ def _figures(
         equity=equity,
         day_open_equity=opened,
         peak_equity=peak,
+        received=received,
         positions=lines,
         orders_in_window=None if silent else 0.0 if place is None else place.orders_in_window,
         seconds_since_loss=None if silent else math.inf if place is None else place.seconds_since_loss,
@@ -197,9 +204,32 @@ def _equity(
     return total
 
 
-def _opened(book_ids: Collection[int], at: datetime) -> dict[int, float]:
+def _received(funds: Collection[int], given: Held) -> dict[int, float | None]:
+    """What the tree of each Book has received from outside, less what it gave, in the fund's base asset; None where it
+    was given another asset. Closed Books count: what is theirs came from those above."""
+    books = Book.objects.filter(fund__in=funds).order_by("-path")
+    total: dict[int, float | None] = {}
+    below: dict[int, list[dict[str, Decimal]]] = defaultdict(list)
+    for pk, parent, base in books.values_list("pk", "parent_id", "fund__base_asset__code"):
+        summed: dict[str, Decimal] = {}
+        for part in (given.get(pk, {}), *below.pop(pk, [])):
+            for asset, amount in part.items():
+                summed[asset] = summed.get(asset, Decimal(0)) + amount
+        if parent is not None:
+            below[parent].append(summed)
+        others = any(amount for asset, amount in summed.items() if asset != base)
+        total[pk] = None if others else float(summed.get(base, Decimal(0)))
+    return total
+
+
+def _moved(then: float | None, now: float | None) -> float:
+    """What has come in since; nothing where it was not kept or is not known."""
+    return 0.0 if then is None or now is None else now - then
+
+
+def _opened(book_ids: Collection[int], at: datetime, received: Mapping[int, float | None]) -> dict[int, float]:
     """Equity at the day's start: a snapshot just after midnight, else the last before it, else the day's
-    first.
+    first. With what came in or went out since, which is no result of the day.
     """
     midnight = datetime.combine(at.astimezone(UTC).date(), time.min, tzinfo=UTC)
     known = RiskSnapshot.objects.filter(book=OuterRef("pk"), equity__isnull=False, at__lte=at)
@@ -210,19 +240,29 @@ def _opened(book_ids: Collection[int], at: datetime) -> dict[int, float]:
         "later": today,
     }
     books = Book.objects.filter(pk__in=book_ids).annotate(
-        **{name: Subquery(rows.values("equity")[:1]) for name, rows in ranked.items()}
+        **{name: Subquery(rows.values("pk")[:1]) for name, rows in ranked.items()}
     )
-    opened: dict[int, float] = {}
-    for pk, *values in books.values_list("pk", *ranked):
-        known_values = [v for v in values if v is not None]
-        if known_values:
-            opened[pk] = known_values[0]
-    return opened
+    chosen = {}
+    for pk, *snapshots in books.values_list("pk", *ranked):
+        there = [snapshot for snapshot in snapshots if snapshot is not None]
+        if there:
+            chosen[pk] = there[0]
+    rows = RiskSnapshot.objects.filter(pk__in=chosen.values()).values_list("book", "equity", "received")
+    return {pk: equity + _moved(then, received.get(pk)) for pk, equity, then in rows if equity is not None}
 
 
-def _peaks(book_ids: Collection[int], at: datetime) -> dict[int, float]:
+def _peaks(book_ids: Collection[int], at: datetime, received: Mapping[int, float | None]) -> dict[int, float]:
+    """The highest equity seen, each with what came in or went out since."""
     rows = RiskSnapshot.objects.filter(book__in=book_ids, equity__isnull=False, at__lte=at).order_by()
-    return dict(rows.values("book").annotate(peak=Max("equity")).values_list("book", "peak"))
+    seen = rows.values("book").annotate(
+        own=Max(F("equity") - F("received")), whole=Max("equity"), unkept=Max("equity", filter=Q(received=None))
+    )
+    peaks = {}
+    for pk, own, whole, unkept in seen.values_list("book", "own", "whole", "unkept"):
+        now = received.get(pk)
+        parts = [whole] if now is None or own is None else [own + now, *([] if unkept is None else [unkept])]
+        peaks[pk] = max(parts)
+    return peaks
 
 
 def _peak(equity: float | None, before: float | None) -> float | None:

@@ -111,6 +111,7 @@ def _clean(figures: BookFigures) -> BookFigures:
         ),
         orders_in_window=finite(figures.orders_in_window),
         seconds_since_loss=figures.seconds_since_loss,
+        received=finite(figures.received),
     )
 
 

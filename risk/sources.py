@@ -46,6 +46,8 @@ class BookFigures:
     positions: tuple[HeldPosition, ...] = ()
     orders_in_window: float | None = 0
     seconds_since_loss: float | None = math.inf
+    #: What its tree has received from outside, less what it gave; None where that is not kept.
+    received: float | None = None
 
 
 class RiskSource(Protocol):

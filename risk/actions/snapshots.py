@@ -90,6 +90,7 @@ def _snapshot(
         equity=equity,
         day_open_equity=figures.day_open_equity,
         peak_equity=figures.peak_equity,
+        received=figures.received,
         gross_exposure=value(Metric.GROSS_EXPOSURE),
         net_exposure=value(Metric.NET_EXPOSURE),
         leverage=value(Metric.LEVERAGE),

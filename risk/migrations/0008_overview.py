@@ -13,6 +13,14 @@ class Migration(migrations.Migration):
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
     operations = [
+        migrations.AddField(
+            model_name="risksnapshot",
+            name="received",
+            field=models.FloatField(
+                help_text="What it had received from outside, less what it gave; the day and the peak are net of it.",
+                null=True,
+            ),
+        ),
         migrations.CreateModel(
             name="StressRun",
             fields=[

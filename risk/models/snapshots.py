@@ -19,6 +19,9 @@ class RiskSnapshot(models.Model):
     equity = models.FloatField(null=True)
     day_open_equity = models.FloatField(null=True)
     peak_equity = models.FloatField(null=True)
+    received = models.FloatField(
+        null=True, help_text="What it had received from outside, less what it gave; the day and the peak are net of it."
+    )
     gross_exposure = models.FloatField(null=True)
     net_exposure = models.FloatField(null=True)
     leverage = models.FloatField(null=True)

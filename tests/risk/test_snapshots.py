@@ -22,7 +22,7 @@ from risk.quant.metrics import Metric
 from risk.quant.rolling import VarMethod
 from risk.quant.tail import FloatArray, historical
 from risk.selectors import exposure_breakdown, latest_snapshot, var_backtest
-from risk.sources import install_source
+from risk.sources import install_source, risk_source
 from risk.tasks import snapshot_risk as snapshot_task
 from tests.gate import by_gate
 from tests.risk.conftest import NOW, Tree, WrittenSource, figures, position
@@ -158,6 +158,42 @@ def ledger_source(price: float | None) -> LedgerSource:
 
 def post(book: Book, kind: EntryKind, lines: list[Line]) -> None:
     post_entry(fund=book.fund, value_date=NOW.date(), kind=kind, lines=lines, idempotency_key=None, actor=None)
+
+
+def give(tree: Tree, amount: str) -> None:
+    """Money for the carry strategy from outside, or back to there."""
+    lines = [("cash", amount), ("capital", amount[1:] if amount[0] == "-" else f"-{amount}")]
+    by_gate(
+        "treasury.post_entry",
+        {
+            "fund": tree.root.fund.code,
+            "value_date": NOW.date().isoformat(),
+            "entry_kind": EntryKind.CONTRIBUTION.value,
+            "memo": "Money moves.",
+            "lines": [{"book": tree.carry.path, "account": a, "asset": "USDT", "amount": x} for a, x in lines],
+        },
+    )
+
+
+def test_money_that_moves_in_or_out_is_no_result_of_the_day(tree: Tree) -> None:
+    """1,000 there as the day is first seen; 400 more come, then 900 go: neither a profit nor a loss nor a drawdown.
+
+    The fund's Book sees the same, since it counts all below it.
+    """
+    give(tree, "1000")
+    before = install_source(ledger_source(None))
+    try:
+        snapshot_risk(actor=None, at=NOW + timedelta(seconds=1))
+        for minute, amount, equity in ((1, "400", 1400.0), (2, "-900", 500.0)):
+            at = NOW + timedelta(minutes=minute)
+            with clock.frozen(at):
+                give(tree, amount)
+            now = risk_source().figures([tree.root.pk, tree.carry.pk], at + timedelta(seconds=1))
+            for pk in (tree.root.pk, tree.carry.pk):
+                found = now[pk]
+                assert (found.equity, found.day_open_equity, found.peak_equity) == (equity, equity, equity)
+    finally:
+        install_source(before)
 
 
 def test_figures_come_from_the_ledger(tree: Tree) -> None:
