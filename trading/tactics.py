@@ -7,7 +7,7 @@ bar it was decided at), so that accelerated paper desks are judged as they would
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -70,7 +70,8 @@ def judge_all(asked: Sequence[Asked], *, rules: ScreeningRules | None = None) ->
         deployment = one.deployment
         key = (deployment.fund_id, deployment.gateway, deployment.venue)
         if key not in flows:
-            flows[key] = _flow(deployment, min(a.orders[0].placed_at for a in asked), window)
+            here_now = {a.deployment.pk for a in asked}
+            flows[key] = _flow(deployment, min(a.orders[0].placed_at for a in asked), window, here_now)
         # A desk sends nothing before the venue has ended what the desk asked it to end.
         flow = [known.order for known in flows[key] if not (known.ending and known.deployment_id == deployment.pk)]
         for order in one.orders:
@@ -128,10 +129,14 @@ class _Known:
 _COLUMNS = (
     "client_order_id", "deployment__book__path", "symbol", "deployment__venue", "side", "quantity", "limit_price",
     "cycle__bar_ms", "deployment__interval", "status", "filled", "deployment_id", "cancel_asked",
+    "deployment__run__next_bar_ms",
 )  # fmt: skip
 
 
-def _flow(deployment: Deployment, at: datetime, window: timedelta) -> list[_Known]:
+def _flow(deployment: Deployment, at: datetime, window: timedelta, here_now: Collection[int]) -> list[_Known]:
+    """The fund's orders around ``at``. What desks other than ``here_now`` have not taken in yet is known from the bar:
+    an order of theirs that takes was taken in it, before anything that is sent now.
+    """
     since_ms = clock.to_ms(at - window - SAME_MARKET)
     recent = Q(cycle__bar_ms__gte=clock.to_ms(at - 2 * window)) | Q(status__in=LIVE_ORDERS)
     found = (
@@ -147,29 +152,32 @@ def _flow(deployment: Deployment, at: datetime, window: timedelta) -> list[_Know
         .order_by("pk")
     )
     at_ms = clock.to_ms(at)
-    return [
-        _Known(
-            OwnOrder(
-                id=client_order_id,
-                owner=path,
-                symbol=symbol,
-                venue=venue,
-                side=1 if side == "buy" else -1,
-                size=float(quantity),
-                price=None if limit is None else float(limit),
-                placed_at=clock.from_ms(bar_ms + INTERVAL_MINUTES[interval] * 60_000),
-                end=_ENDS.get(OrderStatus(status), OrderEnd.WORKING),
-                filled=float(filled),
-                aggressive=not _rested(limit, filled, bar_ms, INTERVAL_MINUTES[interval] * 60_000, at_ms),
-            ),
-            deployment_id,
-            ending,
+    known = []
+    for (
+        client_order_id, path, symbol, venue, side, quantity, limit, bar_ms, interval, status, filled,
+        deployment_id, ending, next_bar_ms,
+    ) in found.values_list(*_COLUMNS):  # fmt: skip
+        step_ms = INTERVAL_MINUTES[interval] * 60_000
+        end = _ENDS.get(OrderStatus(status), OrderEnd.WORKING)
+        takes = not _rested(limit, filled, bar_ms, step_ms, at_ms)
+        behind = deployment_id not in here_now and next_bar_ms < at_ms
+        if behind and takes and end is OrderEnd.WORKING and filled == 0 and bar_ms + step_ms < at_ms:
+            end, filled = OrderEnd.FILLED, quantity
+        order = OwnOrder(
+            id=client_order_id,
+            owner=path,
+            symbol=symbol,
+            venue=venue,
+            side=1 if side == "buy" else -1,
+            size=float(quantity),
+            price=None if limit is None else float(limit),
+            placed_at=clock.from_ms(bar_ms + step_ms),
+            end=end,
+            filled=float(filled),
+            aggressive=takes,
         )
-        for (
-            client_order_id, path, symbol, venue, side, quantity, limit, bar_ms, interval, status, filled,
-            deployment_id, ending,
-        ) in found.values_list(*_COLUMNS)
-    ]  # fmt: skip
+        known.append(_Known(order, deployment_id, ending))
+    return known
 
 
 def _rested(limit: Decimal | None, filled: Decimal, bar_ms: int, step_ms: int, at_ms: int) -> bool:

@@ -68,6 +68,21 @@ def test_a_desk_does_not_trade_against_the_funds_own_working_order(cohort: Cohor
     assert run.next_action == "Waits to close what is held: compliance denies it."
 
 
+def test_an_order_that_its_own_desk_has_not_looked_after_yet_was_taken_in_the_bar(cohort: Cohort) -> None:
+    """The buy is of the bar before; its desk is a bar behind, so nobody has noted that it was filled at the open."""
+    agent = by_family(cohort, "buy_and_hold")
+    seller = work_until(replay_of(agent, hours=1), 30)
+    buyer = replay_of(agent, starts=start_of(cohort) + timedelta(minutes=30), hours=1)
+    Deployment.objects.filter(pk=buyer.pk).update(end_ms=buyer.start_ms)
+    run_desks()
+    assert Order.objects.get(deployment=buyer).status == OrderStatus.WORKING
+    stop_deployment(deployment=seller, reason="Close it.", flatten=True, actor=None)
+    work_until(seller, 31)
+    order = Order.objects.filter(deployment=seller).latest("pk")
+    assert (order.side, order.status) == ("sell", OrderStatus.WORKING)
+    assert not ScreeningFlag.objects.exists()
+
+
 def pulled_layers(deployment: Deployment, *, count: int, size: Decimal) -> None:
     """Buys of this desk's last minutes that were cancelled before anything was filled, each at its own price."""
     cycles = list(TradingCycle.objects.filter(deployment=deployment).order_by("-bar_ms")[:count])
