@@ -44,6 +44,7 @@ README: tuple[Picture, ...] = (
     Picture("cohort-light.png", "/cohorts/{cohort}/", height=1280),
     Picture("cohort-dark.png", "/cohorts/{cohort}/", theme="dark", height=1280),
     Picture("agent.png", "/cohorts/{cohort}/agents/{agent}/", height=1180),
+    Picture("review.png", "/reviews/1/"),
     Picture("launch.png", "/cohorts/new/", height=1040),
     Picture("phone.png", "/cohorts/{cohort}/", size="phone", theme="dark"),
 )
