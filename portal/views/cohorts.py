@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
@@ -201,32 +202,27 @@ def cohort_alerts(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @permission_required("trading.cancel_cohort")
 def cohort_cancel(request: HttpRequest, pk: int) -> HttpResponse:
-    """Asks the run to stop; the reason goes into the audit stream."""
+    """Asks the run to stop."""
+    return _act_with_reason(request, pk, cancel_cohort, done="stops after the stretch it is trading.")
+
+
+@require_POST
+@permission_required("trading.resume_cohort")
+def cohort_resume(request: HttpRequest, pk: int) -> HttpResponse:
+    """Lets a failed run go on."""
+    return _act_with_reason(request, pk, resume_cohort, done="goes on where it stopped.")
+
+
+def _act_with_reason(request: HttpRequest, pk: int, act: Callable[..., object], *, done: str) -> HttpResponse:
+    """One action on a cohort that takes a reason, which goes into the audit stream."""
     cohort = _cohort(request, pk)
     reason = request.POST.get("reason", "").strip()
     if not reason:
         messages.error(request, "Say why: the reason goes into the audit stream.")
         return redirect("portal:cohort", pk)
     try:
-        cancel_cohort(cohort=cohort, reason=reason[:400], actor=_user(request))
-        messages.success(request, f"{cohort} stops after the stretch it is trading.")
-    except FundopsError as refused:
-        messages.error(request, refused.message)
-    return redirect("portal:cohort", pk)
-
-
-@require_POST
-@permission_required("trading.resume_cohort")
-def cohort_resume(request: HttpRequest, pk: int) -> HttpResponse:
-    """Lets a failed run go on; the reason goes into the audit stream."""
-    cohort = _cohort(request, pk)
-    reason = request.POST.get("reason", "").strip()
-    if not reason:
-        messages.error(request, "Say what was mended: it goes into the audit stream.")
-        return redirect("portal:cohort", pk)
-    try:
-        resume_cohort(cohort=cohort, reason=reason[:400], actor=_user(request))
-        messages.success(request, f"{cohort} goes on where it stopped.")
+        act(cohort=cohort, reason=reason[:400], actor=_user(request))
+        messages.success(request, f"{cohort} {done}")
     except FundopsError as refused:
         messages.error(request, refused.message)
     return redirect("portal:cohort", pk)

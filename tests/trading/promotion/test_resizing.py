@@ -100,10 +100,7 @@ def test_resize_moves_no_meter_and_no_return(
         resize(pool, capacity)
         tick_reviews()
         resized = deployment_of(review)
-        if capacity == "30000":
-            assert resized.bankroll in (Decimal(2000), Decimal(1500))
-        else:
-            assert resized.bankroll == Decimal(3000)
+        assert resized.bankroll == {"60000": Decimal(3000), "30000": Decimal(1500)}[capacity]
         assert _meters(review) == before
     np.testing.assert_array_equal(hourly_returns(resized), returns)
     assert return_frac(resized) == pytest.approx(earned, abs=1e-12)
