@@ -32,14 +32,8 @@ from tests.compliance.approvals.support import (
     vote,
 )
 from tests.factories import user_with
+from tests.portal.support import READERS
 
-READERS = {
-    Role.PORTFOLIO_MANAGER,
-    Role.RISK_OFFICER,
-    Role.OPERATIONS,
-    Role.COMPLIANCE_OFFICER,
-    Role.AUDITOR,
-}
 #: Administrators ask for access, and follow what becomes of it; rules and votes are none of theirs.
 FOLLOWERS = READERS | {Role.ADMINISTRATOR}
 MAKERS = FOLLOWERS - {Role.AUDITOR}

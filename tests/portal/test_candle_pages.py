@@ -14,25 +14,12 @@ from fundops.core.live import TopicDeniedError, TopicUnknownError, check_topic
 from fundops.core.models import User
 from fundops.core.roles import Role
 from tests.factories import user_with
+from tests.portal.support import READERS, client_of
 from tests.trading.marketdata.helpers import as_csv, make_bars, write
 from trading.actions.marketdata import import_candles
 from trading.marketdata.importer import ImportOptions
 from trading.models.cohort import Cohort
 from trading.models.marketdata import CandleSet
-
-READERS = {
-    Role.PORTFOLIO_MANAGER,
-    Role.RISK_OFFICER,
-    Role.OPERATIONS,
-    Role.COMPLIANCE_OFFICER,
-    Role.AUDITOR,
-}
-
-
-def client_of(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 @pytest.fixture

@@ -15,25 +15,12 @@ from django.urls import reverse
 from fundops.core.models import User
 from fundops.core.roles import Role
 from tests.factories import user_with
+from tests.portal.support import READERS, client_of
 from trading.actions.cohort_drive import drive_cohort
 from trading.models.cohort import Cohort, CohortStatus
 from trading.models.marketdata import CandleSet
 
 Make = Callable[..., Cohort]
-
-READERS = {
-    Role.PORTFOLIO_MANAGER,
-    Role.RISK_OFFICER,
-    Role.OPERATIONS,
-    Role.COMPLIANCE_OFFICER,
-    Role.AUDITOR,
-}
-
-
-def client_of(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 @pytest.fixture

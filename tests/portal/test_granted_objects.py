@@ -13,6 +13,7 @@ from guardian.shortcuts import assign_perm
 from fundops.core.models import User
 from fundops.core.roles import Role
 from tests.factories import user_with
+from tests.portal.support import client_of
 from trading.actions.cohort import launch_cohort
 from trading.actions.cohort_drive import drive_cohort
 from trading.models.cohort import Cohort
@@ -46,12 +47,6 @@ def elsewhere(ours: Cohort, specification: Make, manager: User) -> Cohort:
     )
     made = launch_cohort(cohort=specification(fund=fund, days=1, agent_count=2), actor=manager, queued=False)
     return drive_cohort(cohort_id=made.pk)
-
-
-def client_of(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 def pages(cohort: Cohort) -> list[str]:

@@ -19,17 +19,11 @@ from risk.models import GuardrailOverride, LeverageDecision, OverrideEnd
 from risk.quant.leverage import Observation, Performance
 from tests.compliance.approvals.support import People
 from tests.factories import user_with
+from tests.portal.support import READERS
 from tests.risk.conftest import NOW, Tree, WrittenSource, figures, position
 from tests.risk.leverage_support import GOOD, LEVERAGE, LIMIT, OVERRIDE, OVERRIDES, cast, did, through_the_gate
 from treasury.models import Book
 
-READERS = {
-    Role.PORTFOLIO_MANAGER,
-    Role.RISK_OFFICER,
-    Role.OPERATIONS,
-    Role.COMPLIANCE_OFFICER,
-    Role.AUDITOR,
-}
 ON_DUTY = READERS - {Role.AUDITOR}
 END = NOW + timedelta(hours=8)
 

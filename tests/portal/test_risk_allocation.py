@@ -8,28 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 from django.core import signing
-from django.test import Client
 from django.urls import reverse
 
 from compliance.models import ApprovalRequest
-from fundops.core.models import User
 from fundops.core.roles import Role
 from risk.actions.budgets import ALLOCATE_CAPITAL
 from risk.models import CapitalBudget
 from tests.compliance.approvals.support import staff
 from tests.factories import user_with
 from tests.gate import carry, ensure_policy
+from tests.portal.support import client_of
 from tests.risk.conftest import Tree, WrittenSource, figures, position
 
 READERS = {Role.PORTFOLIO_MANAGER, Role.RISK_OFFICER, Role.OPERATIONS, Role.AUDITOR}
 RNG = np.random.default_rng(29)
 PAGE = "portal:risk-allocation"
-
-
-def client_of(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 @pytest.fixture

@@ -13,23 +13,17 @@ from django.test import Client
 from django.urls import reverse
 
 from fundops.core import clock
-from fundops.core.models import User
 from fundops.core.roles import Role
 from risk.actions.breaches import evaluate_limits
 from risk.models import HardAction, RiskLimit
 from risk.quant.metrics import Metric
 from tests.factories import user_with
+from tests.portal.support import client_of
 from tests.risk.conftest import NOW, Tree, WrittenSource, figures, position
 from tests.risk.gated import end_limit, put_limit, put_template
 
 READERS = {Role.PORTFOLIO_MANAGER, Role.RISK_OFFICER, Role.OPERATIONS, Role.AUDITOR}
 LIMITS = "/risk/limits/"
-
-
-def client_of(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 @pytest.fixture

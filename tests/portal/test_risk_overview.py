@@ -24,18 +24,13 @@ from risk.overview import book_risk, components, movement
 from risk.sources import install_source
 from tests.factories import user_with
 from tests.gate import by_gate, executing
+from tests.portal.support import client_of
 from tests.risk.conftest import NOW, Tree, WrittenSource, figures, position
 from treasury.actions.books import ensure_asset, open_book
 from treasury.models import AssetKind, Book, BookKind
 
 READERS = {Role.PORTFOLIO_MANAGER, Role.RISK_OFFICER, Role.OPERATIONS, Role.AUDITOR}
 RNG = np.random.default_rng(21)
-
-
-def client_of(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 @pytest.fixture

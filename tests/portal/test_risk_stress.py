@@ -8,7 +8,6 @@ from html import unescape
 import numpy as np
 import pytest
 from django.db import connection
-from django.test import Client
 from django.urls import reverse
 
 from compliance.models import AuditEvent
@@ -26,17 +25,12 @@ from risk.tasks import drive_stress_run as drive_task
 from risk.tasks import tick_stress_runs
 from tests.factories import user_with
 from tests.gate import executing
+from tests.portal.support import client_of
 from tests.risk.conftest import NOW, Tree, WrittenSource, figures, position
 from treasury.models import Book
 
 READERS = {Role.PORTFOLIO_MANAGER, Role.RISK_OFFICER, Role.OPERATIONS, Role.AUDITOR}
 RNG = np.random.default_rng(31)
-
-
-def client_of(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import InterfaceError, OperationalError, connection
-from django.test import Client
 from django.test.client import MULTIPART_CONTENT
 from django.urls import reverse
 from pytest_django import Settings
@@ -21,6 +20,7 @@ from fundops.core.errors import PermissionMissingError
 from fundops.core.models import User
 from fundops.core.roles import Role
 from tests.factories import user_with
+from tests.portal.support import client_of
 from tests.trading.strategies.test_registry import GOOD as STRATEGY
 from tests.trading.strategies.test_user_profiles import SLOPES
 from trading.actions.cohort import resume_cohort
@@ -37,12 +37,6 @@ FILL_COLUMNS = ("number", "agent__number", "at", "symbol", "side", "quantity", "
 
 def fills(cohort: Cohort) -> list[tuple[Any, ...]]:
     return list(CohortFill.objects.filter(cohort=cohort).values_list(*FILL_COLUMNS))
-
-
-def client_of(user: User) -> Client:
-    client = Client()
-    client.force_login(user)
-    return client
 
 
 # --- The database -------------------------------------------------------------------------------------------
