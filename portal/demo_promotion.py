@@ -33,8 +33,8 @@ SET_RULES = "trading.set_gate_policy"
 STRICT: dict[str, Any] = {"days": 1.0, "drawdown_frac": 0.001, "graduate_min_roi": 0.05}
 #: The second, for what trades live: the shipped rules over two days, ten minutes of a demo.
 SHORT: dict[str, Any] = {"days": 2.0}
-#: Turns of desk and pipeline after which a rehearsal that has not ended is left to the workers.
-MOST_TURNS = 60
+#: Turns in which no desk had a bar to work, after which a rehearsal that has not ended is left to the workers.
+STILL_TURNS = 3
 REHEARSAL_REASON = "A rehearsal with paper money under a strict watch: does what disappoints come back by itself?"
 LIVE_REASON = "A rehearsal with paper money, to see the watch and the rollback at work."
 
@@ -95,12 +95,11 @@ def rehearse(cohort: Cohort, *, say: Say) -> None:
     review = make_review(cohort)
     if not promote(review, speed=AS_FAST_AS_CAN_BE, reason=REHEARSAL_REASON):
         return
-    for _ in range(MOST_TURNS):
-        run_desks()
+    still = 0
+    while review.settled_at is None and still < STILL_TURNS:
+        still = 0 if run_desks() else still + 1
         tick_reviews()
         review.refresh_from_db()
-        if review.settled_at is not None:
-            break
     say(f"{cohort}'s candidate: {review.get_state_display().lower()}. {review.end_words}")
 
 

@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 
 from fundops.core import clock
 from portal.tables import NumberColumn, PortalTable, RatioColumn, ShareColumn, TimeColumn
-from portal.templatetags.figures import missing, utc
+from portal.templatetags.figures import breakable, missing, utc
 from risk.models import GuardrailOverride, LeverageDecision
 from risk.overrides import standing_of
 from risk.quant.leverage import Rule
@@ -67,7 +67,7 @@ class DecisionTable(PortalTable):
         order_by = ("-at",)
 
     def render_book(self, value: str) -> SafeString:
-        return format_html('<a href="{}?book={}">{}</a>', reverse("portal:risk"), value, value)
+        return format_html('<a href="{}?book={}">{}</a>', reverse("portal:risk"), value, breakable(value))
 
     def value_book(self, value: str) -> str:
         return value

@@ -18,7 +18,7 @@ from django.utils.safestring import SafeString
 from fundops.core import clock
 from portal.book_tree import with_book
 from portal.tables import PortalTable, TimeColumn
-from portal.templatetags.figures import missing, utc
+from portal.templatetags.figures import breakable, missing, utc
 from portal.templatetags.gauges import level_tone, level_words, metric_value, risk_share
 from risk.models import RiskLimit
 from risk.models.limits import METRIC_CHOICES
@@ -34,6 +34,7 @@ RIGHT = {"th": {"class": "num"}, "td": {"class": "num"}}
 _ORIGIN_WORDS = {"own": "own", "inherited": "inherited", "below": "of a book below"}
 _ON_ORDERS = "It limits orders and has no value between them."
 _NOT_NOW = "It is not in force now."
+_AT_REST = "What traded in this book has ended: it cannot pass a limit any more."
 
 
 def state_of(limit: RiskLimit, at: datetime) -> str:
@@ -130,7 +131,7 @@ class LimitTable(PortalTable):
         return rows.order_by(by, "book__path", "metric"), True
 
     def render_book(self, record: RiskLimit) -> SafeString:
-        return format_html('<a href="{}">{}</a>', with_book("portal:risk", record.book), record.book.path)
+        return format_html('<a href="{}">{}</a>', with_book("portal:risk", record.book), breakable(record.book.path))
 
     def value_book(self, record: RiskLimit) -> str:
         return record.book.path
@@ -160,6 +161,8 @@ class LimitTable(PortalTable):
         status = self.standing.get(record.pk)
         if status is None:
             return missing(_NOT_NOW)
+        if status.at_rest:
+            return missing(_AT_REST)
         if status.headroom is None:
             on_orders = Metric(record.metric) not in STATE_METRICS
             return missing(_ON_ORDERS if on_orders else "The value is not known, or the level is zero.")
@@ -192,6 +195,8 @@ class LimitTable(PortalTable):
     def render_state(self, record: RiskLimit) -> SafeString:
         status = self.standing.get(record.pk)
         said = _state_tag(state_of(record, self.at))
+        if status is not None and status.at_rest:
+            said = format_html('{} <small class="text-secondary" title="{}">at rest</small>', said, _AT_REST)
         if status is None or status.limit.override_id is None:
             return said
         return format_html('{} <a class="tag tag-warn" href="{}">overridden</a>', said, reverse("portal:overrides"))

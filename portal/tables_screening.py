@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import django_filters
 import django_tables2 as tables
+from django import forms
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django_filters.widgets import BooleanWidget
 
 from compliance.models import RestrictedInstrument, ScreeningFlag
 from compliance.models.screening import FlagState, RestrictionLevel, ScreeningRule
@@ -68,7 +68,7 @@ class RestrictionFilter(django_filters.FilterSet):
         field_name="lifted_at",
         lookup_expr="isnull",
         label="On the list",
-        widget=BooleanWidget(),
+        widget=forms.Select(choices=[("", "Any"), ("true", "Yes"), ("false", "No, lifted")]),
     )
 
     class Meta:

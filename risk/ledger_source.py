@@ -33,7 +33,8 @@ class Place:
     `marks` are prices in the fund's base asset by asset; `symbols` how orders and limits call an asset there, where
     that is not by its own name; `currencies` what a line's value is denominated in, where
     that is not the asset itself; `unrealised` the open result of a position, in the base asset. With `keeps_day` the
-    equity that the day opened with and its peak are of the Book's own clock, instead of the snapshots'.
+    equity that the day opened with and its peak are of the Book's own clock, instead of the snapshots'. `at_rest` says
+    that what traded there has ended.
     """
 
     venue: str = ""
@@ -46,6 +47,7 @@ class Place:
     peak_equity: float | None = None
     orders_in_window: float | None = None
     seconds_since_loss: float | None = None
+    at_rest: bool = False
 
 
 #: By Book: the assets each holds and the base asset its fund counts in; a Book left out is measured by `marks`.
@@ -184,6 +186,7 @@ def _figures(
         positions=lines,
         orders_in_window=None if silent else 0.0 if place is None else place.orders_in_window,
         seconds_since_loss=None if silent else math.inf if place is None else place.seconds_since_loss,
+        at_rest=place is not None and place.at_rest,
     )
 
 

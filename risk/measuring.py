@@ -51,6 +51,11 @@ class MeasuredBooks:
                 "This book is closed, and closed books are not measured.", book=book_id
             ) from None
 
+    @property
+    def at_rest(self) -> npt.NDArray[np.bool_]:
+        """(n_books,) Books in which nothing trades any more, so that no limit of theirs can be kept or passed."""
+        return np.array([f.at_rest for f in self.figures], dtype=np.bool_)
+
     def column(self, metric: Metric, symbol: str = "", venue: str = "") -> FloatArray:
         """One metric of every Book (n_books,), NaN where it is not known or exists for orders only."""
         if not symbol and not venue:
@@ -112,6 +117,7 @@ def _clean(figures: BookFigures) -> BookFigures:
         orders_in_window=finite(figures.orders_in_window),
         seconds_since_loss=figures.seconds_since_loss,
         received=finite(figures.received),
+        at_rest=figures.at_rest,
     )
 
 

@@ -36,7 +36,8 @@ from risk.quant.rolling import VarMethod, tail_risk
 from risk.quant.tail import FloatArray, minimum_observations
 from risk.selectors import EffectiveLimit, effective_limits
 from risk.sources import BookFigures, DatesReturns, HeldPosition, MeasuresVolume, has_source, risk_source
-from treasury.models import Asset, Book
+from risk.windows import bitcoin_markets
+from treasury.models import Book
 
 #: The levels that figures are offered at, the strictest first.
 LEVELS = (0.99, 0.975, 0.95)
@@ -117,7 +118,7 @@ def book_risk(book: Book, *, at: datetime | None = None, days: int = HISTORY_DAY
         problems += ("equity",)
     returns, benchmarks = np.zeros((0, len(symbols))), dict[str, FloatArray]()
     if symbols and not unpriced:
-        bitcoin = _bitcoin_markets()
+        bitcoin = bitcoin_markets()
         names = [*symbols, *(b for b in bitcoin if b not in symbols)]
         table = np.asarray(risk_source().daily_returns(names, days, moment), dtype=np.float64).reshape(-1, len(names))
         # A benchmark that is known for longer than anything held must not make the last days of it look missing.
@@ -129,11 +130,6 @@ def book_risk(book: Book, *, at: datetime | None = None, days: int = HISTORY_DAY
         if lacking:
             problems += (f"daily returns of {_some(lacking)}",)
     return BookRisk(book, base, moment, measured, row, symbols, x[held], returns, benchmarks, problems)
-
-
-def _bitcoin_markets() -> list[str]:
-    known_assets = Asset.objects.filter(code__startswith="BTC").order_by("code").values_list("code", flat=True)
-    return list(known_assets[:5]) or ["BTC"]
 
 
 def last_day_of(risk: BookRisk) -> date:

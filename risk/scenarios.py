@@ -30,6 +30,7 @@ from risk.quant.stress import (
 )
 from risk.quant.tail import TailRisk, minimum_observations
 from risk.sources import AdvisesOnPrices, RiskSource
+from risk.windows import read_window
 
 STANDARD = Path(__file__).resolve().parent / "standard_scenarios.yaml"
 Shock = Annotated[float, Field(ge=-1, allow_inf_nan=False)]
@@ -53,6 +54,9 @@ class ParametricParameters(_Parameters):
 class HistoricalParameters(_Parameters):
     start: AwareDatetime
     end: AwareDatetime
+    by_beta: bool = Field(
+        default=True, description="An asset without prices then moves as Bitcoin did, times its beta of now."
+    )
 
     @model_validator(mode="after")
     def ordered(self) -> HistoricalParameters:
@@ -106,12 +110,15 @@ def parse_parameters(kind: ScenarioKind, parameters: Mapping[str, Any]) -> _Para
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """A scenario's cost. `loss` NaN where unknown; `severity` for reverse stress only."""
+    """A scenario's cost. `loss` NaN where unknown; `severity` for reverse stress only; `assumed` says in words what
+    stood in for prices that are not known.
+    """
 
     loss: float
     by_symbol: dict[str, float]
     missing: tuple[str, ...] = ()
     severity: float = math.nan
+    assumed: tuple[str, ...] = ()
 
 
 def price_scenario(
@@ -147,10 +154,11 @@ def _price(
     match parse_parameters(kind, parameters):
         case ParametricParameters(shocks=shocks, default=default):
             return _from_outcome(holdings, parametric_shock(holdings, shocks, default=default))
-        case HistoricalParameters(start=start, end=end):
+        case HistoricalParameters(start=start, end=end, by_beta=by_beta):
             held = sorted({a for a, x in zip(holdings.asset, holdings.exposure, strict=True) if x != 0})
-            outcome = replay(holdings, source.prices(held, start, end) if held else {})
-            priced = _from_outcome(holdings, outcome)
+            window = read_window(held, start, end, source=source, at=at, by_beta=by_beta)
+            outcome = replay(holdings, window.prices)
+            priced = replace(_from_outcome(holdings, outcome), assumed=window.assumed)
             return replace(priced, missing=_absent(outcome.missing, start, end, source)) if outcome.missing else priced
         case VenueLossParameters(venue=venue, recovery=recovery):
             named = venue or _largest_venue(holdings)

@@ -58,7 +58,7 @@ class EffectiveLimit:
 @dataclass(frozen=True, slots=True)
 class LimitStatus:
     """An effective limit with where the Book stands. `value` None is not known; `headroom` is a share of the
-    level.
+    level. `at_rest`: what traded in the Book has ended, so that it is within every limit.
     """
 
     book_id: int
@@ -66,6 +66,7 @@ class LimitStatus:
     value: float | None
     headroom: float | None
     level: Level
+    at_rest: bool = False
 
 
 def effective_limits(book: Book, *, at: datetime | None = None) -> list[EffectiveLimit]:
@@ -266,7 +267,7 @@ def limit_status(user: AnyUser, *, book: Book | None = None, at: datetime | None
         return []
     measured = measure_books(at=moment, book_ids=None if book is None else [book.pk])
     found = limits_in_force(measured.ids, measured.parent, moment)
-    place = {pk: row for row, pk in enumerate(measured.ids)}
+    place, at_rest = {pk: row for row, pk in enumerate(measured.ids)}, measured.at_rest
     out = []
     for column in found.columns:
         values = measured.column(*column)
@@ -281,10 +282,11 @@ def limit_status(user: AnyUser, *, book: Book | None = None, at: datetime | None
             np.full(len(mine), CODES[column[0]], dtype=np.int64),
         )
         for i, r in enumerate(mine):
+            rests = bool(at_rest[place[r.book_id]])
             # Limits on orders have no state between orders.
-            level = Level(int(judged.levels[i])) if column[0] in STATE_METRICS else Level.OK
+            level = Level(int(judged.levels[i])) if column[0] in STATE_METRICS and not rests else Level.OK
             value, headroom = _known(float(here[i])), _known(float(judged.headroom[i]))
-            out.append(LimitStatus(r.book_id, _alone(r), value, headroom, level))
+            out.append(LimitStatus(r.book_id, _alone(r), value, headroom, level, rests))
     return sorted(out, key=lambda s: (-s.level, math.inf if s.headroom is None else s.headroom))
 
 

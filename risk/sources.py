@@ -48,6 +48,8 @@ class BookFigures:
     seconds_since_loss: float | None = math.inf
     #: What its tree has received from outside, less what it gave; None where that is not kept.
     received: float | None = None
+    #: Nothing trades in it any more: what traded there has ended.
+    at_rest: bool = False
 
 
 class RiskSource(Protocol):

@@ -200,6 +200,7 @@ def _cohort_books(
             peak_equity=worth(peaks[0][i]) if peaks and i < len(peaks[0]) else worth(opened),
             orders_in_window=float(orders.get(agent.pk, 0)) if live else 0.0,
             seconds_since_loss=float("inf") if not live or lost is None else (now - lost).total_seconds(),
+            at_rest=not live,
         )
     if cohort.book_id is not None:
         out[cohort.book_id] = Place(
@@ -212,6 +213,7 @@ def _cohort_books(
             peak_equity=worth(peaks[1]) if peaks else worth(parent_opened),
             orders_in_window=0.0,
             seconds_since_loss=float("inf"),
+            at_rest=not live,
         )
     return out
 
@@ -273,5 +275,6 @@ def _deployment_places(held: Mapping[int, Collection[str]], *, rate: Rate) -> di
             seconds_since_loss=float("inf")
             if run.last_loss_ms is None
             else max(0.0, (run.next_bar_ms - run.last_loss_ms) / 1000),
+            at_rest=went_home,
         )
     return out

@@ -37,6 +37,8 @@ _CARRY_STEPS = 10
 #: A window with more of it missing is not known.
 _WINDOW_MISSING_FRAC = 0.2
 VOLUME_DAYS = 7
+#: Series that end within this of one another are equally fresh.
+_ABREAST_MS = 7 * DAY_MS
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -193,10 +195,12 @@ def _latest_clock_ms(at: datetime) -> int:
 
 
 def _longest(found: Iterable[Series], before_ms: int) -> Series | None:
-    """The series with the most days up to an instant; of equals the coarsest, which costs least to read."""
+    """Of the series that reach as far as any up to an instant, the one with the most days; of equals the coarsest,
+    which costs least to read. What ended long before the others, a window of the past, tells nothing of now."""
     usable = [s for s in found if s.first_ms < before_ms]
+    latest = max((min(s.end_ms, before_ms) for s in usable), default=0)
     return max(
-        usable,
+        (s for s in usable if min(s.end_ms, before_ms) >= latest - _ABREAST_MS),
         key=lambda s: (min(s.end_ms, before_ms) // DAY_MS - s.first_ms // DAY_MS, s.key.interval_ms),
         default=None,
     )

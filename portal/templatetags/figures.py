@@ -6,14 +6,15 @@ colour only repeats what the text says.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from typing import Any
 
 from django import template
 from django.templatetags.static import static
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString, mark_safe
 
 from fundops.core.money import WORKING_PRECISION
 
@@ -51,6 +52,12 @@ def missing(reason: str = NO_VALUE) -> SafeString:
         reason,
         reason,
     )
+
+
+@register.filter
+def breakable(path: str) -> SafeString:
+    """A path of a Book that may go on in the next line after each of its slashes and underscores."""
+    return mark_safe(re.sub(r"([/_])", r"\1<wbr>", escape(path)))  # noqa: S308 - escaped before
 
 
 def _span(text: str, value: Decimal | None = None, *, title: str = "") -> SafeString:

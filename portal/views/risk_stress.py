@@ -51,7 +51,7 @@ def stress_page(request: HttpRequest) -> HttpResponse:
         "stress_at": max((r.at for r in results), default=None),
         "scenarios": list(StressScenario.objects.filter(is_active=True).order_by("kind", "name")),
         "breached": sum(bool(r.breached) for r in results),
-        "unknown": sum(r.breached is None for r in results),
+        "unknown": sum(r.breached is None and not r.is_out_of_reach for r in results),
         "worst": next((r for r in results if r.loss is not None), None),
         "runs": latest_runs,
         "run": next((r for r in latest_runs if r.is_live), None),

@@ -71,8 +71,8 @@ def evaluate_limits(
     """Compares every limit in force with what its Books show, and keeps the breaches.
 
     Whole funds are evaluated: those that hold `book_ids`, or all. A breach opens when a level is passed,
-    escalates from soft to hard, and closes by itself when the metric is back within its limits. A metric that
-    is not known opens and closes nothing.
+    escalates from soft to hard, and closes by itself when the metric is back within its limits or what trades in
+    the Book has ended. A metric that is not known opens and closes nothing.
     """
     moment = at or clock.now()
     # Measured before the transaction: the source may have to fetch prices.
@@ -113,17 +113,21 @@ def _measure(at: datetime, book_ids: Collection[int] | None) -> tuple[MeasuredBo
 def find_breaches(
     measured: MeasuredBooks, limits: LimitsInForce, summary: EvaluationSummary
 ) -> tuple[dict[Key, _Finding], set[Key]]:
-    """Past limits by Book and column, and the columns that could not be judged; counts into `summary`."""
+    """Past limits by Book and column, and the columns that could not be judged; counts into `summary`.
+
+    Books in which nothing trades any more are left out: there is nothing to reduce, and their figures stand still.
+    """
     found: dict[Key, _Finding] = {}
     unknown: set[Key] = set()
     by_place: dict[tuple[int, Column], list[LimitRow]] = defaultdict(list)
     for limit in limits.rows:
         by_place[limit.book_id, limit.column].append(limit)
+    trading = ~measured.at_rest
     for c, (metric, symbol, venue) in enumerate(limits.columns):
         if metric not in STATE_METRICS:
             continue
         soft, hard = limits.bounds.soft[:, c], limits.bounds.hard[:, c]
-        rows = np.flatnonzero(~(np.isnan(soft) & np.isnan(hard)))
+        rows = np.flatnonzero(~(np.isnan(soft) & np.isnan(hard)) & trading)
         values = measured.column(metric, symbol, venue)[rows]
         code = np.full(rows.shape[0], CODES[metric], dtype=np.int64)
         levels = evaluate(values, soft[rows], hard[rows], code).levels

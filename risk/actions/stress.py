@@ -147,6 +147,7 @@ def run_stress(
                     severity=finite(priced.severity),
                     by_symbol=priced.by_symbol,
                     missing=list(priced.missing),
+                    assumed=list(priced.assumed),
                     breached=None if share is None else tolerated is not None and share > tolerated,
                 )
             )

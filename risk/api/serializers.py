@@ -200,6 +200,7 @@ class StressResultSerializer(serializers.ModelSerializer[StressResult]):
             "severity",
             "by_symbol",
             "missing",
+            "assumed",
             "breached",
         )
         read_only_fields = fields

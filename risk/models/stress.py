@@ -68,6 +68,7 @@ class StressResult(models.Model):
     severity = models.FloatField(null=True, help_text="Reverse stress: the fall of everything that loses it.")
     by_symbol = models.JSONField(default=dict, help_text="P&L by symbol, gains positive.")
     missing = models.JSONField(default=list, help_text="What the scenario could not price, in words.")
+    assumed = models.JSONField(default=list, help_text="What stood in for prices that are not known, in words.")
     breached = models.BooleanField(null=True, help_text="Null where the loss is not known.")
 
     objects = BookRowQuerySet["StressResult"].as_manager()
@@ -75,6 +76,11 @@ class StressResult(models.Model):
     class Meta:
         ordering = ("-at", "-pk")
         indexes = [models.Index(name="risk_stress_book_at", fields=["book", "-at"])]
+
+    @property
+    def is_out_of_reach(self) -> bool:
+        """Reverse stress: no move of all markets alike loses so much, however far it goes."""
+        return self.loss is None and self.equity is not None and self.scenario.kind == ScenarioKind.REVERSE
 
     def __str__(self) -> str:
         return f"result {self.pk} of scenario {self.scenario_id}"

@@ -136,6 +136,15 @@ def replay(holdings: Holdings, prices: Mapping[str, FloatArray]) -> StressOutcom
     return _outcome(moves[:, worst], missing, path)
 
 
+def moved_with(market: FloatArray, slope: float) -> FloatArray:
+    """Relative prices (n,) of an asset that moves `slope` times as far as the `market` (n,) from the window's start.
+
+    One that would lose more than all of its value has lost it: 1e-9 is left, since a price is positive.
+    """
+    m = np.asarray(market, dtype=np.float64)
+    return np.asarray(np.maximum(1.0 + slope * (m / m[0] - 1.0), 1e-9), dtype=np.float64)
+
+
 def volatility_spike(
     exposure: FloatArray, returns: FloatArray, alpha: float = 0.99, *, multiplier: float = 3.0
 ) -> TailRisk:

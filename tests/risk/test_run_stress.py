@@ -13,12 +13,15 @@ from compliance.models import AuditEvent
 from risk.actions.stress import check_scenario, ensure_standard_scenarios, run_stress
 from risk.errors import ScenarioError, SourceMissingError
 from risk.models import ScenarioKind, StressResult, StressScenario
+from risk.quant.stress import moved_with
 from risk.scenarios import standard_scenarios
 from risk.selectors import latest_stress
 from risk.sources import install_source
 from risk.tasks import run_stress as stress_task
 from tests.risk.conftest import NOW, Tree, WrittenSource, figures, position
 from tests.risk.gated import put_scenario
+from treasury.actions.books import ensure_asset
+from treasury.models import AssetKind
 
 RNG = np.random.default_rng(3)
 
@@ -66,6 +69,41 @@ def test_a_scenario_costs_what_it_should(
     assert sum(result.by_symbol.values()) == pytest.approx(-loss)
     assert AuditEvent.objects.filter(kind="risk.stress.breached").exists() == result.breached
     assert AuditEvent.objects.filter(kind="risk.stress.ran").count() == 1
+
+
+def test_an_asset_without_prices_then_moves_as_bitcoin_did_times_its_beta(tree: Tree, trading: WrittenSource) -> None:
+    """ETH moves 1.5 times as Bitcoin does; the window has Bitcoin alone, which falls by half."""
+    ensure_asset(code="BTC", name="Bitcoin", kind=AssetKind.CRYPTO, places=8, actor=None)
+    trading.returns = {"BTC": trading.returns["BTC"], "ETH": 1.5 * trading.returns["BTC"]}
+    trading.windows = {"BTC": np.array([100, 80, 50, 90.0])}
+    window = {"start": "2024-08-04T00:00:00Z", "end": "2024-08-06T00:00:00Z"}
+    result = run(tree, ScenarioKind.HISTORICAL, window)
+    assert result.by_symbol == pytest.approx({"BTC": 600 * -0.5, "ETH": -200 * 1.5 * -0.5})
+    assert result.loss == pytest.approx(150.0)
+    assert (result.missing, result.assumed) == ([], ["ETH as 1.50 x BTC (365 days)"])
+    refused = run(tree, ScenarioKind.HISTORICAL, window | {"by_beta": False})
+    assert (refused.loss, refused.assumed) == (None, []) and "ETH" in refused.missing[0]
+
+
+@pytest.mark.parametrize("days", [19, 20])
+def test_a_beta_from_few_days_is_none(tree: Tree, trading: WrittenSource, days: int) -> None:
+    ensure_asset(code="BTC", name="Bitcoin", kind=AssetKind.CRYPTO, places=8, actor=None)
+    trading.returns = {"BTC": RNG.normal(0, 0.03, days), "ETH": RNG.normal(0, 0.03, days)}
+    trading.windows = {"BTC": np.array([100, 80, 50, 90.0])}
+    result = run(tree, ScenarioKind.HISTORICAL, {"start": "2024-08-04T00:00:00Z", "end": "2024-08-06T00:00:00Z"})
+    assert (result.loss is not None) == (days >= 20) == bool(result.assumed)
+
+
+def test_a_market_that_rises_far_takes_no_more_than_all_of_what_moves_against_it() -> None:
+    assert moved_with(np.array([100.0, 150.0, 300.0]), -1.0).tolist() == [1.0, 0.5, 1e-9]
+
+
+def test_a_reverse_stress_that_no_move_reaches_is_out_of_reach_and_not_unknown(
+    tree: Tree, trading: WrittenSource
+) -> None:
+    result = run(tree, ScenarioKind.REVERSE, {"loss_frac": 0.9})
+    assert (result.loss, result.is_out_of_reach) == (None, True)
+    assert not run(tree, ScenarioKind.REVERSE, {"loss_frac": 0.1}).is_out_of_reach
 
 
 def test_stressed_tails_are_worse_than_the_plain_one(tree: Tree, trading: WrittenSource) -> None:

@@ -17,7 +17,7 @@ from fundops.core.roles import Role
 from risk.actions.breaches import evaluate_limits
 from risk.measuring import measure_books
 from risk.models import HardAction, LimitBreach
-from risk.quant.metrics import Metric
+from risk.quant.metrics import Level, Metric
 from risk.quant.pretrade import TradingMode
 from risk.selectors import limit_status
 from risk.sources import HeldPosition, risk_source
@@ -25,10 +25,12 @@ from risk.switches import trading_mode_for
 from tests.factories import user_with
 from tests.risk.gated import put_limit
 from trading import risk_prices
+from trading.actions.cohort import end_cohort
 from trading.actions.cohort_drive import drive_cohort
 from trading.actions.cohort_prepare import prepare_cohort
 from trading.actions.cohort_run import advance_cohort, load_cohort, market_for
-from trading.models.cohort import AgentDay, Cohort, CohortDay, CohortMode, CohortRun
+from trading.marketdata.bars import SeriesKey
+from trading.models.cohort import AgentDay, Cohort, CohortDay, CohortMode, CohortRun, CohortStatus
 from trading.models.marketdata import CandleSet
 from trading.selectors.marketdata import open_catalog
 from treasury.models import Book
@@ -175,6 +177,26 @@ def test_limits_of_a_cohort_show_real_figures_and_open_and_close_breaches(
     assert not LimitBreach.objects.exclude(status="closed").exists()
 
 
+def test_breaches_of_a_cohort_end_with_it_and_its_limits_show_that_it_rests(
+    launched: Callable[..., Cohort], mirrored: None
+) -> None:
+    cohort = launched()
+    stretch(cohort, 600)
+    cohort.refresh_from_db()
+    assert cohort.book is not None
+    put_limit(book=cohort.book, metric=Metric.GROSS_EXPOSURE, hard=Decimal("0.01"), action=HardAction.REDUCE)
+    with clock.frozen(NOW):
+        opened = evaluate_limits(actor=None).opened
+    assert opened
+    end_cohort(cohort_id=cohort.pk, status=CohortStatus.CANCELLED)
+    with clock.frozen(NOW + timedelta(seconds=30)):
+        after = evaluate_limits(actor=None)
+        assert set(after.closed) == set(opened)
+        assert (after.hard, after.opened) == (0, [])
+        (shown,) = limit_status(user_with(Role.RISK_OFFICER), book=cohort.book)
+        assert shown.at_rest and shown.level is Level.OK and shown.value is not None and shown.value > 0.01
+
+
 # --- Prices --------------------------------------------------------------------------------------------------
 def test_a_mark_is_the_last_close_before_the_instant_and_none_when_it_is_old(
     launched: Callable[..., Cohort], mirrored: None
@@ -234,3 +256,14 @@ def test_a_forward_cohort_is_measured_between_its_bars(launched: Callable[..., C
         assert cohort.book_id is not None
         equity = measured.figures[measured.row(cohort.book_id)].equity
         assert equity == pytest.approx(float(CohortDay.objects.get(cohort=cohort).equity), abs=0.01)
+
+
+def test_days_are_those_of_a_series_that_reaches_the_present_and_not_of_a_longer_one_of_the_past() -> None:
+    def stored(venue: str, first: int, days: int) -> risk_prices.Series:
+        day = risk_prices.DAY_MS
+        return risk_prices.Series(SeriesKey(venue, "BTCUSDT", day), "USDT", first * day, (first + days - 1) * day)
+
+    past, present, newest = stored("old", 0, 300), stored("now", 390, 30), stored("new", 410, 15)
+    assert risk_prices._longest([past, present, newest], 420 * risk_prices.DAY_MS) == present
+    assert risk_prices._longest([past, present], 380 * risk_prices.DAY_MS) == past
+    assert risk_prices._longest([], 380 * risk_prices.DAY_MS) is None
