@@ -7,6 +7,8 @@ Tests run as the application's role, exactly as the product does; only the schem
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,11 +29,25 @@ hypothesis.settings.load_profile("steady")
 #: Fixtures of a small fund with cohorts, for every folder of tests.
 pytest_plugins = ["tests.cohort_fixtures"]
 
+#: Runs of fewer tests compile only the kernels they need.
+_WHOLE_RUN = 1_000
 _LOGIN = ("USER", "PASSWORD")
 #: Of the databases of this run, whichever its workers are.
 _PREFIX = f"test_fundops_{os.getppid() if 'PYTEST_XDIST_WORKER' in os.environ else os.getpid()}_"
 #: Held until the session that asked for it ends.
 _ONE_WORKER_AT_A_TIME = "SELECT pg_advisory_lock(hashtext('the databases of tests'))"
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """A whole run has one process compile the engine while the workers begin."""
+    if os.environ.get("PYTEST_XDIST_WORKER") == "gw0" and len(session.items) > _WHOLE_RUN:
+        compiler = subprocess.Popen([sys.executable, "-m", "tests.kernels"], cwd=settings.BASE_DIR)
+
+        def end() -> None:
+            compiler.kill()
+            compiler.wait()
+
+        session.config.add_cleanup(end)
 
 
 def _become(login: dict[str, Any] | None) -> None:
@@ -54,7 +70,9 @@ def django_db_setup(
         session.execute(_ONE_WORKER_AT_A_TIME)
         if template not in _databases_of_this_run(session):
             _migrate(template)
-        session.execute(f'CREATE DATABASE "{own}" TEMPLATE "{template}" OWNER "{settings.DATABASE_OWNER["USER"]}"')
+        owner = settings.DATABASE_OWNER
+        assert owner is not None, "the tests need the owner's URL"
+        session.execute(f'CREATE DATABASE "{own}" TEMPLATE "{template}" OWNER "{owner["USER"]}"')
     settings.DATABASES["default"]["NAME"] = connection.settings_dict["NAME"] = own
     _become(app)
     yield
