@@ -6,6 +6,7 @@ Tests run as the application's role, exactly as the product does; only the schem
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -39,7 +40,11 @@ _ONE_WORKER_AT_A_TIME = "SELECT pg_advisory_lock(hashtext('the databases of test
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """A whole run has one process compile the engine while the workers begin."""
+    """What is imported by now stays: the collector need not look at it again. A whole run has one process compile the
+    engine while the workers begin.
+    """
+    gc.collect()
+    gc.freeze()
     if os.environ.get("PYTEST_XDIST_WORKER") == "gw0" and len(session.items) > _WHOLE_RUN:
         compiler = subprocess.Popen([sys.executable, "-m", "tests.kernels"], cwd=settings.BASE_DIR)
 
