@@ -44,7 +44,7 @@ test: ready-to-test ## run every test, browser included
 lint: ready-to-lint ## ruff, mypy, import layers, deployment checks, missing migrations
 	$(VENV)/ruff check .
 	$(VENV)/ruff format --check .
-	$(VENV)/mypy .
+	$(VENV)/mypy --num-workers 2 .
 	$(VENV)/lint-imports
 	$(PRODUCTION) $(VENV)/python manage.py check --deploy --fail-level WARNING
 	$(VENV)/python manage.py makemigrations --check --dry-run

@@ -169,12 +169,19 @@ def install_requirements(venv: Path, files: list[Path]) -> None:
         return
     print(f"Installing the locked requirements ({', '.join(wanted)}) ...", flush=True)
     command = [str(venv / "bin" / "python"), "-m", "pip", "install", "--quiet", "--require-hashes"]
-    command += ["--disable-pip-version-check", "--no-input"]
+    command += ["--disable-pip-version-check", "--no-input", "--no-compile"]
     for path in files:
         command += ["--requirement", str(path)]
     if subprocess.run(command, check=False).returncode:
         raise SystemExit("The requirements could not be installed; pip says above why.")
+    compile_bytecode(venv)
     stamp.write_text(json.dumps({**installed, **wanted}))
+
+
+def compile_bytecode(venv: Path) -> None:
+    """Compiles what was installed on every core, where pip would on one; a module that cannot be stays as it is."""
+    command = [str(venv / "bin" / "python"), "-m", "compileall", "-qq", "-j", "0", str(venv / "lib")]
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
 
 
 if __name__ == "__main__":

@@ -87,6 +87,16 @@ def test_failed_installation_is_tried_again(bootstrap: ModuleType, tmp_path: Pat
             bootstrap.install_requirements(tmp_path, [tmp_path / "base.txt"])
 
 
+def test_what_is_installed_is_compiled_whatever_one_module_is_like(bootstrap: ModuleType, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "broken.py").write_text("print 'of another age'\n")
+    (tmp_path / "lib" / "good.py").write_text("answer = 42\n")
+    bootstrap.compile_bytecode(tmp_path)
+    assert [path.name.split(".")[0] for path in (tmp_path / "lib" / "__pycache__").iterdir()] == ["good"]
+
+
 def test_named_interpreter_that_is_none_is_refused() -> None:
     done = subprocess.run(
         ["sh", "scripts/bootstrap.sh", "run"],

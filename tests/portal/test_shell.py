@@ -34,7 +34,27 @@ def test_navigation_of_a_role_leads_only_to_pages_it_may_open(client: Client, ro
     client.force_login(user)
     for group in navigation_for(user, "/"):
         for link in group.links:
-            assert client.get(link.href).status_code == 200, link
+            answer = client.get(link.href)
+            assert answer.status_code == 200, link
+            if not link.href.startswith("/admin"):  # whose policy is its own
+                assert refused_by_the_policy(answer.content.decode()) == [], link
+
+
+def refused_by_the_policy(html: str) -> list[str]:
+    """Inline styles, inline handlers and scripts without a nonce, as the browser got them."""
+    return re.findall(
+        r"""<[a-z][^>]*?\s(?:style|on[a-z]+)=["'][^>]*>"""
+        r"""|<(?:script|style)\b(?![^>]*\s(?:src=|nonce=|type="application/json"))[^>]*>""",
+        html,
+    )
+
+
+@pytest.mark.parametrize(
+    "html",
+    ['<p class="a" style="color: red">', '<button onclick="go()">', "<script>go()</script>", "<style>p {}</style>"],
+)
+def test_what_the_policy_refuses_is_found(html: str) -> None:
+    assert len(refused_by_the_policy(f'<script src="/a.js"></script><p class="b">{html}')) == 1
 
 
 def test_navigation_of_an_investor_is_home_alone() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.trading.engine.cases import random_case
@@ -102,6 +103,14 @@ def test_a_user_strategy_is_compiled_once_and_again_only_when_a_helper_changes(t
     assert in_a_process(tmp_path) == (1, 0, 0.5)
     (tmp_path / "helper.py").write_text(HELPER.replace("FACTOR", "0.25"))
     assert in_a_process(tmp_path) == (0, 1, 0.25)
+
+
+def test_processes_that_want_a_kernel_at_once_compile_it_once(tmp_path: Path) -> None:
+    (tmp_path / "strategy.py").write_text(STRATEGY)
+    (tmp_path / "helper.py").write_text(HELPER.replace("FACTOR", "0.125"))
+    with ThreadPoolExecutor(2) as both:
+        answers = sorted(both.map(in_a_process, [tmp_path, tmp_path]))
+    assert answers == [(0, 1, 0.125), (1, 0, 0.125)]
 
 
 def test_fingerprints_tell_functions_apart_and_repeat() -> None:

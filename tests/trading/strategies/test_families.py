@@ -18,11 +18,16 @@ from trading.strategies.registry import builtin_families
 from trading.strategies.spec import Float64, Scope, StrategyFamily
 
 FAMILIES = builtin_families()
+SHORT_SWITCH = "allow_short"
 
 
 @pytest.fixture(params=sorted(FAMILIES))
 def family(request: pytest.FixtureRequest) -> StrategyFamily:
     return FAMILIES[request.param]
+
+
+def names(family: StrategyFamily) -> list[str]:
+    return [p.name for p in family.parameters]
 
 
 def defaults(family: StrategyFamily) -> Float64:
@@ -80,15 +85,21 @@ def test_family_never_repeats_itself(family: StrategyFamily) -> None:
         assert (np.diff(np.concatenate([[0.0], spoken])) != 0).all()
 
 
-def test_family_without_short_selling_is_never_short(family: StrategyFamily) -> None:
-    names = [p.name for p in family.parameters]
-    if "allow_short" not in names:
-        pytest.skip("has no short side")
+@pytest.mark.parametrize("key", sorted(key for key, f in FAMILIES.items() if SHORT_SWITCH in names(f)))
+def test_family_without_short_selling_is_never_short(key: str) -> None:
+    family = FAMILIES[key]
     params = defaults(family)
-    params[names.index("allow_short")] = 0
+    params[names(family).index(SHORT_SWITCH)] = 0
     bars = synthetic_bars(2000, seed=5)
     spoken = targets(family, bars, params, np.zeros(family.state_size(params, 1)))
     assert np.nanmin(spoken) == 0.0
+    assert not np.signbit(spoken[spoken == 0.0]).any()
+
+
+@pytest.mark.parametrize("key", sorted(key for key, f in FAMILIES.items() if SHORT_SWITCH not in names(f)))
+def test_family_without_a_short_side_is_never_short(key: str) -> None:
+    spoken = whole_run(FAMILIES[key], 2000)
+    assert np.nanmin(spoken) >= 0.0
     assert not np.signbit(spoken[spoken == 0.0]).any()
 
 

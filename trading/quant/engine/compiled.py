@@ -12,6 +12,8 @@ its generated module, so every process after the first loads in milliseconds, us
 
 from __future__ import annotations
 
+import fcntl
+import functools
 import hashlib
 import importlib.util
 import inspect
@@ -174,6 +176,24 @@ def _build(
     name = f"fundops_{''.join(c if c.isalnum() else '_' for c in label)}_{key}"
     with _lock:
         if name not in _loaded:
-            _loaded[name] = getattr(_module(name, source, bindings), attribute)
+            _loaded[name] = _compiled_by_one(getattr(_module(name, source, bindings), attribute), name)
         result: Callable[..., Any] = _loaded[name]
         return result
+
+
+def _compiled_by_one(kernel: Any, name: str) -> Any:
+    """Has processes that need the same machine code at once wait for the one that compiles it, then load that.
+
+    numba asks ``_compile_for_args`` for code of a signature it has none of yet, and runs the code after it returned.
+    """
+    compile_or_load = kernel._compile_for_args
+    path = cache_folder() / f"{name}.lock"
+
+    @functools.wraps(compile_or_load)
+    def alone(*args: Any, **kwargs: Any) -> Any:
+        with path.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return compile_or_load(*args, **kwargs)
+
+    kernel._compile_for_args = alone
+    return kernel
