@@ -109,7 +109,8 @@ def _of_refusals(traded: Traded, record: Record, equity: Float64 | None) -> Iter
         agent = traded.agents[int(row["agent"])]
         line = _line_behind(record, agent, reason, traded.bars.symbols[int(row["symbol"])])
         if line is not None:
-            value = float(values[reason.metric][place])
+            # An exit asks at its level within the bar, which the row does not say: it was beyond the limit at least.
+            value = max(float(values[reason.metric][place]), float(line["hard"]))
             yield int(row["ts_ms"]), _passed(traded.cohort, agent, line, value, hard=True)
 
 

