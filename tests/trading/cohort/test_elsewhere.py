@@ -169,7 +169,7 @@ def test_nothing_more_may_be_opened_where_others_have_lost_it_all(launched: Call
     root = Book.objects.get(fund=cohort.fund, parent=None)
     with clock.frozen(LAUNCH + timedelta(seconds=300)):
         put_limit(book=root, metric=Metric.DAILY_LOSS, hard=Decimal(1000))
-    held = {}
+    held: dict[tuple[int, str], Decimal] = {}
     for fill in CohortFill.objects.filter(cohort=cohort).order_by("number"):
         signed = fill.quantity if fill.side == "buy" else -fill.quantity
         held[fill.agent_id, fill.symbol] = held.get((fill.agent_id, fill.symbol), Decimal(0)) + signed

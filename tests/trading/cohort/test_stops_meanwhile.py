@@ -18,6 +18,7 @@ from risk.actions.switches import stop_trading
 from risk.quant.pretrade import TradingMode
 from trading.actions import cohort_run
 from trading.actions.cohort_drive import drive_cohort, stretch_end_ms
+from trading.cohorts import days
 from trading.cohorts.modes import has_tightened, modes_in, tightest
 from trading.models.cohort import Cohort, CohortFill, CohortMode, CohortRejection, CohortRun
 from treasury.models import Book, JournalEntry
@@ -118,7 +119,7 @@ def test_a_stop_while_the_stretch_is_written_leaves_none_of_it_in_the_books(
 ) -> None:
     """The last word is the database's: it was committed after both questions, and nobody told Redis."""
     entries = JournalEntry.objects.count()
-    calls = after_the_first(monkeypatch, cohort_run.days, "save", lambda: stop_in_another_session(forward))
+    calls = after_the_first(monkeypatch, days, "save", lambda: stop_in_another_session(forward))
     drive(forward, END)
     assert calls[0] > MORE, "written, taken back, written again; and for each hour that Redis is still believed"
     assert fills_after(forward) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -28,7 +29,8 @@ from trading.quant import engine
 
 Make = Callable[..., Cohort]
 LAUNCH = datetime(2025, 3, 20, 12, 0, tzinfo=UTC)
-AGENTS = 60
+#: Enough agents to meet, and enough money for each to trade at all.
+CAST: dict[str, Any] = {"agent_count": 60, "bankroll": Decimal(60_000), "symbols": ["BTCUSDT"], "days": 1}
 COLUMNS = ("number", "agent__number", "at", "symbol", "side", "quantity", "price", "fee", "reason")
 #: Thresholds that agents of an invented market pass.
 LOW = {"min_orders": 2, "market_share_frac": "0.000001", "move_bps": "0.5", "window_s": 180}
@@ -37,7 +39,7 @@ LOW = {"min_orders": 2, "market_share_frac": "0.000001", "move_bps": "0.5", "win
 @pytest.fixture
 def run_day(launched: Make) -> Callable[..., Cohort]:
     def run(**changes: Any) -> Cohort:
-        return drive_cohort(cohort_id=launched(days=1, agent_count=AGENTS, symbols=["BTCUSDT"], **changes).pk)
+        return drive_cohort(cohort_id=launched(**(CAST | changes)).pk)
 
     return run
 
@@ -52,6 +54,12 @@ def fills(cohort: Cohort) -> list[tuple[Any, ...]]:
 
 def denied(cohort: Cohort, reason: str) -> list[CohortRejection]:
     return list(CohortRejection.objects.filter(cohort=cohort, reason=reason).select_related("agent").order_by("number"))
+
+
+def saved_state(cohort: Cohort) -> bytes:
+    saved = CohortRun.objects.get(cohort=cohort).engine_state
+    assert saved is not None
+    return bytes(saved)
 
 
 def drive(cohort: Cohort, seconds: float) -> Cohort:
@@ -94,7 +102,7 @@ def test_a_policy_that_denies_keeps_agents_apart_with_evidence(run_day: Callable
     assert flag.evidence["first"][0]["agent"] == refused[0].agent.number
     assert flag.book_path == (cohort.book.path if cohort.book else "")
     day = with_refusals(cohort.cohort_days.all()).get()
-    assert day.denied >= len(refused)  # type: ignore[attr-defined]
+    assert day.denied >= len(refused)
     client = Client()
     client.force_login(manager)
     html = client.get(reverse("portal:cohort-agent", args=(cohort.pk, refused[0].agent.number))).content.decode()
@@ -120,9 +128,7 @@ def test_bar_by_bar_a_forward_cohort_is_denied_what_a_replay_is(run_day: Callabl
     policy(momentum_ignition=LOW | {"in_cohorts": "deny"}, self_crossing={"in_cohorts": "deny"})
     replay = run_day()
     with clock.frozen(LAUNCH):
-        forward = launched(
-            mode=CohortMode.FORWARD, speed=60.0, days=1, agent_count=AGENTS, symbols=["BTCUSDT"]
-        )  # fmt: skip
+        forward = launched(mode=CohortMode.FORWARD, speed=60.0, **CAST)
     for seconds in range(0, 1_500, 37):
         drive(forward, seconds)
     assert [row[1:] for row in fills(forward)] == [row[1:] for row in fills(replay)]
@@ -131,9 +137,9 @@ def test_bar_by_bar_a_forward_cohort_is_denied_what_a_replay_is(run_day: Callabl
 
 def test_a_run_is_computed_again_from_its_records_whatever_became_of_the_policy(launched: Make) -> None:
     with clock.frozen(LAUNCH):
-        cohort = launched(mode=CohortMode.FORWARD, speed=60.0, days=1, agent_count=AGENTS, symbols=["BTCUSDT"])
+        cohort = launched(mode=CohortMode.FORWARD, speed=60.0, **CAST)
     drive(cohort, 0)
-    state = engine.EngineState.from_bytes(bytes(CohortRun.objects.get(cohort=cohort).engine_state))
+    state = engine.EngineState.from_bytes(saved_state(cohort))
     drive(cohort, 300)
     policy(self_crossing={"in_cohorts": "deny"})
     drive(cohort, 600)
@@ -159,4 +165,4 @@ def test_a_run_is_computed_again_from_its_records_whatever_became_of_the_policy(
     assert [(clock.from_ms(int(f["ts_ms"])), int(f["agent"]) + 1, float(f["price"])) for f in table] == [
         (at, agent, float(price)) for _, agent, at, _, _, _, price, _, _ in fills(cohort)
     ]
-    assert state.to_bytes() == bytes(CohortRun.objects.get(cohort=cohort).engine_state)
+    assert state.to_bytes() == saved_state(cohort)

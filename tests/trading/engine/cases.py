@@ -235,7 +235,7 @@ def screened_case(seed: int, n_bars: int, n_symbols: int, n_agents: int) -> Case
         self_crossing=bool(rng.random() < 0.6),
         momentum_ignition=bool(rng.random() < 0.8),
         window_s=min(int(rng.choice([1, interval_s, 3 * interval_s])), 86_400),
-        min_orders=int(rng.integers(1, 5)),
+        min_orders=int(rng.integers(2, 5)),
         market_share_frac=float(rng.choice([0.0001, 0.01, 0.2])),
         move_bps=float(rng.choice([0.1, 5.0, 30.0])),
     )
