@@ -222,10 +222,8 @@ def raise_flag(
     symbol: str = "",
     venue: str = "",
     actor: User | None = None,
-    renew: bool = False,
 ) -> ScreeningFlag:
-    """Keeps what a rule found, once for each ``key``; raised again it is the same flag. With ``renew`` one that nobody
-    has decided yet takes the later finding and evidence; its history keeps the earlier."""
+    """Keeps what a rule found, once for each ``key``; raised again it is the same flag."""
     with transaction.atomic():
         flag, made = ScreeningFlag.objects.get_or_create(
             key=key[:160],
@@ -254,9 +252,6 @@ def raise_flag(
                 },
                 topics=[TOPIC],
             )
-        elif renew and ScreeningFlag.objects.select_for_update().get(pk=flag.pk).state == FlagState.OPEN:
-            flag.finding, flag.evidence = finding[:400], json.loads(encode_payload(evidence))
-            flag.save(update_fields=["finding", "evidence"])
     return flag
 
 

@@ -73,8 +73,8 @@ def screen_stretch(traded: Traded, day: int, taken: Mapping[str, Any] | None) ->
     """Flags what the stretch of that day shows, by the rules that judged it; in the transaction that keeps it.
 
     Orders denied raise a flag for each rule and stretch. Bursts that were let through are noted at once, crossings when
-    an hour has closed, by the day so far: one flag for each rule and day, which the closed day brings up to date while
-    nobody has decided it.
+    an hour has closed, by the day so far: one flag for each rule and day, which says what was found then. The figures of
+    the whole day are those of its look when it has closed.
     """
     rules = rules_of(taken)
     if taken is None or rules is None:
@@ -232,7 +232,6 @@ def _crossings(seen: Sequence[Crossing]) -> tuple[list[Crossing], Decimal]:
 
 def _flag(day: CohortDay, met: Sequence[Crossing], *, share: Decimal, version: int) -> None:
     raise_flag(
-        renew=True,
         key=_day_key(day.cohort_id, day.day, ScreeningRule.SELF_CROSSING),
         rule=ScreeningRule.SELF_CROSSING,
         severity=FlagSeverity.NOTE,
@@ -261,7 +260,6 @@ def _flag_bursts(day: CohortDay, bursts: Sequence[Finding], *, version: int) -> 
     largest = sorted(bursts, key=lambda f: -float(f.evidence.get("market_share_frac", 0.0)))
     bars = "one bar" if len(bursts) == 1 else f"{len(bursts):,} bars"
     raise_flag(
-        renew=True,
         key=_day_key(day.cohort_id, day.day, ScreeningRule.MOMENTUM_IGNITION),
         rule=ScreeningRule.MOMENTUM_IGNITION,
         severity=FlagSeverity.NOTE,

@@ -140,13 +140,20 @@ def _values(
             Metric.ORDER_NOTIONAL: notional,
             Metric.ORDER_NOTIONAL_FRAC: share,
             Metric.PARTICIPATION_FRAC: units / traded.bars.volume[bar, column],
-            Metric.PRICE_COLLAR_FRAC: np.abs(price / _closes_before(traded)[bar, column] - 1.0),
+            Metric.PRICE_COLLAR_FRAC: np.abs(price / closes_before(traded)[bar, column] - 1.0),
         }
 
 
-def _closes_before(traded: Traded) -> Float64:
-    """The last close before each bar (n_bars, n_symbols)."""
-    known = np.array([traded.run.last_closes.get(symbol, math.nan) for symbol in traded.bars.symbols])
+def state_before(traded: Traded) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of the engine's state as the stretch began; none before a run's first."""
+    saved = traded.run.engine_state
+    return EngineState.from_bytes(bytes(saved)).arrays if saved else {}
+
+
+def closes_before(traded: Traded) -> Float64:
+    """The last close before each bar (n_bars, n_symbols); NaN before a market's first."""
+    closes = state_before(traded).get("last_close", np.zeros(len(traded.bars.symbols)))
+    known = np.where(closes > 0.0, closes, math.nan)
     return np.vstack([known, traded.bars.marks(known).T[:-1]])
 
 
@@ -155,13 +162,13 @@ def _equity_before(traded: Traded) -> tuple[Float64, Float64]:
     outcome, instruments = traded.outcome, traded.instruments
     cash = np.array([float(agent.draw) for agent in traded.agents])
     held = np.zeros((len(traded.agents), len(instruments)))
-    if traded.run.engine_state:
-        arrays = EngineState.from_bytes(bytes(traded.run.engine_state)).arrays
+    arrays = state_before(traded)
+    if arrays:
         where = outcome.final.slot_agent, outcome.final.slot_symbol
         cash = arrays["agents"]["cash"] / 1e8
         held[where] = arrays["slots"]["lots"] * np.array([i.lot for i in instruments])[where[1]]
     multiplier = np.array([i.multiplier for i in instruments])
-    closes, fills, funding, refused = _closes_before(traded), outcome.fills, outcome.funding, traded.refused
+    closes, fills, funding, refused = closes_before(traded), outcome.fills, outcome.funding, traded.refused
 
     def equity(row: Any, bar: int) -> float:
         mine = held[int(row["agent"])]

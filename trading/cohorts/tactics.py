@@ -19,10 +19,10 @@ from compliance.models.screening import ScreeningRule
 from compliance.screening.policy import InCohorts, MomentumIgnition, ScreeningRules, SelfCrossing
 from compliance.selectors_screening import rules_in_force
 from fundops.core import clock
-from trading.cohorts.order_levels import Traded
+from trading.cohorts.order_levels import Traded, closes_before, state_before
 from trading.models.cohort import CohortFill
 from trading.quant import engine
-from trading.quant.engine import EngineState, RejectionReason
+from trading.quant.engine import RejectionReason
 
 OFF = "off"
 DENIALS = {
@@ -123,12 +123,13 @@ def _of_side(traded: Traded, mine: npt.NDArray[Any], symbol: int, side: int, rul
     ts = np.concatenate([earlier_ts, mine["ts_ms"]])
     units = np.concatenate([earlier_units, mine["qty"]]) * unit
     summed = np.concatenate([[0.0], np.cumsum(units)])
+    closes = closes_before(traded)
     opening = mine["side"] * mine["position"] > 0
     for at in np.unique(mine["ts_ms"][opening]):
         first, last = np.searchsorted(ts, [at - rule.window_s * 1000, at], side="right")
         if last - first < rule.min_orders:
             continue
-        share, move = _beside(traded, symbol, side, int(at), float(summed[last] - summed[first]))
+        share, move = _beside(traded, closes, symbol, side, int(at), float(summed[last] - summed[first]))
         known = not (math.isnan(share) or math.isnan(move))
         if known and (share < float(rule.market_share_frac) or move < float(rule.move_bps)):
             continue
@@ -137,27 +138,19 @@ def _of_side(traded: Traded, mine: npt.NDArray[Any], symbol: int, side: int, rul
         yield Burst(int(at), traded.bars.symbols[symbol], side, int(last - first), share, move, numbers)
 
 
-def _beside(traded: Traded, symbol: int, side: int, at_ms: int, size: float) -> tuple[float, float]:
+def _beside(
+    traded: Traded, closes: npt.NDArray[np.float64], symbol: int, side: int, at_ms: int, size: float
+) -> tuple[float, float]:
     """The share of the last bar's volume, and by how many basis points its price went the orders' way."""
     bars, bar = traded.bars, int(np.searchsorted(traded.bars.ts_ms, at_ms))
+    opened, volume = math.nan, math.nan
     if bar > 0:
         opened, volume = float(bars.open[bar - 1, symbol]), float(bars.volume[bar - 1, symbol])
-        present = bars.close[:bar, symbol][np.isfinite(bars.close[:bar, symbol])]
-        close = float(present[-1]) if present.size else traded.run.last_closes.get(bars.symbols[symbol], math.nan)
-    else:
-        opened, volume = _last_bar(traded, symbol)
-        close = traded.run.last_closes.get(bars.symbols[symbol], math.nan)
+    elif (kept := state_before(traded).get("last_bar")) is not None:
+        opened, volume = float(kept[symbol, 0]), float(kept[symbol, 1])
     share = size / volume if volume > 0 else math.nan
-    move = 1e4 * side * (close / opened - 1.0) if opened > 0 else math.nan
+    move = 1e4 * side * (float(closes[bar, symbol]) / opened - 1.0) if opened > 0 else math.nan
     return share, move
-
-
-def _last_bar(traded: Traded, symbol: int) -> tuple[float, float]:
-    """Open and volume of the bar before the stretch, as the engine keeps them."""
-    if not traded.run.engine_state:
-        return math.nan, math.nan
-    kept = EngineState.from_bytes(bytes(traded.run.engine_state)).arrays.get("last_bar")
-    return (math.nan, math.nan) if kept is None else (float(kept[symbol, 0]), float(kept[symbol, 1]))
 
 
 def _before(
