@@ -73,8 +73,8 @@ def screen_stretch(traded: Traded, day: int, taken: Mapping[str, Any] | None) ->
     """Flags what the stretch of that day shows, by the rules that judged it; in the transaction that keeps it.
 
     Orders denied raise a flag for each rule and stretch. Bursts that were let through are noted at once, crossings when
-    an hour has closed, by the day so far: one flag for each rule and day, which says what was found then. The figures of
-    the whole day are those of its look when it has closed.
+    an hour has closed, by the day so far: one flag for each rule and day, which says what was found then. The day's own
+    figures are kept when it has closed.
     """
     rules = rules_of(taken)
     if taken is None or rules is None:

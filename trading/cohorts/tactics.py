@@ -123,12 +123,13 @@ def _of_side(traded: Traded, mine: npt.NDArray[Any], symbol: int, side: int, rul
     ts = np.concatenate([earlier_ts, mine["ts_ms"]])
     units = np.concatenate([earlier_units, mine["qty"]]) * unit
     summed = np.concatenate([[0.0], np.cumsum(units)])
-    closes = closes_before(traded)
+    closes: npt.NDArray[np.float64] | None = None
     opening = mine["side"] * mine["position"] > 0
     for at in np.unique(mine["ts_ms"][opening]):
         first, last = np.searchsorted(ts, [at - rule.window_s * 1000, at], side="right")
         if last - first < rule.min_orders:
             continue
+        closes = closes_before(traded) if closes is None else closes
         share, move = _beside(traded, closes, symbol, side, int(at), float(summed[last] - summed[first]))
         known = not (math.isnan(share) or math.isnan(move))
         if known and (share < float(rule.market_share_frac) or move < float(rule.move_bps)):
