@@ -124,19 +124,21 @@ def _of_side(traded: Traded, mine: npt.NDArray[Any], symbol: int, side: int, rul
     units = np.concatenate([earlier_units, mine["qty"]]) * unit
     summed = np.concatenate([[0.0], np.cumsum(units)])
     closes: npt.NDArray[np.float64] | None = None
-    opening = mine["side"] * mine["position"] > 0
-    for at in np.unique(mine["ts_ms"][opening]):
-        first, last = np.searchsorted(ts, [at - rule.window_s * 1000, at], side="right")
+    opening = np.flatnonzero(mine["side"] * mine["position"] > 0)
+    opened_at = mine["ts_ms"][opening]
+    for row in opening[np.append(np.diff(opened_at) > 0, values=True)] if opening.size else ():  # the last of each bar
+        at, last = int(mine["ts_ms"][row]), len(earlier_ts) + int(row) + 1
+        first = int(np.searchsorted(ts, at - rule.window_s * 1000, side="right"))
         if last - first < rule.min_orders:
             continue
         closes = closes_before(traded) if closes is None else closes
-        share, move = _beside(traded, closes, symbol, side, int(at), float(summed[last] - summed[first]))
+        share, move = _beside(traded, closes, symbol, side, at, float(summed[last] - summed[first]))
         known = not (math.isnan(share) or math.isnan(move))
         if known and (share < float(rule.market_share_frac) or move < float(rule.move_bps)):
             continue
         agents = np.unique(mine["agent"][mine["ts_ms"] == at])
         numbers = tuple(traded.agents[a].number for a in agents)
-        yield Burst(int(at), traded.bars.symbols[symbol], side, int(last - first), share, move, numbers)
+        yield Burst(at, traded.bars.symbols[symbol], side, last - first, share, move, numbers)
 
 
 def _beside(
