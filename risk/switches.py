@@ -108,7 +108,11 @@ def trading_mode_for(*, book_id: int, venue: str | None = None) -> TradingMode |
 
     Costs one round trip to Redis; about once in `FRESH_MS` one to the database.
     """
-    modes = modes_now()
+    return mode_of(modes_now(), book_id=book_id, venue=venue or "")
+
+
+def mode_of(modes: Modes | None, *, book_id: int, venue: str) -> TradingMode | None:
+    """What a reading says about a Book, for whoever asks it about many; None is not known."""
     if modes is None:
         return None
     try:
@@ -117,7 +121,7 @@ def trading_mode_for(*, book_id: int, venue: str | None = None) -> TradingMode |
         logger.warning("The database does not answer; the place of book %s is not known.", book_id, exc_info=True)
         _drop_broken_connection()
         return None
-    return None if line is None else modes.of(line, venue or "")
+    return None if line is None else modes.of(line, venue)
 
 
 def modes_now() -> Modes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,11 +16,20 @@ class _Rule(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class InCohorts(StrEnum):
+    """What a rule does in paper cohorts, whose agents do not know of each other. A desk's order it always denies."""
+
+    NOTE = "note"
+    DENY = "deny"
+
+
 class SelfCrossing(_Rule):
-    """An order that could trade against a working order of the same fund is denied. In paper cohorts, whose agents do
-    not know of each other, opposite fills in one bar are noted from this share of the day's notional on."""
+    """An order that could trade against a working order of the same fund is denied. In paper cohorts one that opens
+    against what another agent trades in the same bar is denied, or opposite fills in one bar are noted from this share
+    of the day's notional on."""
 
     enabled: bool = True
+    in_cohorts: InCohorts = InCohorts.NOTE
     noted_from_frac: Share = Decimal("0.10")
 
 
@@ -35,9 +45,11 @@ class Layering(_Rule):
 
 
 class MomentumIgnition(_Rule):
-    """A burst of orders that take liquidity on one side, large beside the market, while the price moves their way."""
+    """A burst of orders that take liquidity on one side, large beside the market, while the price moves their way. In
+    paper cohorts the agents' orders together are the burst: noted, or the ones that complete it denied."""
 
     enabled: bool = True
+    in_cohorts: InCohorts = InCohorts.NOTE
     window_s: Window = 30
     min_orders: int = Field(default=5, ge=2, le=10_000)
     market_share_frac: Share = Decimal("0.20")

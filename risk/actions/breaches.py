@@ -1,4 +1,7 @@
-"""Breaches of limits: found, opened, escalated, closed by the evaluation; acknowledged by people."""
+"""Breaches of limits: found, opened, escalated, closed by the evaluation; acknowledged by people.
+
+Those of limits on single orders are opened and escalated by the orders (`risk.actions.order_breaches`), closed here.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from simple_history.utils import bulk_create_with_history, bulk_update_with_hist
 from fundops.core import clock
 from fundops.core.events import publish
 from fundops.core.models import User
+from risk.actions.order_breaches import ORDER_ONLY, QUIET
 from risk.errors import BreachClosedError
 from risk.limits_in_force import Column, LimitRow, LimitsInForce, limits_in_force
 from risk.measuring import MeasuredBooks, measure_books
@@ -82,7 +86,7 @@ def evaluate_limits(
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-        _keep(measured, findings, unknown, summary, actor=actor)
+        _keep(measured, limits, findings, unknown, summary, actor=actor)
         if summary.changed:
             modes_changed()  # hard breaches halt and reduce
         if summary.changed or actor is not None:
@@ -177,6 +181,7 @@ def _actions(
 
 def _keep(
     measured: MeasuredBooks,
+    limits: LimitsInForce,
     findings: dict[Key, _Finding],
     unknown: set[Key],
     summary: EvaluationSummary,
@@ -184,13 +189,14 @@ def _keep(
     actor: User | None,
 ) -> None:
     at = summary.at
-    running = {
-        (b.book_id, b.metric, b.symbol, b.venue): b
-        for b in LimitBreach.objects.select_for_update(of=("self",))
+    live = list(
+        LimitBreach.objects.select_for_update(of=("self",))
         .select_related("book")
         .filter(Q(book__in=measured.ids) | Q(book__closed_at__isnull=False))
         .exclude(status=BreachStatus.CLOSED)
-    }
+        .order_by("limit_id", "book_id")
+    )
+    running = {(b.book_id, b.metric, b.symbol, b.venue): b for b in live if b.metric not in ORDER_ONLY}
     seen: list[LimitBreach] = []
     turned: list[LimitBreach] = []
     told: list[tuple[str, LimitBreach, _Finding | None]] = []
@@ -206,6 +212,11 @@ def _keep(
                 turned.append(breach)
             seen.append(breach)
         elif key not in unknown:
+            breach.status, breach.closed_at = BreachStatus.CLOSED, at
+            turned.append(breach)
+            told.append(("closed", breach, None))
+    for breach in live:
+        if breach.metric in ORDER_ONLY and _orders_keep_within(breach, limits, at):
             breach.status, breach.closed_at = BreachStatus.CLOSED, at
             turned.append(breach)
             told.append(("closed", breach, None))
@@ -234,6 +245,12 @@ def _keep(
             },
             topics=["risk", f"book:{breach.book_id}"],
         )
+
+
+def _orders_keep_within(breach: LimitBreach, limits: LimitsInForce, at: datetime) -> bool:
+    """Whether a breach of a limit on orders is over: none has passed it for a while, or it binds nobody any more."""
+    binds = breach.book.closed_at is None and any(r.pk == breach.limit_id for r in limits.rows)
+    return not binds or at - breach.last_seen_at >= QUIET
 
 
 def _threshold(finding: _Finding) -> float:

@@ -16,6 +16,7 @@ from trading.actions.cohort_run import Progress, advance_cohort, load_cohort, ma
 from trading.cohorts.setup import DAY_MS
 from trading.marketdata.errors import CatalogError, SyntheticMixError
 from trading.models.cohort import Cohort, CohortMode, CohortRun, CohortStatus
+from trading.quant.engine.market import HOUR_MS
 from trading.risk_signals import cohort_failed
 from trading.selectors.candle_feeds import Supply, supply_of
 
@@ -100,8 +101,7 @@ def _drive(cohort_id: int, report: Report | None) -> None:
     if position >= until:
         _say(cohort, _late_bar(cohort, supplies, until) if position < cohort.end_ms else "")
     while position < until:
-        day_end = cohort.start_ms + ((position - cohort.start_ms) // DAY_MS + 1) * DAY_MS
-        market = market_for(loaded, position, min(until, day_end))
+        market = market_for(loaded, position, min(until, stretch_end_ms(cohort, position)))
         progress = advance_cohort(loaded=loaded, market=market)
         _say(cohort, "")
         if report is not None:
@@ -113,6 +113,14 @@ def _drive(cohort_id: int, report: Report | None) -> None:
         position = progress.next_bar_ms
     if position >= cohort.end_ms:
         end_cohort(cohort_id=cohort_id, status=CohortStatus.COMPLETED)
+
+
+def stretch_end_ms(cohort: Cohort, position_ms: int) -> int:
+    """Up to where one stretch may go: the end of the day, and for a forward cohort that is behind the next hour, so
+    that what it is judged by is taken anew after so many bars at the latest, and computing one again costs little."""
+    span = DAY_MS if cohort.mode == CohortMode.REPLAY else max(HOUR_MS, cohort.interval_ms)
+    since_start = position_ms - cohort.start_ms
+    return cohort.start_ms + min((since_start // span + 1) * span, (since_start // DAY_MS + 1) * DAY_MS)
 
 
 def _say(cohort: Cohort, words: str) -> None:

@@ -1,13 +1,15 @@
 """Running a prepared cohort, stretch by stretch. What machines do.
 
-`advance_cohort` is the only way time passes for a cohort, in replay and forward alike. One call is one transaction:
-bars are traded, fills and entries written, the day scored and the bookmark moved together, or not at all. A killed
-worker therefore leaves the cohort at the exact bar it had reached, and running the same stretch again does nothing.
+`advance_cohort` is the only way time passes for a cohort, in replay and forward alike. A stretch of bars is computed,
+which changes nothing, and then kept in one transaction: fills and entries are written, the day scored and the bookmark
+moved together, or not at all. A killed worker therefore leaves the cohort at the exact bar it had reached, and running
+the same stretch again does nothing. What a forward cohort's orders may do is asked before a stretch is computed, again
+when it has been, and of the database itself as it is kept (`trading.cohorts.modes`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
@@ -17,12 +19,17 @@ from django.db import transaction
 
 from fundops.core.events import publish
 from fundops.core.money import to_decimal
+from risk.actions.order_breaches import note_order_levels
+from risk.switches import Modes, modes_in_database, modes_now
 from trading.actions.cohort import end_cohort
+from trading.actions.screening import screen_stretch
 from trading.cohorts import days, evidence, postings
 from trading.cohorts.alerts import alerts_of
 from trading.cohorts.catalog import open_catalog
 from trading.cohorts.guard import Record, binds_otherwise, order_limits, take_limits
 from trading.cohorts.installed import installed_families
+from trading.cohorts.modes import ModesTaken, has_tightened, modes_in, tightest
+from trading.cohorts.order_levels import Traded, passed_levels
 from trading.cohorts.population import Seat
 from trading.cohorts.setup import DAY_MS, Setup, engine_setup, market_of
 from trading.cohorts.stop import stop_in_words, up_to_the_stop
@@ -116,34 +123,115 @@ def _family_of(families: Mapping[str, StrategyFamily], agent: CohortAgent, key: 
 
 
 # --- Bar by bar -----------------------------------------------------------------------------------------------
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    """Bars as they were traded from where `run` stood, and what judged them; nothing of it is kept yet."""
+
+    run: CohortRun
+    record: Record | None
+    bars: engine.Market
+    outcome: engine.Run
+    stopped: bool
+    day: int
+    day_end_ms: int
+
+
+class _TightenedError(Exception):
+    """Less may be traded than what a stretch was judged by; `modes` is what may."""
+
+    def __init__(self, modes: ModesTaken) -> None:
+        super().__init__()
+        self.modes = modes
+
+
 def advance_cohort(*, loaded: Loaded, market: engine.Market) -> Progress:
     """Trades the bars of ``market`` that this cohort has not traded yet, up to the end of the day they open in.
 
     Returns where the cohort stands. Raises BooksDisagreeError when a day ends with books that differ from the engine;
-    then nothing of that stretch is kept.
+    then nothing of that stretch is kept. Called outside of transactions: the trading mode is read from Redis.
     """
-    taken = _limits_now(loaded)
+    judged_at_most: ModesTaken | None = None
+    while True:
+        stretch = _compute(loaded, market, judged_at_most)
+        if isinstance(stretch, Progress):
+            return stretch
+        try:
+            _hold_against(stretch.record, loaded, modes_now)
+            return _keep(loaded, stretch)
+        except _TightenedError as said:
+            judged_at_most = tightest(said.modes, stretch.record or said.modes)
+
+
+def _compute(loaded: Loaded, market: engine.Market, judged_at_most: ModesTaken | None) -> _Stretch | Progress:
+    """The next bars as the engine trades them now; where there are none to trade, where the cohort stands."""
+    run = CohortRun.objects.select_related("cohort").get(cohort=loaded.cohort)
+    taken = _limits_now(loaded, run.next_bar_ms)
+    if taken is not None and judged_at_most is not None:
+        taken |= tightest(taken, judged_at_most)
+    cohort = run.cohort
+    if cohort.status != CohortStatus.RUNNING:
+        return Progress(run.next_bar_ms, CohortStatus(cohort.status), 0)
+    day = (run.next_bar_ms - cohort.start_ms) // DAY_MS + 1
+    day_end_ms = min(cohort.start_ms + day * DAY_MS, cohort.end_ms)
+    first, last = np.searchsorted(market.ts_ms, [run.next_bar_ms, day_end_ms])
+    if first == last:
+        return Progress(run.next_bar_ms, CohortStatus.RUNNING, 0)
+    record = _record_for(run, taken)
+    limits = order_limits(record, cohort.venue)
+    bars, outcome, stopped = up_to_the_stop(
+        market.slice(int(first), int(last)), lambda some: _trade(loaded, run, some, limits), cohort.drawdown_stop_frac
+    )
+    return _Stretch(run, record, bars, outcome, stopped, day, day_end_ms)
+
+
+def _keep(loaded: Loaded, stretch: _Stretch) -> Progress:
+    """Writes a stretch down, unless the cohort has moved or ended meanwhile; then nothing is written."""
     with transaction.atomic():
         run = CohortRun.objects.select_for_update().get(cohort=loaded.cohort)
         cohort = Cohort.objects.get(pk=loaded.cohort.pk)
-        if cohort.status != CohortStatus.RUNNING:
+        if cohort.status != CohortStatus.RUNNING or run.next_bar_ms != stretch.run.next_bar_ms:
             return Progress(run.next_bar_ms, CohortStatus(cohort.status), 0)
-        day = (run.next_bar_ms - cohort.start_ms) // DAY_MS + 1
-        stop_ms = min(cohort.start_ms + day * DAY_MS, cohort.end_ms)
-        first, last = np.searchsorted(market.ts_ms, [run.next_bar_ms, stop_ms])
-        if first == last:
-            return Progress(run.next_bar_ms, CohortStatus.RUNNING, 0)
-        bars = market.slice(int(first), int(last))
-        limits = order_limits(_limits_for(run, taken), cohort.venue)
-        bars, outcome, stopped = up_to_the_stop(
-            bars, lambda some: _trade(loaded, run, some, limits), cohort.drawdown_stop_frac
-        )
-        _record(loaded, run, bars, outcome, day=day, complete=bars.end_ms >= stop_ms, proven=stopped)
+        bars, outcome = stretch.bars, stretch.outcome
+        records: list[Record] = run.provenance.setdefault("limits", [])
+        if stretch.record is not None and stretch.record not in records[-1:]:
+            records.append(stretch.record)
+        _record(
+            loaded, run, bars, outcome, day=stretch.day, complete=bars.end_ms >= stretch.day_end_ms,
+            proven=stretch.stopped,
+        )  # fmt: skip
         status = CohortStatus.RUNNING
-        if stopped:
+        if stretch.stopped:
             status = CohortStatus.CANCELLED
             end_cohort(cohort_id=cohort.pk, status=status, failure=stop_in_words(cohort, bars, outcome))
+        traded = Traded(cohort, loaded.agents, loaded.setup.instruments, run=stretch.run, bars=bars, outcome=outcome)
+        screen_stretch(traded, stretch.day, (stretch.record or {}).get("tactics"))
+        if _lives_under_limits_of_now(cohort):
+            note_order_levels(passed_levels(traded, stretch.record))
+        _hold_against(stretch.record, loaded, modes_in_database)
         return Progress(run.next_bar_ms, status, len(outcome.fills))
+
+
+def _hold_against(record: Record | None, loaded: Loaded, ask: Callable[[], Modes | None]) -> None:
+    """Raises _TightenedError where a forward cohort may do less by what ``ask`` says than by the record."""
+    if record is None or not _lives_under_limits_of_now(loaded.cohort):
+        return
+    said = _modes_of(loaded, ask())
+    if has_tightened(said, record):
+        raise _TightenedError(said)
+
+
+def _modes_of(loaded: Loaded, modes: Modes | None) -> ModesTaken:
+    cohort = loaded.cohort
+    return modes_in(modes, book_id=cohort.book_id or 0, venue=cohort.venue, agent_books=_agent_books(loaded))
+
+
+def _agent_books(loaded: Loaded) -> dict[int, int]:
+    return {agent.number: agent.book_id for agent in loaded.agents}
+
+
+def _lives_under_limits_of_now(cohort: Cohort) -> bool:
+    """A forward cohort is bound by what is in force now; a replay by what was at its launch."""
+    return cohort.mode == CohortMode.FORWARD and cohort.book is not None
 
 
 def _trade(loaded: Loaded, run: CohortRun, bars: engine.Market, limits: engine.OrderLimits | None) -> engine.Run:
@@ -203,29 +291,28 @@ def _record(
     )
 
 
-def _limits_now(loaded: Loaded) -> Record | None:
-    """A forward cohort is bound by what is in force now; a replay by what was at its launch."""
+def _limits_now(loaded: Loaded, from_ms: int) -> Record | None:
+    """What a forward cohort is bound by from that bar on; None for a replay."""
     cohort = loaded.cohort
-    if cohort.mode != CohortMode.FORWARD or cohort.book is None:
+    if cohort.book is None or not _lives_under_limits_of_now(cohort):
         return None
     return take_limits(
         book=cohort.book,
         venue=cohort.venue,
         symbols=cohort.symbols,
-        from_ms=cohort.run.next_bar_ms,
-        agent_books={agent.number: agent.book_id for agent in loaded.agents},
+        from_ms=from_ms,
+        agent_books=_agent_books(loaded),
         beside_others=True,
     )
 
 
-def _limits_for(run: CohortRun, taken: Record | None) -> Record | None:
-    """What judges the next stretch: what was taken now, noted where it differs from before, else the last noted."""
-    records: list[Record] = run.provenance.setdefault("limits", [])
+def _record_for(run: CohortRun, taken: Record | None) -> Record | None:
+    """What judges the next stretch: what was taken now where it differs from before, else the last that was noted."""
+    records: list[Record] = run.provenance.get("limits", [])
     last = records[-1] if records else None
     if taken is None or not binds_otherwise(taken, last):
         return last
-    records.append(taken | {"from_ms": run.next_bar_ms})
-    return records[-1]
+    return taken | {"from_ms": run.next_bar_ms}
 
 
 def prove_books(loaded: Loaded, rows: Sequence[AgentDay], parent: CohortDay, closes: dict[str, float]) -> None:

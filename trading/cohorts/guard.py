@@ -17,8 +17,10 @@ from risk.models import RiskLimit
 from risk.quant.metrics import Metric, describe
 from risk.quant.pretrade import Limit, LimitSet, TradingMode
 from risk.selectors import EffectiveLimit, effective_limits
-from risk.switches import modes_now, trading_mode_for
+from risk.switches import modes_now
 from trading.cohorts.elsewhere import less_elsewhere
+from trading.cohorts.modes import modes_in
+from trading.cohorts.tactics import engine_tactics, take_tactics
 from trading.models.cohort import Cohort
 from trading.quant import engine
 from trading.quant.engine.codes import LimitReason, limit_reason
@@ -28,11 +30,13 @@ from treasury.models import Book
 #: One stretch of a run with the same limits: `from_ms`, `taken_at`, and the rest, which the orders were judged by.
 Record = dict[str, Any]
 _WHEN = ("from_ms", "taken_at")
-_MODES_IN_WORDS = {
+_IN_WORDS = {
     "mode_reducing": "denied: trading is REDUCING, positions may only be closed",
     "mode_halted": "denied: trading is HALTED",
     "mode_unknown": "denied: the trading mode was not known",
     "unpriced": "denied: no price was known to judge the limits by",
+    "self_crossing": "denied: another agent traded the other side in the same bar",
+    "momentum_ignition": "denied: it would complete a burst of the agents that moves the market",
 }
 
 
@@ -54,20 +58,20 @@ def take_limits(
     Reads the trading mode from Redis, so it is called outside of transactions.
     """
     moment = at or clock.now()
-    mode = trading_mode_for(book_id=book.pk, venue=venue)
+    modes = modes_in(modes_now(), book_id=book.pk, venue=venue, agent_books=agent_books or {})
     shared = _lines(effective_limits(book, at=moment), symbols, venue)
     if beside_others:
-        shared = less_elsewhere(shared, book=book, at=moment)
+        shared = less_elsewhere(shared, book=book, at=moment, from_ms=from_ms)
     agents = _agents_with_their_own(agent_books or {}, moment)
     own = {str(n): _lines(effective_limits(b, at=moment), symbols, venue) for n, b in sorted(agents.items())}
     every = [*shared, *(line for lines in own.values() for line in lines)]
     return {
         "from_ms": from_ms,
         "taken_at": moment.isoformat(),
-        "mode": None if mode is None else mode.value,
+        **modes,
+        "tactics": take_tactics(),
         "limits": shared,
         "agents": own,
-        "agent_modes": _agents_in_another_mode(agent_books or {}, venue, mode),
         "unit_risk": unit_tails(symbols, from_ms) if any(_needs_tails(line) for line in every) else {},
     }
 
@@ -90,6 +94,8 @@ def _lines(limits: Iterable[EffectiveLimit], symbols: Sequence[str], venue: str)
             "hard": x.hard if x.hard is not None and math.isfinite(x.hard) else None,
             "name": x.as_limit().name,
             "book": x.hard_book_id or x.soft_book_id,
+            "soft_limit": x.soft_limit_id,
+            "soft_book": x.soft_book_id,
         }
         for x in limits
         if x.symbol in ("", *symbols) and x.venue in ("", venue)
@@ -105,16 +111,6 @@ def _agents_with_their_own(books: Mapping[int, int], at: datetime) -> dict[int, 
     found |= set(decided_leverage(ids, at=at))
     rows = Book.objects.in_bulk(found)
     return {number: rows[pk] for number, pk in books.items() if pk in rows}
-
-
-def _agents_in_another_mode(books: Mapping[int, int], venue: str, mode: TradingMode | None) -> dict[str, str | None]:
-    """The modes of agents whose Books are stopped by themselves."""
-    modes = modes_now() if books else None
-    if modes is None:
-        return {}
-    stopped = {book for book, _ in modes.stopped}
-    found = {n: trading_mode_for(book_id=pk, venue=venue) for n, pk in sorted(books.items()) if pk in stopped}
-    return {str(n): None if own is None else own.value for n, own in found.items() if own is not mode}
 
 
 def _needs_tails(line: Mapping[str, Any]) -> bool:
@@ -136,6 +132,7 @@ def order_limits(record: Record | None, venue: str) -> engine.OrderLimits | None
             symbol: engine.UnitRisk(*(math.nan if x is None else x for x in numbers))
             for symbol, numbers in record["unit_risk"].items()
         },
+        tactics=engine_tactics(record.get("tactics")),
     )
 
 
@@ -183,8 +180,8 @@ def limits_in_words(record: Record | None) -> list[dict[str, Any]]:
 
 def explain_reason(cohort: Cohort, reason: str, *, at_ms: int, symbol: str, number: int) -> str | None:
     """A denial as a person reads it, with the limit named; None for what the engine's own rules refused."""
-    if reason in _MODES_IN_WORDS:
-        return _MODES_IN_WORDS[reason]
+    if reason in _IN_WORDS:
+        return _IN_WORDS[reason]
     found = limit_reason(reason)
     if found is None:
         return None

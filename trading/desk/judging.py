@@ -18,6 +18,7 @@ from compliance.screening.tactics import Finding, MarketWindow
 from fundops.core import clock
 from fundops.core.events import publish
 from fundops.core.money import to_decimal
+from risk.actions.order_breaches import note_order_levels
 from risk.order_paths import OrderPath, order_paths
 from risk.quant.metrics import ORDER_METRICS, Level
 from risk.quant.pretrade import (
@@ -31,6 +32,7 @@ from risk.quant.pretrade import (
 )
 from trading import tactics
 from trading.desk.messages import ComplianceMessage, RiskMessage
+from trading.desk.order_levels import passed_levels
 from trading.desk.seat import Seat
 from trading.desk.sizing import Intent
 from trading.models.deployments import Order, OrderStatus
@@ -63,6 +65,7 @@ def judge(seats: Sequence[Seat], *, bar: Market, at_ms: int) -> None:
             if judged is not None:
                 kept.append((judged, order))
         seat.intents = kept
+    note_order_levels([level for seat in asking for level in seat.passed])
     _compliance([seat for seat in asking if seat.intents], paths, bar, clock.from_ms(at_ms))
 
 
@@ -118,11 +121,11 @@ def _risk(
             reasons=reasons,
         )
     )
+    _warn(seat, path, order, verdict.reasons, sent=lots > 0)
     if lots == 0:
         _deny(order, "Risk: " + " ".join(reasons))
         _hold_back(seat, intent, _MODE_HOLDS.get(path.mode, "risk denies it"))
         return None
-    _warn(seat, order, verdict.reasons)
     if lots < abs(intent.lots):
         order.quantity = to_decimal(rules.quantity(lots))
         order.status_reason = ("Cut by risk: " + " ".join(reasons))[:400]
@@ -141,11 +144,12 @@ def _hold_back(seat: Seat, intent: Intent, why: str) -> None:
         seat.held_back = why
 
 
-def _warn(seat: Seat, order: Order, reasons: Sequence[Reason]) -> None:
-    """A soft level of an order exists for that order alone: an event is its alert. The others' are the breaches that
-    the evaluation opens."""
+def _warn(seat: Seat, path: OrderPath, order: Order, reasons: Sequence[Reason], *, sent: bool) -> None:
+    """A soft level of an order exists for that order alone: an event is its alert, and the breach that it opens or
+    keeps up, which a hard level makes hard. The others' are the breaches that the evaluation opens."""
+    seat.passed += passed_levels(path, order, seat.desk.deployment, reasons, sent=sent)
     passed = [r for r in reasons if r.level is Level.SOFT and r.metric in ORDER_METRICS]
-    if not passed:
+    if not sent or not passed:
         return
     deployment = seat.desk.deployment
     publish(

@@ -10,6 +10,7 @@ from typing import Any
 
 from fundops.core import clock
 from fundops.core.money import to_decimal
+from risk.actions.order_breaches import PassedLevel
 from trading.desk.loaded import Desk
 from trading.desk.sizing import DECIDED, Holding, Intent
 from trading.models.deployments import (
@@ -49,6 +50,8 @@ class Seat:
     to_cancel: list[Order] = field(default_factory=list)
     intents: list[tuple[Intent, Order]] = field(default_factory=list)
     rejected: list[Order] = field(default_factory=list)
+    #: Soft levels of limits on orders that its orders of this bar have passed.
+    passed: list[PassedLevel] = field(default_factory=list)
     #: Why what is to be closed may not be; empty while it may.
     held_back: str = ""
     finished: bool = False
@@ -63,7 +66,7 @@ class Seat:
         self.messages, self.timings, self.fills, self.funding = [], {}, [], []
         self.new_orders, self.changed_orders, self.touched_positions = [], {}, {}
         self.to_cancel, self.intents, self.finished = [], [], False
-        self.rejected, self.held_back = [], ""
+        self.rejected, self.passed, self.held_back = [], [], ""
         self.orders = {key: order for key, order in self.orders.items() if order.status in LIVE_ORDERS}
 
     def working(self, symbol: str) -> Order | None:

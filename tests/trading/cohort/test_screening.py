@@ -11,6 +11,7 @@ import pytest
 
 from compliance.models import AuditEvent, ScreeningFlag
 from compliance.screening.policy import MomentumIgnition, ScreeningRules, SelfCrossing
+from tests.gate import by_gate
 from trading.actions.cohort_drive import drive_cohort
 from trading.actions.screening import screen_closed_days, screen_day
 from trading.cohorts.catalog import open_catalog
@@ -21,6 +22,9 @@ from trading.models.screening import DayScreening
 
 @pytest.fixture
 def finished(launched: Callable[..., Cohort]) -> Cohort:
+    """It traded under rules that were off: what is flagged here, the closed days have shown."""
+    off = {"self_crossing": {"enabled": False}, "momentum_ignition": {"enabled": False}}
+    by_gate("compliance.set_screening_policy", {"rules": off})
     cohort = launched(agent_count=12)
     drive_cohort(cohort_id=cohort.pk)
     cohort.refresh_from_db()

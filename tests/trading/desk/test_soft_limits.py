@@ -8,8 +8,10 @@ import pytest
 
 from compliance.models import AuditEvent
 from risk.actions.breaches import evaluate_limits
-from risk.models import LimitBreach
+from risk.models import HardAction, LimitBreach
 from risk.quant.metrics import Metric
+from risk.quant.pretrade import TradingMode
+from risk.selectors import trading_mode
 from tests.risk.gated import put_limit
 from tests.trading.desk.support import by_family, replay_of
 from trading.desk.drive import run_desks
@@ -43,8 +45,32 @@ def test_each_soft_level_of_an_order_alerts_once_for_the_order(cohort: Cohort) -
     }, "leverage is a state of the Book: its alert is the breach"
     assert "would pass the soft limit" in event.payload["words"]
     assert {"risk", f"deployment:{deployment.pk}"} <= set(event.topics)
+    on_orders = LimitBreach.objects.filter(book=deployment.book, metric__in=set(SOFT) - {Metric.ORDER_RATE})
+    assert {(b.limit_id, b.level, b.status) for b in on_orders} == {
+        (limit.pk, "soft", "open") for metric, limit in set_here.items() if metric is not Metric.ORDER_RATE
+    }, "the rate is a state of the Book: the evaluation sees it"
+    notional = on_orders.get(metric=Metric.ORDER_NOTIONAL)
+    told = next(x for x in event.payload["limits"] if x["metric"] == Metric.ORDER_NOTIONAL)
+    assert notional.first_value == notional.worst_value == notional.last_value == told["value"]
     evaluate_limits(actor=None)
-    assert not LimitBreach.objects.filter(book=deployment.book, metric=Metric.ORDER_NOTIONAL).exists()
+    assert on_orders.filter(status="open").count() == 4, "no state closes them; quiet does"
+
+
+def test_an_order_that_a_hard_level_cuts_or_denies_makes_the_breach_hard_and_halts_nothing(cohort: Cohort) -> None:
+    deployment = replay_of(by_family(cohort, "buy_and_hold"), hours=1, market_orders=False)
+    cut = put_limit(
+        book=deployment.book, metric=Metric.ORDER_NOTIONAL, soft=Decimal(100), hard=Decimal(200),
+        action=HardAction.HALT,
+    )  # fmt: skip
+    Deployment.objects.filter(pk=deployment.pk).update(end_ms=deployment.start_ms)
+    run_desks()
+    breach = LimitBreach.objects.get(limit=cut)
+    assert (breach.level, breach.status, breach.actions) == ("hard", "open", ["alert"])
+    assert (breach.first_value or 0) > 200
+    assert trading_mode(deployment.book) is TradingMode.ACTIVE
+    assert not AuditEvent.objects.filter(kind="trading.order.soft_limit_passed").exists()
+    opened = AuditEvent.objects.get(kind="risk.breach.opened", object_id=str(breach.pk))
+    assert (opened.payload["level"], opened.payload["threshold"]) == ("hard", 200.0)
 
 
 def test_an_order_within_its_soft_levels_alerts_nobody(cohort: Cohort) -> None:

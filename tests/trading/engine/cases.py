@@ -21,6 +21,7 @@ from trading.quant.engine import (
     Market,
     OrderLimits,
     Sizing,
+    Tactics,
     UnitRisk,
     WalletRules,
 )
@@ -224,6 +225,23 @@ def limited_case(seed: int, n_bars: int, n_symbols: int, n_agents: int) -> Case:
     return replace(case, limits=random_limits(np.random.default_rng([seed, 1]), case))
 
 
+def screened_case(seed: int, n_bars: int, n_symbols: int, n_agents: int) -> Case:
+    """A random case whose orders are denied for tactics, half of them inside limits besides."""
+    rng = np.random.default_rng([seed, 2])
+    case = random_case(seed, n_bars, n_symbols, n_agents)
+    limits = random_limits(rng, case) if rng.random() < 0.5 else OrderLimits()
+    interval_s = case.market.interval_ms // 1000
+    tactics = Tactics(
+        self_crossing=bool(rng.random() < 0.6),
+        momentum_ignition=bool(rng.random() < 0.8),
+        window_s=min(int(rng.choice([1, interval_s, 3 * interval_s])), 86_400),
+        min_orders=int(rng.integers(2, 5)),
+        market_share_frac=float(rng.choice([0.0001, 0.01, 0.2])),
+        move_bps=float(rng.choice([0.1, 5.0, 30.0])),
+    )
+    return replace(case, limits=replace(limits, tactics=tactics))
+
+
 SIZES: dict[str, Any] = {
     "seed": st.integers(0, 2**32 - 1),
     "n_bars": st.integers(2, 160),
@@ -231,6 +249,7 @@ SIZES: dict[str, Any] = {
     "n_agents": st.integers(1, 7),
 }
 LIMITED = st.builds(limited_case, **SIZES)
+SCREENED = st.builds(screened_case, **SIZES)
 CASES = st.builds(random_case, **SIZES)
 
 

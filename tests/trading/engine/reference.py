@@ -9,10 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
+from compliance.screening.policy import MomentumIgnition
+from compliance.screening.tactics import MarketWindow, OrderEnd, OwnOrder, momentum_ignition
 from risk.quant.metrics import CODES, Level
 from risk.quant.pretrade import (
     BookState,
@@ -153,6 +157,7 @@ class Reference:
     ) -> None:
         self.market = market
         self.limits = limits
+        self.flow: list[tuple[int, OwnOrder]] = []
         self.book_memory = Memory()
         self.wallet = wallet
         self.costs = costs
@@ -333,6 +338,44 @@ class Reference:
             self.reject(p, why, part, allowed, side)
         return allowed
 
+    # Tactics
+
+    def prohibited(self, p: Position, side: int, part: int) -> RejectionReason | None:
+        """What the rules of `compliance.screening.tactics` say of the order, given the cohort's own flow so far."""
+        rules = None if self.limits is None else self.limits.tactics
+        if rules is None:
+            return None
+        order = self.own_order(p, side, part)
+        here = [other for at, other in self.flow if other.symbol == order.symbol]
+        if rules.self_crossing:
+            traded = [o for at, o in self.flow if at == self.ts and o.symbol == order.symbol]
+            if any(o.side == -side and o.owner != order.owner for o in traded):
+                return RejectionReason.SELF_CROSSING
+        if rules.momentum_ignition:
+            thresholds = MomentumIgnition(
+                window_s=rules.window_s,
+                min_orders=rules.min_orders,
+                market_share_frac=Decimal(repr(rules.market_share_frac)),
+                move_bps=Decimal(repr(rules.move_bps)),
+            )
+            if momentum_ignition(order, here, thresholds, self.last_bar(p.symbol)) is not None:
+                return RejectionReason.MOMENTUM_IGNITION
+        return None
+
+    def own_order(self, p: Position, side: int, lots: int, *, maker: bool = False) -> OwnOrder:
+        return OwnOrder(
+            id=f"{p.agent.index}:{self.bar}", owner=str(p.agent.index), symbol=str(p.symbol), venue="v", side=side,
+            size=float(lots), price=None, placed_at=datetime.fromtimestamp(self.ts / 1000, UTC), end=OrderEnd.FILLED,
+            filled=float(lots), aggressive=not maker,
+        )  # fmt: skip
+
+    def last_bar(self, symbol: int) -> MarketWindow | None:
+        if self.bar == 0:
+            return None
+        lot_value = self.instruments[symbol].lot_value
+        volume, opened = (float(x[self.bar - 1, symbol]) for x in (self.market.volume, self.market.open))
+        return MarketWindow(volume / lot_value, opened, self.last[symbol])
+
     def reason_of(self, path: list[tuple[BookState, LimitSet]], intent: OrderIntent, verdict: Verdict) -> int:
         """The rule that leaves least if it were the only one: the mode, then the agent's limits, then the cohort's."""
         mode = path[0][0].mode
@@ -486,6 +529,14 @@ class Reference:
             p.order = side * part
         if not part:
             return
+        closing = min(part, abs(p.lots)) if p.lots * side < 0 else 0
+        tactic = self.prohibited(p, side, part) if drop and part > closing else None
+        if tactic is not None:
+            self.reject(p, tactic, part, closing, side)
+            part = closing
+            p.order = side * part
+            if not part:
+                return
 
         def quote(size: int) -> tuple[float, float]:
             impact = instrument.slippage(size, volume)
@@ -632,6 +683,7 @@ class Reference:
         agent.spread += slippage - impact_cost
         agent.impact += impact_cost
         agent.fills += 1
+        self.flow.append((self.ts, self.own_order(p, side, lots, maker=maker)))
         day = self.ts // DAY_MS
         self.volume[kind][day] = self.volume[kind].get(day, 0.0) + notional / ATOM
         self.fills.append(

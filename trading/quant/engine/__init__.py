@@ -19,6 +19,7 @@ from trading.quant.engine.rules import AgentSpec, ExitRules, InstrumentRules, Wa
 from trading.quant.engine.runner import run
 from trading.quant.engine.state import EngineState
 from trading.quant.engine.sweep import Sweep, sweep
+from trading.quant.engine.tactics import Tactics
 from trading.quant.engine.warmup import warmed_state
 
 ENGINE_VERSION = 1
@@ -41,6 +42,7 @@ __all__ = [
     "Side",
     "Sizing",
     "Sweep",
+    "Tactics",
     "UnitRisk",
     "WalletRules",
     "frictionless",

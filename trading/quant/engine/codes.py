@@ -53,6 +53,8 @@ class RejectionReason(IntEnum):
     MODE_HALTED = 16  # the trading mode lets nothing be sent
     MODE_UNKNOWN = 17  # nobody could say what the trading mode is
     UNPRICED = 18  # a limit cannot be judged before the first close of a market
+    SELF_CROSSING = 19  # it could trade against another agent's order of the bar
+    MOMENTUM_IGNITION = 20  # it would complete a burst of the agents' orders that moves the market
 
 
 class BreachKind(IntEnum):

@@ -221,7 +221,7 @@ def judge(
     wallets: Any, held: Any, books: Any, guard: Any,
 ) -> tuple[Any, int]:  # fmt: skip
     """How many of ``part`` lots may be sent now, and what forbids the others (-1: nothing); counts what is sent."""
-    modes, set_of, limit_spans, limit_codes, limit_soft, limit_hard, unit_risk, v, values, levels = guard
+    modes, set_of, limit_spans, limit_codes, limit_soft, limit_hard, unit_risk, v, values, levels, _, _, _ = guard
     a = slot_rules[slot].agent
     s = slot_rules[slot].symbol
     mode = modes[a]

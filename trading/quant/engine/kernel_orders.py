@@ -16,6 +16,7 @@ from trading.quant.engine.bits import set_bit
 from trading.quant.engine.codes import FillReason, InstrumentKind, RejectionReason
 from trading.quant.engine.jit import inlined, kernel
 from trading.quant.engine.kernel_limits import judge
+from trading.quant.engine.kernel_tactics import note_flow, tactic_of
 from trading.quant.engine.kernel_values import ATOMS, atoms, previous_close
 
 OFF = 1e300  # a ceiling that never binds; infinity times a zero equity would be NaN
@@ -305,7 +306,7 @@ def book(
     reason: int, ts: Any, clock: Any, run: Any, cursor: Any, symbol_rules: Any, slot_rules: Any,
     agent_rules: Any,
     slots: Any, agents: Any, wallets: Any, held: Any, fee_now: Any, volumes: Any, fills: Any, net_rows: Any,
-    net_done: Any, books: Any,
+    net_done: Any, books: Any, guard: Any,
 ) -> None:  # fmt: skip
     """Move cash, position, cost basis and the wallet's totals by one fill, and write its line."""
     st = slots[slot]
@@ -376,6 +377,8 @@ def book(
     who.impact += impact_cost
     who.fills += 1
     volumes[w, rule.kind, clock.day % volumes.shape[2]] += notional / ATOMS
+    if run.screened != 0:
+        note_flow(a, s, side, lots, maker, ts[i], run.interval_ms, guard[11])
     if run.keep_log == 0:
         return
     line = fills[cursor.fills]
@@ -461,6 +464,22 @@ def fill_at_open(
                 set_bit(wake[row + 1], slot)
             if part == 0:
                 return
+    if run.screened != 0 and reason == SIGNAL:  # whatever else sends an order closes with it
+        closing = min(part, abs(st.lots)) if st.lots * side < 0 else 0
+        if part > closing:
+            why = tactic_of(
+                slot_rules[slot].agent, s, side, part, i, ts[i], run.interval_ms, opens, volume, mark, before,
+                rule.lot_value, guard[10], guard[11], guard[12],
+            )  # fmt: skip
+            if why >= 0:
+                log_rejection(
+                    why, float(part), float(closing), side, slot, i, ts, clock, run, cursor, slot_rules,
+                    symbol_rules, agents, rejections,
+                )  # fmt: skip
+                part = closing
+                st.order_lots = side * part
+                if part == 0:
+                    return
     impact = impact_frac(rule, part, traded)
     paid = slipped(rule, price, side, rule.half_spread + impact)
     if paid <= 0.0:
@@ -493,7 +512,7 @@ def fill_at_open(
     book(
         slot, i, row, side, part, paid, price, impact, 0, reason, ts, clock, run, cursor, symbol_rules,
         slot_rules,
-        agent_rules, slots, agents, wallets, held, fee_now, volumes, fills, net_rows, net_done, books,
+        agent_rules, slots, agents, wallets, held, fee_now, volumes, fills, net_rows, net_done, books, guard,
     )  # fmt: skip
     st.order_lots -= side * part
     if st.order_lots != 0:
@@ -555,7 +574,7 @@ def fill_exit(
             slot, i, row, side, part, paid, reference, impact, maker, reason, ts, clock, run, cursor,
             symbol_rules,
             slot_rules, agent_rules, slots, agents, wallets, held, fee_now, volumes, fills, net_rows,
-            net_done, books,
+            net_done, books, guard,
         )  # fmt: skip
         st.order_lots -= side * part
     if st.lots == 0:

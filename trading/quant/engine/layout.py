@@ -49,7 +49,7 @@ RUN_RULES = np.dtype(
         ("keep_log", "i8"), ("bankroll", "f8"), ("gross_ceiling", "f8"), ("net_ceiling", "f8"),
         ("leverage_ceiling", "f8"),
         ("has_ceilings", "i8"), ("max_open_positions", "i8"), ("drawdown_alert", "f8"), ("utilisation_alert",
-        "f8"), ("guarded", "i8"), ("bar_by_bar", "i8"),
+        "f8"), ("guarded", "i8"), ("bar_by_bar", "i8"), ("screened", "i8"),
     ],
     align=True,
 )  # fmt: skip

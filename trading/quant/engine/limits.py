@@ -15,6 +15,7 @@ from risk.quant import pretrade_kernel as pk
 from risk.quant.metrics import CODES, Metric
 from risk.quant.pretrade import LimitSet, TradingMode
 from trading.quant.engine.errors import OrderLimitsError
+from trading.quant.engine.tactics import Tactics, flow_in
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -41,7 +42,7 @@ class OrderLimits:
     An agent that is not named is bound by ``cohort`` as its own Book, too: a limit binds every Book below. ``venue``
     selects the limits that are narrowed to one; ``agent_modes`` names those agents whose Books have another mode than
     the cohort's. VaR and ES of a Book are the sum of its positions' own
-    (``unit_risk``), which for ES is an upper bound.
+    (``unit_risk``), which for ES is an upper bound. ``tactics`` deny orders that open by what the other agents do.
     """
 
     cohort: LimitSet = field(default_factory=lambda: LimitSet(()))
@@ -50,6 +51,7 @@ class OrderLimits:
     agent_modes: Mapping[int, TradingMode | None] = field(default_factory=dict)
     venue: str = ""
     unit_risk: Mapping[str, UnitRisk] = field(default_factory=dict)
+    tactics: Tactics | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +67,14 @@ class Guard:
     soft: Float64
     hard: Float64
     unit_risk: Float64
+    tactics: Tactics | None = None
 
-    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
-        """For the kernels, with room to work in."""
+    @property
+    def screened(self) -> bool:
+        return self.tactics is not None and self.tactics.screens
+
+    def arrays(self, state: dict[str, npt.NDArray[Any]], interval_ms: int) -> tuple[npt.NDArray[Any], ...]:
+        """For the kernels, with room to work in, and what the arrays of a state remember of the flow."""
         widest = int((self.spans[:, :, 1] - self.spans[:, :, 0]).max(initial=0))
         return (
             self.modes,
@@ -80,6 +87,9 @@ class Guard:
             np.zeros(pk.SLOTS),
             np.zeros(widest + 1),
             np.zeros(widest + 1, dtype=np.int8),
+            (self.tactics or Tactics()).terms(),
+            flow_in(state, self.tactics, self.spans.shape[1], interval_ms),
+            state["last_bar"],
         )
 
 
@@ -129,6 +139,7 @@ def lay_out_limits(limits: OrderLimits | None, symbols: Sequence[str], n_agents:
         soft=np.full(len(codes), np.nan),
         hard=np.array(hard, dtype=np.float64),
         unit_risk=np.array([(r.var_long, r.es_long, r.var_short, r.es_short) for r in risk], dtype=np.float64),
+        tactics=limits.tactics,
     )
 
 

@@ -276,6 +276,7 @@ def prepare(
     guard = lay_out_limits(limits, market.symbols, len(agents), market.interval_ms)
     run_rules["guarded"] = int(guard.guarded)
     run_rules["bar_by_bar"] = int(guard.bar_by_bar)
+    run_rules["screened"] = int(guard.screened)
     slots = np.array(slot_rules, dtype=lay.SLOT_RULES)
     table = np.array(agent_rules, dtype=lay.AGENT_RULES)
     # What a saved state depends on: agents, steps and grid. Spreads, volatilities, fees and ceilings may
@@ -345,6 +346,7 @@ def fresh_state(cohort: Prepared, first_ts: int) -> EngineState:
             "last_close": np.zeros(n_symbols),
             "memory": memory,
             "books": forgotten_books(cohort),
+            "last_bar": forgotten_bar(cohort),
         },
     )
 
@@ -356,6 +358,11 @@ def forgotten_books(cohort: Prepared) -> npt.NDArray[Any]:
     books["sent_bar"] = -1
     books["last_loss"] = NEVER
     return books
+
+
+def forgotten_bar(cohort: Prepared) -> Float64:
+    """Open and volume of the last bar by symbol, where none is known."""
+    return np.full((cohort.symbol_rules.shape[0], 2), np.nan)
 
 
 @functools.cache

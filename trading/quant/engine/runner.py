@@ -17,7 +17,15 @@ from trading.quant.engine.kernel_block import DONE
 from trading.quant.engine.kernel_exits import HALF
 from trading.quant.engine.limits import OrderLimits
 from trading.quant.engine.market import HOUR_MS, Market
-from trading.quant.engine.prepared import Prepared, execute_kernel, forgotten_books, fresh_state, mark_kernel, prepare
+from trading.quant.engine.prepared import (
+    Prepared,
+    execute_kernel,
+    forgotten_bar,
+    forgotten_books,
+    fresh_state,
+    mark_kernel,
+    prepare,
+)
 from trading.quant.engine.results import AGENT_MARK, BREACH, FILL, FUNDING, REJECTION, WALLET_MARK, Marks, Run
 from trading.quant.engine.rules import AgentSpec, InstrumentRules, WalletRules
 from trading.quant.engine.state import EngineState
@@ -80,7 +88,8 @@ def run(
     ``limits`` puts every order before the limits of the agent's Book and of the cohort's, by the arithmetic of
     ``risk.quant.pretrade.check_order``, at the moment it would meet the market, with what the bar's volume allows of
     it as its size; positions are valued at the last closes. A denied or cut order of a signal is not sent again, a
-    rule exit asks again at every bar. Liquidations are the venue's and asked of nobody.
+    rule exit asks again at every bar. Liquidations are the venue's and asked of nobody. The tactics of ``limits`` are
+    looked at after that, of what is left of an order that opens: the closing part always passes.
 
     Raises subclasses of EngineError before anything has run.
     """
@@ -142,7 +151,8 @@ class Pass:
         self.state = state
         arrays = state.arrays
         arrays.setdefault("books", forgotten_books(cohort))
-        self.guard = cohort.guard.arrays()
+        arrays.setdefault("last_bar", forgotten_bar(cohort))
+        self.guard = cohort.guard.arrays(arrays, market.interval_ms)
         self.before = arrays["last_close"].copy()
         self.mark = market.marks(self.before) if mark is None else mark
         n_slots, n_agents, n_symbols = cohort.n_slots, cohort.n_agents, market.n_symbols
@@ -215,11 +225,17 @@ class Pass:
         clock["bars"] += market.n_bars
         clock["last_ts"] = market.ts_ms[-1]
         arrays["last_close"][:] = self.mark[:, -1]
+        self._keep_last_bar()
 
     def listen(self) -> None:
         """All bars, strategies only: nothing is decided, nobody trades, the clock stands still."""
         for block in range(0, self.market.n_bars, self.rows):
             self._step_strategies(block, min(self.rows, self.market.n_bars - block))
+        self._keep_last_bar()
+
+    def _keep_last_bar(self) -> None:
+        last_bar = self.state.arrays["last_bar"]
+        last_bar[:, 0], last_bar[:, 1] = self.market.open[-1], self.market.volume[-1]
 
     def _step_strategies(self, block: int, rows: int) -> None:
         market, cohort, arrays = self.market, self.cohort, self.state.arrays
