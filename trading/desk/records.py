@@ -12,7 +12,7 @@ from django.db import transaction
 
 from fundops.core.events import publish
 from trading.desk import lease, voices
-from trading.desk.bulk import insert_many, save_many
+from trading.desk.bulk import insert_many, read_many, save_many
 from trading.desk.loaded import Desk
 from trading.desk.messages import as_json
 from trading.desk.postings import Movement, batches, ledger_equity
@@ -46,6 +46,8 @@ _ORDER_FIELDS = (
     "acknowledged_at", "ended_at",
 )  # fmt: skip
 _CYCLE_FIELDS = ("phase", "messages", "timings", "token", "done_at")
+_LIVE = "t.deployment_id = ANY (%s::bigint[]) AND t.status IN ('pending', 'in_flight', 'working') ORDER BY t.id"
+_OPEN = "t.deployment_id = ANY (%s::bigint[]) AND t.phase = 'decided' ORDER BY t.bar_ms"
 _POSITION_FIELDS = ("quantity", "cost", "realised", "entry_bar", "cooldown_until")
 
 
@@ -53,22 +55,19 @@ _POSITION_FIELDS = ("quantity", "cost", "realised", "entry_bar", "cooldown_until
 def load_seats(desks: Sequence[Desk], tokens: Mapping[int, int]) -> list[Seat]:
     """Leased desks with their rows: a query each for runs, positions, working orders and open cycles."""
     ids = [desk.deployment.pk for desk in desks]
-    runs = {run.deployment_id: run for run in DeskRun.objects.filter(deployment__in=ids)}
+    runs = {run.deployment_id: run for run in read_many(DeskRun, "t.deployment_id = ANY (%s::bigint[])", [ids])}
     positions: dict[int, dict[str, Position]] = defaultdict(dict)
-    for held in Position.objects.filter(deployment__in=ids):
+    for held in read_many(Position, "t.deployment_id = ANY (%s::bigint[])", [ids]):
         positions[held.deployment_id][held.symbol] = held
     orders: dict[int, dict[str, Order]] = defaultdict(dict)
-    for order in Order.objects.filter(deployment__in=ids, status__in=LIVE_ORDERS).order_by("pk"):
+    for order in read_many(Order, _LIVE, [ids]):
         orders[order.deployment_id][order.client_order_id] = order
-    open_cycles = {
-        cycle.deployment_id: cycle
-        for cycle in TradingCycle.objects.filter(deployment__in=ids, phase=CyclePhase.DECIDED).order_by("bar_ms")
-    }
+    open_cycles = {cycle.deployment_id: cycle for cycle in read_many(TradingCycle, _OPEN, [ids])}
     seats = []
     for desk in desks:
         pk = desk.deployment.pk
         run = runs[pk]
-        memories = voices.unpack(bytes(run.voices_state)) if run.voices_state else []
+        memories = voices.unpack(bytes(run.voices_state), desk.voices) if run.voices_state else []
         seat = Seat(desk, tokens[pk], run, memories, positions[pk], orders[pk])
         seat.cycle = open_cycles.get(pk)
         seats.append(seat)

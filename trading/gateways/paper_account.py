@@ -91,7 +91,9 @@ class PaperBook:
     symbols: tuple[str, ...]
     slot_symbols: tuple[str, ...]
     lots: tuple[tuple[float, float], ...]  # whole, power: a lot is whole / power
+    min_notional: tuple[float, ...]  # by symbol
     cohort: Prepared
+    layout: engine.EngineState  # any state of this account: what saved bytes are read by
 
     def slot(self, symbol: str) -> int | None:
         """The slot that trades ``symbol``, or None where the account may not."""
@@ -154,6 +156,7 @@ def _book(text: str) -> PaperBook:
     )
     slot_symbols = symbols if market is None else (market,)
     table = cohort.symbol_rules
+    cohort = replace(cohort, groups=())
     return PaperBook(
         symbols=symbols,
         slot_symbols=slot_symbols,
@@ -161,7 +164,9 @@ def _book(text: str) -> PaperBook:
             (float(table[symbols.index(s)]["lot_whole"]), float(table[symbols.index(s)]["lot_pow"]))
             for s in slot_symbols
         ),
-        cohort=replace(cohort, groups=()),
+        min_notional=tuple(float(i["min_notional"]) for i in document["instruments"]),
+        cohort=cohort,
+        layout=fresh_state(cohort, 0),
     )
 
 
