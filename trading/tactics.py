@@ -10,9 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
-
-from django.db.models import Q
 
 from compliance.actions.screening import raise_flag
 from compliance.models.screening import FlagSeverity, ScreeningRule
@@ -20,6 +17,7 @@ from compliance.screening.policy import ScreeningRules
 from compliance.screening.tactics import Finding, MarketWindow, OrderEnd, OwnOrder, judge_order
 from compliance.selectors_screening import rules_in_force
 from fundops.core import clock
+from fundops.core.bulk import run
 from trading.models.cohort import INTERVAL_MINUTES
 from trading.models.deployments import LIVE_ORDERS, Deployment, Order, OrderStatus
 
@@ -126,37 +124,38 @@ class _Known:
     ending: bool
 
 
-_COLUMNS = (
-    "client_order_id", "deployment__book__path", "symbol", "deployment__venue", "side", "quantity", "limit_price",
-    "cycle__bar_ms", "deployment__interval", "status", "filled", "deployment_id", "cancel_asked",
-    "deployment__run__next_bar_ms",
-)  # fmt: skip
+_FLOW = """
+SELECT o.client_order_id, b.path, o.symbol, o.side, o.quantity::float8, o.limit_price::float8, c.bar_ms, d.interval,
+       o.status, o.filled::float8, o.deployment_id, o.cancel_asked, r.next_bar_ms
+  FROM trading_order o
+  JOIN trading_tradingcycle c ON c.id = o.cycle_id
+  JOIN trading_deployment d ON d.id = o.deployment_id
+  JOIN treasury_book b ON b.id = d.book_id
+  JOIN trading_deskrun r ON r.deployment_id = d.id
+ WHERE d.fund_id = %s::bigint AND d.gateway = %s::text AND d.venue = %s::text
+   AND c.bar_ms BETWEEN %s::bigint AND %s::bigint
+   AND (c.bar_ms >= %s::bigint OR o.status = ANY (%s::text[])) AND o.status <> 'denied'
+ ORDER BY o.id
+"""
 
 
 def _flow(deployment: Deployment, at: datetime, window: timedelta, here_now: Collection[int]) -> list[_Known]:
     """The fund's orders around ``at``. What desks other than ``here_now`` have not taken in yet is known from the bar:
     an order of theirs that takes was taken in it, before anything that is sent now.
     """
-    since_ms = clock.to_ms(at - window - SAME_MARKET)
-    recent = Q(cycle__bar_ms__gte=clock.to_ms(at - 2 * window)) | Q(status__in=LIVE_ORDERS)
-    found = (
-        Order.objects.filter(
-            recent,
-            deployment__fund=deployment.fund_id,
-            deployment__gateway=deployment.gateway,
-            deployment__venue=deployment.venue,
-            cycle__bar_ms__gte=since_ms,
-            cycle__bar_ms__lte=clock.to_ms(at),
-        )
-        .exclude(status=OrderStatus.DENIED)
-        .order_by("pk")
-    )
     at_ms = clock.to_ms(at)
+    since_ms, recent_ms = clock.to_ms(at - window - SAME_MARKET), clock.to_ms(at - 2 * window)
     known = []
     for (
-        client_order_id, path, symbol, venue, side, quantity, limit, bar_ms, interval, status, filled,
-        deployment_id, ending, next_bar_ms,
-    ) in found.values_list(*_COLUMNS):  # fmt: skip
+        client_order_id, path, symbol, side, quantity, limit, bar_ms, interval, status, filled, deployment_id, ending,
+        next_bar_ms,
+    ) in run(
+        _FLOW,
+        [
+            deployment.fund_id, deployment.gateway, deployment.venue, since_ms, at_ms, recent_ms,
+            [str(status) for status in LIVE_ORDERS],
+        ],
+    ):  # fmt: skip
         step_ms = INTERVAL_MINUTES[interval] * 60_000
         end = _ENDS.get(OrderStatus(status), OrderEnd.WORKING)
         takes = not _rested(limit, filled, bar_ms, step_ms, at_ms)
@@ -167,19 +166,19 @@ def _flow(deployment: Deployment, at: datetime, window: timedelta, here_now: Col
             id=client_order_id,
             owner=path,
             symbol=symbol,
-            venue=venue,
+            venue=deployment.venue,
             side=1 if side == "buy" else -1,
-            size=float(quantity),
-            price=None if limit is None else float(limit),
+            size=quantity,
+            price=limit,
             placed_at=clock.from_ms(bar_ms + step_ms),
             end=end,
-            filled=float(filled),
+            filled=filled,
             aggressive=takes,
         )
         known.append(_Known(order, deployment_id, ending))
     return known
 
 
-def _rested(limit: Decimal | None, filled: Decimal, bar_ms: int, step_ms: int, at_ms: int) -> bool:
+def _rested(limit: float | None, filled: float, bar_ms: int, step_ms: int, at_ms: int) -> bool:
     """Whether an order has stood in the market for a bar that took nothing of it: it waited there, and moved nobody."""
     return limit is not None and filled == 0 and bar_ms + 2 * step_ms <= at_ms

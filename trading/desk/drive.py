@@ -15,13 +15,13 @@ import numpy as np
 from django.db import OperationalError, transaction
 
 from fundops.core import clock
+from fundops.core.bulk import run
 from fundops.core.errors import FundopsError
 from fundops.core.events import publish
 from trading.actions.deployments import finish_deployment, stop_deployment
 from trading.cohorts.catalog import open_catalog
 from trading.cohorts.setup import DAY_MS, market_of
 from trading.desk import heartbeats, lease, voices, warm
-from trading.desk.bulk import run
 from trading.desk.cycle import settle, work_bar
 from trading.desk.loaded import Desk, load_desks
 from trading.desk.records import load_seats

@@ -13,7 +13,7 @@ from datetime import timedelta
 from django.db.models import Q
 
 from fundops.core import clock
-from trading.desk.bulk import run
+from fundops.core.bulk import run
 from trading.models.deployments import WORKED_STATUSES, DeskRun
 
 #: How often a desk says so.

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 
-from trading.desk.bulk import run
+from fundops.core.bulk import run
 
 #: How long a desk belongs to a worker that says nothing. With a tick every second a killed one is replaced within four.
 LEASE_S = 2.5

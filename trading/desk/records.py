@@ -10,9 +10,9 @@ from typing import Any
 
 from django.db import transaction
 
-from fundops.core.events import publish
+from fundops.core.bulk import insert_many, read_many, save_many
+from fundops.core.events import Event, publish, publish_all
 from trading.desk import lease, voices
-from trading.desk.bulk import insert_many, read_many, save_many
 from trading.desk.loaded import Desk
 from trading.desk.messages import as_json
 from trading.desk.postings import Movement, batches, ledger_equity
@@ -20,8 +20,6 @@ from trading.desk.seat import Seat
 from trading.errors import BooksDisagreeError
 from trading.gateways.base import Gateway
 from trading.models.deployments import (
-    LIVE_ORDERS,
-    CyclePhase,
     DeskRun,
     Fill,
     FundingPayment,
@@ -94,9 +92,9 @@ def write_cycles(seats: Sequence[Seat]) -> None:
     insert_many(Fill, [row for seat in seats for row in seat.fills])
     insert_many(FundingPayment, [row for seat in seats for row in seat.funding])
     _write_positions([held for seat in seats for held in seat.touched_positions.values()])
-    _post(seats)
     save_many(DeskRun, [seat.run for seat in seats], _RUN_FIELDS)
     _tell(seats)
+    _post(seats)  # last: it holds the fund's posting lock until the commit
 
 
 def _write_positions(rows: Sequence[Position]) -> None:
@@ -122,42 +120,36 @@ def _post(seats: Sequence[Seat]) -> None:
 
 def _tell(seats: Sequence[Seat]) -> None:
     """One event a desk where something happened; one for all where nothing did, so that pages see the heartbeat."""
-    quiet = []
+    quiet, events = [], []
     for seat in seats:
         if not (seat.new_orders or seat.fills or seat.funding or seat.finished):
             quiet.append(seat)
             continue
         assert seat.cycle is not None  # noqa: S101
-        publish(
-            "trading.desk.cycle",
-            actor=None,
-            obj=seat.desk.deployment,
-            payload={
-                **_figures(seat),
-                "cycle": seat.cycle.number,
-                "decision": seat.cycle.decision,
-                "orders": [
-                    {
-                        "id": order.client_order_id,
-                        "symbol": order.symbol,
-                        "side": order.side,
-                        "quantity": order.quantity,
-                        "status": order.status,
-                        "reason": order.status_reason,
-                    }
-                    for order in seat.new_orders
-                ],
-                "fills": [row.number for row in seat.fills],
-            },
-            topics=["deployments", seat.desk.deployment.topic],
-        )
+        payload = {
+            **_figures(seat),
+            "cycle": seat.cycle.number,
+            "decision": seat.cycle.decision,
+            "orders": [
+                {
+                    "id": order.client_order_id,
+                    "symbol": order.symbol,
+                    "side": order.side,
+                    "quantity": order.quantity,
+                    "status": order.status,
+                    "reason": order.status_reason,
+                }
+                for order in seat.new_orders
+            ],
+            "fills": [row.number for row in seat.fills],
+        }
+        deployment = seat.desk.deployment
+        events.append(Event("trading.desk.cycle", None, payload, deployment, ["deployments", deployment.topic]))
     if quiet:
-        publish(
-            "trading.desk.watched",
-            actor=None,
-            payload={"desks": [{"deployment": s.desk.deployment.pk, **_figures(s)} for s in quiet]},
-            topics=["deployments", *(seat.desk.deployment.topic for seat in quiet)],
-        )
+        payload = {"desks": [{"deployment": s.desk.deployment.pk, **_figures(s)} for s in quiet]}
+        topics = ["deployments", *(seat.desk.deployment.topic for seat in quiet)]
+        events.append(Event("trading.desk.watched", None, payload, None, topics))
+    publish_all(events)
 
 
 def _figures(seat: Seat) -> dict[str, Any]:

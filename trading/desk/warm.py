@@ -15,7 +15,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from trading.desk.bulk import run
+from fundops.core.bulk import run
 from trading.desk.seat import Seat
 from trading.models.deployments import UNSETTLED, CyclePhase
 

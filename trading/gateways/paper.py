@@ -18,8 +18,8 @@ from typing import Any
 import orjson
 from django.db import transaction
 
+from fundops.core.bulk import insert_many, read_many, run, save_many
 from fundops.core.money import to_decimal
-from trading.desk.bulk import insert_many, read_many, run, save_many
 from trading.gateways import paper_account as kernel
 from trading.gateways.base import (
     AccountRules,

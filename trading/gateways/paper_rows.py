@@ -15,7 +15,7 @@ from decimal import Decimal
 
 import orjson
 
-from trading.desk.bulk import run
+from fundops.core.bulk import run
 from trading.gateways import paper_account as kernel
 from trading.gateways.base import UnknownAccountError
 from trading.quant.engine import EngineState
