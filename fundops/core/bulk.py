@@ -30,8 +30,9 @@ def run(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
     connection.validate_no_broken_transaction()
     connection.ensure_connection()
     with connection.wrap_database_errors:
+        connection.connection.prepare_threshold = 0  # Django switches it off; its own cursors never prepare
         cursor = psycopg.Cursor(connection.connection)
-        cursor.execute(sql, params, prepare=True)  # type: ignore[arg-type]
+        cursor.execute(sql, params)  # type: ignore[arg-type]
         return cursor.fetchall() if cursor.description is not None else []
 
 
