@@ -19,7 +19,7 @@ from compliance.selectors_screening import rules_in_force
 from fundops.core import clock
 from fundops.core.bulk import run
 from trading.models.cohort import INTERVAL_MINUTES
-from trading.models.deployments import LIVE_ORDERS, Deployment, Order, OrderStatus
+from trading.models.deployments import Deployment, Order, OrderStatus
 
 #: A working order older than this in market time stands at another clock: a replay of another day.
 SAME_MARKET = timedelta(days=1)
@@ -124,18 +124,34 @@ class _Known:
     ending: bool
 
 
+#: Recent orders by the cycles that sent them, older ones only while they work; index by index, so that a long history
+#: costs nothing (each OFFSET 0 keeps the planner from reading whole tables instead).
 _FLOW = """
-SELECT o.client_order_id, b.path, o.symbol, o.side, o.quantity::float8, o.limit_price::float8, c.bar_ms, d.interval,
-       o.status, o.filled::float8, o.deployment_id, o.cancel_asked, r.next_bar_ms
-  FROM trading_order o
-  JOIN trading_tradingcycle c ON c.id = o.cycle_id
-  JOIN trading_deployment d ON d.id = o.deployment_id
-  JOIN treasury_book b ON b.id = d.book_id
-  JOIN trading_deskrun r ON r.deployment_id = d.id
- WHERE d.fund_id = %s::bigint AND d.gateway = %s::text AND d.venue = %s::text
-   AND c.bar_ms BETWEEN %s::bigint AND %s::bigint
-   AND (c.bar_ms >= %s::bigint OR o.status = ANY (%s::text[])) AND o.status <> 'denied'
- ORDER BY o.id
+WITH desks AS MATERIALIZED (
+    SELECT d.id, d.interval, b.path, r.next_bar_ms
+      FROM trading_deployment d
+      JOIN treasury_book b ON b.id = d.book_id
+      JOIN trading_deskrun r ON r.deployment_id = d.id
+     WHERE d.fund_id = %(fund)s::bigint AND d.gateway = %(gateway)s::text AND d.venue = %(venue)s::text),
+found AS (
+    SELECT o.*, c.bar_ms, desks.path, desks.interval, desks.next_bar_ms
+      FROM desks,
+           LATERAL (SELECT id, bar_ms FROM trading_tradingcycle
+                     WHERE deployment_id = desks.id AND bar_ms BETWEEN %(recent)s::bigint AND %(at)s::bigint
+                    OFFSET 0) AS c,
+           LATERAL (SELECT * FROM trading_order WHERE cycle_id = c.id OFFSET 0) AS o
+    UNION ALL
+    SELECT o.*, c.bar_ms, desks.path, desks.interval, desks.next_bar_ms
+      FROM desks,
+           LATERAL (SELECT * FROM trading_order
+                     WHERE deployment_id = desks.id AND status IN ('pending', 'in_flight', 'working') OFFSET 0) AS o,
+           LATERAL (SELECT bar_ms FROM trading_tradingcycle WHERE id = o.cycle_id OFFSET 0) AS c
+     WHERE c.bar_ms >= %(since)s::bigint AND c.bar_ms < %(recent)s::bigint)
+SELECT client_order_id, path, symbol, side, quantity::float8, limit_price::float8, bar_ms, interval, status,
+       filled::float8, deployment_id, cancel_asked, next_bar_ms
+  FROM found
+ WHERE status <> 'denied'
+ ORDER BY id
 """
 
 
@@ -145,17 +161,19 @@ def _flow(deployment: Deployment, at: datetime, window: timedelta, here_now: Col
     """
     at_ms = clock.to_ms(at)
     since_ms, recent_ms = clock.to_ms(at - window - SAME_MARKET), clock.to_ms(at - 2 * window)
+    asked = {
+        "fund": deployment.fund_id,
+        "gateway": deployment.gateway,
+        "venue": deployment.venue,
+        "at": at_ms,
+        "recent": recent_ms,
+        "since": since_ms,
+    }
     known = []
     for (
         client_order_id, path, symbol, side, quantity, limit, bar_ms, interval, status, filled, deployment_id, ending,
         next_bar_ms,
-    ) in run(
-        _FLOW,
-        [
-            deployment.fund_id, deployment.gateway, deployment.venue, since_ms, at_ms, recent_ms,
-            [str(status) for status in LIVE_ORDERS],
-        ],
-    ):  # fmt: skip
+    ) in run(_FLOW, asked):  # fmt: skip
         step_ms = INTERVAL_MINUTES[interval] * 60_000
         end = _ENDS.get(OrderStatus(status), OrderEnd.WORKING)
         takes = not _rested(limit, filled, bar_ms, step_ms, at_ms)

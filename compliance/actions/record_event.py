@@ -29,9 +29,9 @@ _INSERT = (
     " (at, kind, actor_id, actor_label, object_type, object_id, object_label, payload, topics)"
     " SELECT %s::timestamptz, kind, actor_id, actor_label, object_type, object_id, object_label, payload,"
     " ARRAY(SELECT json_array_elements_text(topics))"
-    " FROM unnest(%s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::jsonb[], %s::json[])"
-    " WITH ORDINALITY AS e (kind, actor_id, actor_label, object_type, object_id, object_label, payload, topics, place)"
-    " ORDER BY place RETURNING id"
+    " FROM ROWS FROM (json_to_recordset(%s::json) AS (kind text, actor_id bigint, actor_label text, object_type text,"
+    " object_id text, object_label text, payload jsonb, topics json)) WITH ORDINALITY AS e (kind, actor_id,"
+    " actor_label, object_type, object_id, object_label, payload, topics, place) ORDER BY place RETURNING id"
 )
 # Sent after the commit, in a transaction of its own that waits for no disk: NOTIFY takes a lock that all
 # notifying transactions of a database share until they are flushed, and acts must not queue behind one
@@ -50,23 +50,26 @@ def record_events(events: Sequence[Event]) -> list[UUID]:
         raise TransactionRequiredError(events[0].kind)
     for event in events:
         _check_names(event)
-    told = run(
-        _INSERT,
-        [
-            clock.now(),
-            [event.kind for event in events],
-            [event.actor.pk if event.actor is not None else None for event in events],
-            [str(event.actor)[:200] if event.actor is not None else SYSTEM_LABEL for event in events],
-            [event.obj._meta.label_lower if event.obj is not None else "" for event in events],
-            [str(event.obj.pk)[:100] if event.obj is not None else "" for event in events],
-            [str(event.obj)[:200] if event.obj is not None else "" for event in events],
-            [encode_payload(event.payload) for event in events],
-            [json.dumps(list(dict.fromkeys(event.topics))) for event in events],
-        ],
-    )
+    document = ",".join([_document(event) for event in events])
+    told = run(_INSERT, [clock.now(), f"[{document}]"])
     if not any(hook[1] is _wake_relay for hook in connection.run_on_commit):
         transaction.on_commit(_wake_relay, robust=True)
     return [event_id for (event_id,) in told]
+
+
+def _document(event: Event) -> str:
+    """The event as JSON, its payload as it was encoded."""
+    actor, obj = event.actor, event.obj
+    head = {
+        "kind": event.kind,
+        "actor_id": actor.pk if actor is not None else None,
+        "actor_label": str(actor)[:200] if actor is not None else SYSTEM_LABEL,
+        "object_type": obj._meta.label_lower if obj is not None else "",
+        "object_id": str(obj.pk)[:100] if obj is not None else "",
+        "object_label": str(obj)[:200] if obj is not None else "",
+        "topics": list(dict.fromkeys(event.topics)),
+    }
+    return f'{json.dumps(head)[:-1]}, "payload": {encode_payload(event.payload)}}}'
 
 
 def _check_names(event: Event) -> None:

@@ -8,7 +8,7 @@ takes apart (`json_to_recordset`; bytes travel as base64), and rows that are rea
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -22,7 +22,7 @@ from django.db import connection, models
 _Row = TypeVar("_Row", bound=models.Model)
 
 
-def run(sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+def run(sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
     """Runs one statement, prepared by the database, with its parameters apart; returns its rows.
 
     Raises what Django raises of the database's errors. JSON comes back as text. Parameters need casts.

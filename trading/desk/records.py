@@ -28,7 +28,7 @@ from trading.models.deployments import (
     TradingCycle,
 )
 from treasury.actions.ledger import post_entries
-from treasury.models import AccountKind, Fund
+from treasury.models import AccountKind
 from treasury.selectors import By, balances
 
 HALF_A_CENT = Decimal("0.005")
@@ -113,7 +113,7 @@ def _post(seats: Sequence[Seat]) -> None:
     movements = [Movement(seat.desk, what) for seat in seats for what in _in_time([*seat.fills, *seat.funding])]
     if not movements:
         return
-    funds = Fund.objects.in_bulk({m.desk.deployment.fund_id for m in movements})
+    funds = {m.desk.deployment.fund_id: m.desk.deployment.fund for m in movements}
     for fund_id, batch in batches(movements):
         post_entries(fund=funds[fund_id], batch=batch, actor=None)
 

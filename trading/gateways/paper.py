@@ -48,8 +48,9 @@ _PASSING = {int(RejectionReason.PARTICIPATION), int(RejectionReason.NO_VOLUME)}
 _REPORTS = (
     "SELECT a.key, r.number, r.kind, r.at_ms, r.content::text"
     " FROM unnest(%s::text[], %s::bigint[]) AS asked (key, after)"
-    " JOIN trading_paperaccount a ON a.key = asked.key"
-    " JOIN trading_paperreport r ON r.account_id = a.id AND r.number > asked.after ORDER BY a.id, r.number"
+    " JOIN trading_paperaccount a ON a.key = asked.key,"
+    " LATERAL (SELECT * FROM trading_paperreport WHERE account_id = a.id AND number > asked.after OFFSET 0) AS r"
+    " ORDER BY a.id, r.number"
 )
 _WORKING = "t.account_id = ANY (%s::bigint[]) AND t.state = 'working' ORDER BY t.id"
 _KNOWN = "t.account_id = ANY (%s::bigint[]) AND (t.state = 'working' OR t.client_order_id = ANY (%s::text[]))"

@@ -8,6 +8,7 @@ read again.
 
 from __future__ import annotations
 
+import base64
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -34,9 +35,9 @@ _READ = (
 _STATES = "SELECT id, rules::text, state FROM trading_paperaccount WHERE id = ANY (%s::bigint[])"
 _WRITE = """
 UPDATE trading_paperaccount t
-   SET state = coalesce(v.state, t.state), last_bar_ms = v.last_bar_ms, reports = v.reports, equity = v.equity
-  FROM unnest(%s::bigint[], %s::bytea[], %s::bigint[], %s::bigint[], %s::numeric[])
-       AS v (id, state, last_bar_ms, reports, equity)
+   SET state = coalesce(decode(v.state, 'base64'), t.state), last_bar_ms = v.last_bar_ms, reports = v.reports,
+       equity = v.equity
+  FROM json_to_recordset(%s::json) AS v (id bigint, state text, last_bar_ms bigint, reports bigint, equity numeric)
  WHERE t.id = v.id
 RETURNING t.id, t.last_bar_ms, t.reports, t.equity, t.xmin::text
 """
@@ -105,16 +106,17 @@ def write_accounts(accounts: Sequence[Account], *, with_state: bool) -> None:
     """Writes what became of locked accounts; their states only where they changed."""
     if not accounts:
         return
-    told = run(
-        _WRITE,
-        [
-            [account.pk for account in accounts],
-            [account.state.to_compact() if with_state else None for account in accounts],
-            [account.last_bar_ms for account in accounts],
-            [account.reports for account in accounts],
-            [account.equity for account in accounts],
-        ],
-    )
+    document = [
+        {
+            "id": account.pk,
+            "state": base64.b64encode(account.state.to_compact()).decode() if with_state else None,
+            "last_bar_ms": account.last_bar_ms,
+            "reports": account.reports,
+            "equity": str(account.equity),
+        }
+        for account in accounts
+    ]
+    told = run(_WRITE, [orjson.dumps(document).decode()])
     stamps = {pk: (stamp, last_bar_ms, reports, equity) for pk, last_bar_ms, reports, equity, stamp in told}
     for account in accounts:
         _keep(account.pk, account.key, _Kept(stamps[account.pk], account.book, account.state))
