@@ -133,7 +133,7 @@ def _update(model: type[models.Model], names: tuple[str, ...], back: str) -> str
     returning = f" RETURNING {back}" if back else ""
     return (
         f"UPDATE {table} t SET {changes} FROM json_to_recordset(%s::json) AS v ({columns.record})"  # noqa: S608
-        f" WHERE t.id = v.id{returning}"
+        f" WHERE t.id = v.id AND t.id = ANY (%s::bigint[]){returning}"  # by the index, however small the table
     )
 
 
@@ -144,7 +144,7 @@ def save_many(
     if not rows:
         return []
     wanted = tuple(names)
-    return run(_update(model, wanted, back), [_document(rows, _columns(model, wanted))])
+    return run(_update(model, wanted, back), [_document(rows, _columns(model, wanted)), [row.pk for row in rows]])
 
 
 @lru_cache(maxsize=64)

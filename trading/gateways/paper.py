@@ -232,7 +232,7 @@ class PaperGateway:
             self._write([self._trade(row, working[row.pk], bar) for row in rows], with_state=True)
 
     def _trade(self, account: Account, working: list[PaperOrder], bar: Market) -> _Traded:
-        book, state = account.book, account.state.copy()
+        book, state = account.book, kernel.to_lay_orders(account.state)
         ts_ms = int(bar.ts_ms[0])
         here: dict[int, PaperOrder] = {}
         waiting: set[int] = set()

@@ -196,6 +196,11 @@ def opened_state(book: PaperBook, first_bar_ms: int, last_closes: Mapping[str, f
     return state
 
 
+def to_lay_orders(state: engine.EngineState) -> engine.EngineState:
+    """The same account, with orders of its own to lay: the state given keeps those it has."""
+    return engine.EngineState(state.fingerprint, state.arrays | {"slots": state.arrays["slots"].copy()})
+
+
 def lay_order(state: engine.EngineState, slot: int, *, lots: int, tag: str, noted: bool) -> None:
     """Puts a working order of ``lots`` (signed) into the slot; 0 takes it out."""
     row = state.arrays["slots"][slot]
