@@ -8,7 +8,8 @@ takes apart (`json_to_recordset`; bytes travel as base64), and rows that are rea
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -17,7 +18,7 @@ from typing import Any, TypeVar
 
 import orjson
 import psycopg
-from django.db import connection, models
+from django.db import connection, models, transaction
 
 _Row = TypeVar("_Row", bound=models.Model)
 
@@ -34,6 +35,20 @@ def run(sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[
         cursor = psycopg.Cursor(connection.connection)
         cursor.execute(sql, params)  # type: ignore[arg-type]
         return cursor.fetchall() if cursor.description is not None else []
+
+
+@contextmanager
+def flushed_later() -> Iterator[None]:
+    """A transaction that does not wait for the disk at its end; within another one, simply a part of that.
+
+    For what is lost without harm when the database fails the next instant: it is done again, or whoever builds upon it
+    commits with a wait, which brings everything committed before to the disk as well.
+    """
+    outermost = not connection.in_atomic_block
+    with transaction.atomic():
+        if outermost:
+            run("SELECT set_config('synchronous_commit', 'off', true)")
+        yield
 
 
 # --- Reading ---------------------------------------------------------------------------------------------------
@@ -180,6 +195,13 @@ def insert_many(model: type[models.Model], rows: Sequence[models.Model], *, key:
     for row in rows:
         row.pk = ids[getattr(row, by.attname)]
         row._state.adding = False
+
+
+def insert_rows(model: type[models.Model], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Inserts rows given by column, all of them but the primary key, in their order, in one statement."""
+    if rows:
+        sql, _ = _insert(model, "")
+        run(sql, [orjson.dumps(rows, _plain).decode()])
 
 
 @lru_cache(maxsize=64)

@@ -2,7 +2,8 @@
 
 The token rises whenever the lease changes hands. Every transaction of a desk locks its run with the token it was
 given (`hold`), so an owner who was away for too long finds its token stale and writes nothing: at most one owner is
-ever in effect. A worker that dies leaves a lease that runs out by itself.
+ever in effect. A worker that dies leaves a lease that runs out by itself. Taking and giving back do not wait for the
+disk: what was done under a lease brings it there, and a lease that the disk never saw protected nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import socket
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 
-from fundops.core.bulk import run
+from fundops.core.bulk import flushed_later, run
 
 #: How long a desk belongs to a worker that says nothing. With a tick every second a killed one is replaced within four.
 LEASE_S = 2.5
@@ -54,12 +55,14 @@ def me() -> str:
 
 def take(deployment_ids: Collection[int], *, limit: int, lease_s: float = LEASE_S) -> dict[int, int]:
     """Leases those that nobody holds; returns the token of each. One that somebody is taking now is left to them."""
-    return dict(run(_TAKE, [me(), lease_s, list(deployment_ids), limit]))  # type: ignore[arg-type]
+    with flushed_later():
+        return dict(run(_TAKE, [me(), lease_s, list(deployment_ids), limit]))  # type: ignore[arg-type]
 
 
 def release(tokens: Mapping[int, int]) -> None:
     """Gives leases back at once; one that went to somebody else is theirs."""
-    run(_RELEASE, [list(tokens), list(tokens.values())])
+    with flushed_later():
+        run(_RELEASE, [list(tokens), list(tokens.values())])
 
 
 def hold(tokens: Mapping[int, int], *, lease_s: float = LEASE_S) -> set[int]:

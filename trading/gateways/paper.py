@@ -3,7 +3,8 @@
 Orders are accepted or rejected when they are sent, work until a bar fills them (in parts, where its volume asks for
 it), can be cancelled, and are answered late when a latency is set: an order that is accepted within a bar takes part
 at that bar's open, as the engine's do, and one accepted later waits for the bar it arrives in. All of it is kept in
-the database, so a restart finds the venue as it was.
+the database, so a restart finds the venue as it was. Trading a bar and taking orders do not wait for the disk: the desk
+that builds upon them commits with a wait, in the same database, and what it has not built upon is done again.
 
 Candles reach the venue through `trade_bar`, which only a simulated venue has.
 """
@@ -18,7 +19,7 @@ from typing import Any
 import orjson
 from django.db import transaction
 
-from fundops.core.bulk import insert_many, read_many, run, save_many
+from fundops.core.bulk import flushed_later, insert_many, insert_rows, read_many, run, save_many
 from fundops.core.money import to_decimal
 from trading.gateways import paper_account as kernel
 from trading.gateways.base import (
@@ -63,14 +64,18 @@ class _Traded:
     account: Account
     changed: list[PaperOrder] = field(default_factory=list)
     made: list[PaperOrder] = field(default_factory=list)
-    stream: list[PaperReport] = field(default_factory=list)
+    stream: list[dict[str, Any]] = field(default_factory=list)
 
     def report(self, kind: str, at_ms: int, content: Mapping[str, Any]) -> None:
         self.account.reports += 1
         self.stream.append(
-            PaperReport(
-                account_id=self.account.pk, number=self.account.reports, kind=kind, at_ms=at_ms, content=dict(content)
-            )
+            {
+                "account_id": self.account.pk,
+                "number": self.account.reports,
+                "kind": kind,
+                "at_ms": at_ms,
+                "content": dict(content),
+            }
         )
 
 
@@ -98,7 +103,7 @@ class PaperGateway:
         )
 
     def submit(self, orders: Sequence[NewOrder]) -> list[OrderView]:
-        with transaction.atomic():
+        with flushed_later():
             accounts = locked_accounts({order.account for order in orders})
             found = read_many(
                 PaperOrder, _KNOWN, [[a.pk for a in accounts.values()], [order.client_order_id for order in orders]]
@@ -224,7 +229,7 @@ class PaperGateway:
         ``bar`` has one row and the accounts' symbols.
         """
         ts_ms = int(bar.ts_ms[0])
-        with transaction.atomic():
+        with flushed_later():
             rows = [row for row in locked_accounts(accounts).values() if row.last_bar_ms < ts_ms]
             working: dict[int, list[PaperOrder]] = {row.pk: [] for row in rows}
             for order in read_many(PaperOrder, _WORKING, [list(working)]):
@@ -390,7 +395,7 @@ class PaperGateway:
         stream = [line for traded in all_traded for line in traded.stream]
         insert_many(PaperOrder, made)
         save_many(PaperOrder, changed, ("filled", "state", "reason", "noted"))
-        insert_many(PaperReport, stream)
+        insert_rows(PaperReport, stream)
         write_accounts([traded.account for traded in all_traded if with_state or traded.stream], with_state=with_state)
 
     @staticmethod
