@@ -1,4 +1,4 @@
-"""Seats kept from bar to bar: the same rows as by a worker that reads everything anew, and nothing kept that is stale."""
+"""Kept seats: the same rows as by a worker that reads everything anew, and nothing that is stale."""
 
 from __future__ import annotations
 
