@@ -33,7 +33,7 @@ def run(sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[
     with connection.wrap_database_errors:
         connection.connection.prepare_threshold = 0  # Django switches it off; its own cursors never prepare
         cursor = psycopg.Cursor(connection.connection)
-        cursor.execute(sql, params)  # type: ignore[arg-type]
+        cursor.execute(sql, params)
         return cursor.fetchall() if cursor.description is not None else []
 
 

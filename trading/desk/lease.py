@@ -13,7 +13,7 @@ import socket
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 
-from fundops.core.bulk import flushed_later, run
+from fundops.core.bulk import run
 
 #: How long a desk belongs to a worker that says nothing. With a tick every second a killed one is replaced within four.
 LEASE_S = 2.5
@@ -22,6 +22,7 @@ _TAKE = """
 UPDATE trading_deskrun r
    SET owner = %s::text, token = r.token + 1,
        leased_until = clock_timestamp() + make_interval(secs => %s::float8)
+  FROM (SELECT set_config('synchronous_commit', 'off', true)) AS flushed_later
  WHERE r.deployment_id IN (
     SELECT deployment_id FROM trading_deskrun
      WHERE deployment_id = ANY (%s::bigint[]) AND (leased_until IS NULL OR leased_until < clock_timestamp())
@@ -39,6 +40,7 @@ RETURNING r.deployment_id
 """
 _RELEASE = """
 UPDATE trading_deskrun SET leased_until = clock_timestamp()
+  FROM (SELECT set_config('synchronous_commit', 'off', true)) AS flushed_later
  WHERE (deployment_id, token) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
 """
 
@@ -55,14 +57,12 @@ def me() -> str:
 
 def take(deployment_ids: Collection[int], *, limit: int, lease_s: float = LEASE_S) -> dict[int, int]:
     """Leases those that nobody holds; returns the token of each. One that somebody is taking now is left to them."""
-    with flushed_later():
-        return dict(run(_TAKE, [me(), lease_s, list(deployment_ids), limit]))  # type: ignore[arg-type]
+    return dict(run(_TAKE, [me(), lease_s, list(deployment_ids), limit]))
 
 
 def release(tokens: Mapping[int, int]) -> None:
     """Gives leases back at once; one that went to somebody else is theirs."""
-    with flushed_later():
-        run(_RELEASE, [list(tokens), list(tokens.values())])
+    run(_RELEASE, [list(tokens), list(tokens.values())])
 
 
 def hold(tokens: Mapping[int, int], *, lease_s: float = LEASE_S) -> set[int]:

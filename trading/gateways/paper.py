@@ -279,10 +279,10 @@ class PaperGateway:
         ts_ms: int,
     ) -> None:
         """Turns what the kernel did into the states of orders and the lines of the stream."""
-        account, run = traded.account, outcome.run
+        account = traded.account
         ended_by: dict[int, str] = {}
         noted: set[int] = set()
-        for line in run.rejections:
+        for line in outcome.rejections:
             slot = book.slot(book.symbols[int(line["symbol"])])
             if slot is None:
                 continue
@@ -290,7 +290,7 @@ class PaperGateway:
                 noted.add(slot)
             else:
                 ended_by[slot] = RejectionReason(int(line["reason"])).name.lower()
-        for line in run.funding:
+        for line in outcome.funding:
             traded.report(
                 "funding",
                 int(line["ts_ms"]),
@@ -303,7 +303,7 @@ class PaperGateway:
                 },
             )
         touched: dict[str, PaperOrder] = {}
-        for n, line in enumerate(run.fills):
+        for n, line in enumerate(outcome.fills):
             symbol = book.symbols[int(line["symbol"])]
             slot = book.slot(symbol)
             assert slot is not None  # noqa: S101 - the kernel trades the account's slots alone
@@ -420,7 +420,7 @@ class PaperGateway:
 def _beyond_limit(outcome: kernel.Bar, here: Mapping[int, PaperOrder], book: kernel.PaperBook) -> set[int]:
     """Slots whose limit order would have been filled at a worse price than its limit."""
     beyond = set()
-    for line in outcome.run.fills:
+    for line in outcome.fills:
         slot = book.slot(book.symbols[int(line["symbol"])])
         order = here.get(slot) if slot is not None else None
         if order is None or order.limit_price is None or kernel.tag_code(order.tag) != int(line["reason"]):

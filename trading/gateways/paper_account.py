@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from trading.gateways.base import AccountRules
 from trading.quant import engine
-from trading.quant.engine import FillReason, Run
+from trading.quant.engine import FillReason
 from trading.quant.engine.market import HOUR_MS, Market
 from trading.quant.engine.prepared import Prepared, fresh_state, prepare
 from trading.quant.engine.runner import Pass
@@ -75,13 +75,12 @@ def tag_code(tag: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """What one bar did to an account."""
+    """What one bar did to an account: the state after it, and the lines of the engine's tables."""
 
-    run: Run
-
-    @property
-    def state(self) -> engine.EngineState:
-        return self.run.state
+    state: engine.EngineState
+    fills: npt.NDArray[Any]
+    rejections: npt.NDArray[Any]
+    funding: npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +212,13 @@ def trade_bar(book: PaperBook, state: engine.EngineState, bar: Market) -> Bar:
     """The account after ``bar`` (one row); the state given is not changed."""
     walk = Pass(bar, book.cohort, state)
     walk.trade()
-    return Bar(walk.result())
+    used = walk.cursor[0]
+    return Bar(
+        state=walk.state,
+        fills=walk.fills.rows[: used["fills"]],
+        rejections=walk.rejections.rows[: used["rejections"]],
+        funding=walk.payments.rows[: used["payments"]],
+    )
 
 
 def cash(state: engine.EngineState) -> float:

@@ -68,7 +68,7 @@ _kept: OrderedDict[tuple[int, str], _Kept] = OrderedDict()
 
 def locked_accounts(keys: Collection[str]) -> dict[str, Account]:
     """These accounts, locked for the rest of the transaction. Raises UnknownAccountError."""
-    rows: list[tuple[int, str, int, int, Decimal, str]] = run(_LOCK, [list(keys)])  # type: ignore[assignment]
+    rows: list[tuple[int, str, int, int, Decimal, str]] = run(_LOCK, [list(keys)])
     if missing := set(keys) - {row[1] for row in rows}:
         raise UnknownAccountError(f"The paper venue has no account {', '.join(sorted(missing))}. Open it first.")
     known: dict[int, _Kept] = {}
