@@ -201,6 +201,13 @@ def _end(workers: list[subprocess.Popen[bytes]]) -> None:
             process.wait()
 
 
+#: What the watching session asks every two milliseconds, by the index, so that it takes little of the workers' cores.
+_DONE = (
+    "SELECT deployment_id, decision FROM trading_tradingcycle"
+    " WHERE bar_ms = %s AND deployment_id = ANY (%s) AND phase = 'done'"
+)
+
+
 # --- Latency --------------------------------------------------------------------------------------------------------
 def _close_bar(deployments: list[Any], bar: int) -> int:
     """Lets the next bar close for all at once; returns its opening time."""
@@ -212,7 +219,8 @@ def _close_bar(deployments: list[Any], bar: int) -> int:
 
 
 def _latency(deployments: list[Any], bars: int) -> float:
-    from trading.models.deployments import CyclePhase, TradingCycle
+    from django.db import connection
+
     from trading.tasks import call_desks
 
     waits: list[float] = []
@@ -224,16 +232,16 @@ def _latency(deployments: list[Any], bars: int) -> float:
         call_desks()
         seen: dict[int, float] = {}
         while len(seen) < len(deployments):
-            rows = TradingCycle.objects.filter(bar_ms=bar_ms, phase=CyclePhase.DONE)
-            now = time.perf_counter()
-            for pk, decision in rows.values_list("deployment_id", "decision"):
-                if pk not in seen:
+            with connection.cursor() as cursor:
+                cursor.execute(_DONE, [bar_ms, [d.pk for d in deployments if d.pk not in seen]])
+                now = time.perf_counter()
+                for pk, decision in cursor.fetchall():
                     seen[pk] = now
                     if decision == "order" and bar >= warm:
                         waits.append((now - began) * 1_000)
             if now - began > 60:
                 raise SystemExit(f"Bar {bar} is not worked after a minute: {len(seen)} of {len(deployments)} desks.")
-            time.sleep(0.001)
+            time.sleep(0.002)
         if bar >= warm:
             whole.append((max(seen.values()) - began) * 1_000)
     waits.sort()

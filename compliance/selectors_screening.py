@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import lru_cache
 
 from django.db.models import QuerySet
 
-from compliance.models.screening import FlagState, RestrictedInstrument, ScreeningFlag, ScreeningPolicy
+from compliance.models.screening import FlagState, RestrictedInstrument, ScreeningFlag
 from compliance.screening.policy import ScreeningRules
 from fundops.core import clock
+from fundops.core.bulk import run
+
+_SHIPPED = ScreeningRules()
 
 
 def restrictions_in_force(*, at: datetime | None = None) -> list[RestrictedInstrument]:
@@ -23,10 +27,14 @@ def restriction_list() -> QuerySet[RestrictedInstrument]:
 
 def rules_in_force() -> tuple[int, ScreeningRules]:
     """The version and the rules; version 0 are those the product comes with."""
-    policy = ScreeningPolicy.objects.order_by("-version").first()
-    if policy is None:
-        return 0, ScreeningRules()
-    return policy.version, ScreeningRules.model_validate(policy.document)
+    found = run("SELECT version, document::text FROM compliance_screeningpolicy ORDER BY version DESC LIMIT 1")
+    return (found[0][0], _rules(found[0][1])) if found else (0, _SHIPPED)
+
+
+@lru_cache(maxsize=8)
+def _rules(document: str) -> ScreeningRules:
+    """Cached: the same text is asked for at every bar close."""
+    return ScreeningRules.model_validate_json(document)
 
 
 def flag_list() -> QuerySet[ScreeningFlag]:

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from compliance.approvals.canonical import digest
 from fundops.core import clock
+from fundops.core.bulk import run
 from risk.errors import LeveragePolicyError, LeveragePolicyMissingError
 from risk.models import BreachStatus, LeverageDecision, LeveragePolicy, LimitBreach
 from risk.performance import SnapshotPerformance
@@ -36,6 +37,12 @@ from treasury.models.books import PATH_SEPARATOR
 
 #: What a Book may carry of which nobody has decided anything: its own money and no more.
 UNLEVERED = Decimal(1)
+
+_LAST_DECISIONS = (
+    "SELECT DISTINCT ON (book_id) book_id, to_leverage, id FROM risk_leveragedecision"
+    " WHERE book_id = ANY (%s::bigint[]) AND (%s::timestamptz IS NULL OR at <= %s::timestamptz)"
+    " ORDER BY book_id, number DESC"
+)
 
 
 class PerformanceSource(Protocol):
@@ -102,11 +109,7 @@ class DecidedLeverage:
 
 def decided_leverage(book_ids: Collection[int], *, at: datetime | None = None) -> dict[int, DecidedLeverage]:
     """The leverage of those of the Books that have a state of their own. Two queries."""
-    rows = LeverageDecision.objects.filter(book__in=book_ids)
-    if at is not None:
-        rows = rows.filter(at__lte=at)
-    last = rows.order_by("book_id", "-number").distinct("book_id").values_list("book_id", "to_leverage", "pk")
-    found = list(last)
+    found = run(_LAST_DECISIONS, [list(book_ids), at, at])
     if not found:
         return {}
     policy = policy_in_force()

@@ -7,6 +7,7 @@ only of those that are bound by a limit of their own.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,16 +17,35 @@ from itertools import pairwise
 import numpy as np
 
 from fundops.core import clock
+from fundops.core.bulk import run
 from risk.measuring import MeasuredBooks, measure_books
 from risk.quant.metrics import Metric
 from risk.quant.pretrade import BookState, LimitSet, TradingMode
 from risk.selectors import EffectiveLimit, _effective, _limit_set, _state
-from risk.switches import Modes, modes_now
+from risk.switches import Modes, lines_of, modes_now
 from treasury.models import Book
-from treasury.models.books import PATH_SEPARATOR
 
 #: What only a history of returns tells; it is read where a limit asks for it.
 _TAIL = (Metric.VAR, Metric.ES, Metric.VAR_FRAC, Metric.ES_FRAC)
+
+#: Every row in force at one moment that effective limits come from, by its id and the transaction that wrote it.
+_STAMP = """
+WITH asked AS (SELECT %s::timestamptz AS at, %s::bigint[] AS books)
+SELECT concat_ws('|',
+    (SELECT string_agg(l.id || '.' || l.xmin, ',' ORDER BY l.id) FROM risk_risklimit l, asked
+      WHERE l.book_id = ANY (books) AND l.effective_from <= at AND (l.effective_to IS NULL OR l.effective_to > at)),
+    'overrides', (SELECT string_agg(o.id || '.' || o.xmin, ',' ORDER BY o.id) FROM risk_guardrailoverride o, asked
+      WHERE o.book_id = ANY (books) AND o.starts_at <= at AND o.ends_at > at AND NOT EXISTS (
+            SELECT FROM risk_overrideend e WHERE e.override_id = o.id AND e.at <= asked.at)),
+    'leverage', (SELECT string_agg(d.book_id || '.' || d.number, ',' ORDER BY d.book_id) FROM (
+        SELECT book_id, max(number) AS number FROM risk_leveragedecision d, asked
+         WHERE d.book_id = ANY (books) AND d.at <= asked.at GROUP BY book_id) AS d),
+    'policy', (SELECT p.id || '.' || p.xmin FROM risk_leveragepolicy p ORDER BY p.version DESC LIMIT 1),
+    'restricted', (SELECT string_agg(x.id || '.' || x.xmin, ',' ORDER BY x.id) FROM compliance_restrictedinstrument x,
+        asked WHERE x.effective_from <= at AND (x.lifted_at IS NULL OR x.lifted_at > at)))
+"""
+_KEPT = 64
+_kept: OrderedDict[tuple[int, ...], tuple[str, Mapping[int, tuple[EffectiveLimit, ...]]]] = OrderedDict()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,31 +67,52 @@ def order_paths(books: Sequence[Book], *, venue: str = "", at: datetime | None =
     if not books:
         return {}
     moment = at or clock.now()
-    lines = _lines(books)
-    ids = sorted({pk for line in lines.values() for pk in line}, key=lambda pk: pk)
-    place = {pk: row for row, pk in enumerate(ids)}
-    parent = np.full(len(ids), -1, dtype=np.int64)
-    for line in lines.values():
-        for above, below in pairwise(line):
-            parent[place[below]] = place[above]
-    limits = dict(zip(ids, _effective(ids, moment, parent), strict=True))
+    lines = lines_of(books)
+    limits = _limits_of(lines, moment)
     modes = modes_now()
     measured: dict[int, MeasuredBooks] = {}
     return {
         book.pk: OrderPath(
             mode=None if modes is None else modes.of(lines[book.pk], venue),
-            limits=_ready(tuple(limits[book.pk])),
-            effective=tuple(limits[book.pk]),
+            limits=_ready(limits[book.pk]),
+            effective=limits[book.pk],
             above=tuple(_above(book, lines[book.pk], limits, modes, measured, moment, venue)),
         )
         for book in books
     }
 
 
+def _limits_of(lines: Mapping[int, Sequence[int]], at: datetime) -> Mapping[int, tuple[EffectiveLimit, ...]]:
+    """The effective limits of these Books and those above them. Worked out anew when a row that they rest on has
+    changed; whether one has is asked of the database every time."""
+    ids = sorted({pk for line in lines.values() for pk in line})
+    stamp = _stamp(ids, at)
+    key = tuple(ids)
+    kept = _kept.get(key)
+    if kept is not None and kept[0] == stamp:
+        return kept[1]
+    place = {pk: row for row, pk in enumerate(ids)}
+    parent = np.full(len(ids), -1, dtype=np.int64)
+    for line in lines.values():
+        for above, below in pairwise(line):
+            parent[place[below]] = place[above]
+    limits = {pk: tuple(mine) for pk, mine in zip(ids, _effective(ids, at, parent), strict=True)}
+    if _stamp(ids, at) == stamp:  # nobody changed anything meanwhile
+        _kept[key] = (stamp, limits)
+        while len(_kept) > _KEPT:
+            _kept.popitem(last=False)
+    return limits
+
+
+def _stamp(ids: Sequence[int], at: datetime) -> str:
+    ((stamp,),) = run(_STAMP, [at, list(ids)])
+    return str(stamp)
+
+
 def _above(
     book: Book,
     line: Sequence[int],
-    limits: Mapping[int, Sequence[EffectiveLimit]],
+    limits: Mapping[int, tuple[EffectiveLimit, ...]],
     modes: Modes | None,
     measured: dict[int, MeasuredBooks],
     at: datetime,
@@ -89,22 +130,10 @@ def _above(
         whole = measured[book.fund_id]
         own = whole.figures[whole.row(book.pk)].positions
         mode = None if modes is None else modes.of(line[: i + 1], venue)
-        found.append((_state(whole, pk, book.pk, own, mode), _ready(tuple(limits[pk]))))
+        found.append((_state(whole, pk, book.pk, own, mode), _ready(limits[pk])))
     return found
 
 
 @lru_cache(maxsize=4096)
 def _ready(limits: tuple[EffectiveLimit, ...]) -> LimitSet:
     return _limit_set(limits)
-
-
-def _lines(books: Sequence[Book]) -> dict[int, list[int]]:
-    """The ids from the root down to each Book, in one query."""
-    wanted: dict[int, list[str]] = {}
-    for book in books:
-        parts = book.path.split(PATH_SEPARATOR)
-        wanted[book.pk] = [PATH_SEPARATOR.join(parts[: i + 1]) for i in range(len(parts))]
-    known = dict(
-        Book.objects.filter(path__in={path for paths in wanted.values() for path in paths}).values_list("path", "pk")
-    )
-    return {pk: [known[path] for path in paths] for pk, paths in wanted.items()}

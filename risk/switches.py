@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, cast
@@ -272,6 +272,19 @@ def _line(book_id: int) -> tuple[int, ...] | None:
         _lines.clear()
     _lines[book_id] = line
     return line
+
+
+def lines_of(books: Sequence[Book]) -> dict[int, tuple[int, ...]]:
+    """The ids from the root down to each Book; a query only for Books this process has not seen."""
+    unknown = {book.pk: book.path.split(PATH_SEPARATOR) for book in books if book.pk not in _lines}
+    if unknown:
+        paths = {pk: [PATH_SEPARATOR.join(parts[: i + 1]) for i in range(len(parts))] for pk, parts in unknown.items()}
+        asked = {path for line in paths.values() for path in line}
+        ids = dict(Book.objects.filter(path__in=asked).values_list("path", "pk"))
+        if len(_lines) + len(paths) > _LINES_KEPT:
+            _lines.clear()
+        _lines.update({pk: tuple(ids[path] for path in line) for pk, line in paths.items()})
+    return {book.pk: _lines[book.pk] for book in books}
 
 
 def _drop_broken_connection() -> None:

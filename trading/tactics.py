@@ -10,9 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
-
-from django.db.models import Q
 
 from compliance.actions.screening import raise_flag
 from compliance.models.screening import FlagSeverity, ScreeningRule
@@ -20,8 +17,9 @@ from compliance.screening.policy import ScreeningRules
 from compliance.screening.tactics import Finding, MarketWindow, OrderEnd, OwnOrder, judge_order
 from compliance.selectors_screening import rules_in_force
 from fundops.core import clock
+from fundops.core.bulk import run
 from trading.models.cohort import INTERVAL_MINUTES
-from trading.models.deployments import LIVE_ORDERS, Deployment, Order, OrderStatus
+from trading.models.deployments import Deployment, Order, OrderStatus
 
 #: A working order older than this in market time stands at another clock: a replay of another day.
 SAME_MARKET = timedelta(days=1)
@@ -126,37 +124,56 @@ class _Known:
     ending: bool
 
 
-_COLUMNS = (
-    "client_order_id", "deployment__book__path", "symbol", "deployment__venue", "side", "quantity", "limit_price",
-    "cycle__bar_ms", "deployment__interval", "status", "filled", "deployment_id", "cancel_asked",
-    "deployment__run__next_bar_ms",
-)  # fmt: skip
+#: Recent orders by the cycles that sent them, older ones only while they work; index by index, so that a long history
+#: costs nothing (each OFFSET 0 keeps the planner from reading whole tables instead).
+_FLOW = """
+WITH desks AS MATERIALIZED (
+    SELECT d.id, d.interval, b.path, r.next_bar_ms
+      FROM trading_deployment d
+      JOIN treasury_book b ON b.id = d.book_id
+      JOIN trading_deskrun r ON r.deployment_id = d.id
+     WHERE d.fund_id = %(fund)s::bigint AND d.gateway = %(gateway)s::text AND d.venue = %(venue)s::text),
+found AS (
+    SELECT o.*, c.bar_ms, desks.path, desks.interval, desks.next_bar_ms
+      FROM desks,
+           LATERAL (SELECT id, bar_ms FROM trading_tradingcycle
+                     WHERE deployment_id = desks.id AND bar_ms BETWEEN %(recent)s::bigint AND %(at)s::bigint
+                    OFFSET 0) AS c,
+           LATERAL (SELECT * FROM trading_order WHERE cycle_id = c.id OFFSET 0) AS o
+    UNION ALL
+    SELECT o.*, c.bar_ms, desks.path, desks.interval, desks.next_bar_ms
+      FROM desks,
+           LATERAL (SELECT * FROM trading_order
+                     WHERE deployment_id = desks.id AND status IN ('pending', 'in_flight', 'working') OFFSET 0) AS o,
+           LATERAL (SELECT bar_ms FROM trading_tradingcycle WHERE id = o.cycle_id OFFSET 0) AS c
+     WHERE c.bar_ms >= %(since)s::bigint AND c.bar_ms < %(recent)s::bigint)
+SELECT client_order_id, path, symbol, side, quantity::float8, limit_price::float8, bar_ms, interval, status,
+       filled::float8, deployment_id, cancel_asked, next_bar_ms
+  FROM found
+ WHERE status <> 'denied'
+ ORDER BY id
+"""
 
 
 def _flow(deployment: Deployment, at: datetime, window: timedelta, here_now: Collection[int]) -> list[_Known]:
     """The fund's orders around ``at``. What desks other than ``here_now`` have not taken in yet is known from the bar:
     an order of theirs that takes was taken in it, before anything that is sent now.
     """
-    since_ms = clock.to_ms(at - window - SAME_MARKET)
-    recent = Q(cycle__bar_ms__gte=clock.to_ms(at - 2 * window)) | Q(status__in=LIVE_ORDERS)
-    found = (
-        Order.objects.filter(
-            recent,
-            deployment__fund=deployment.fund_id,
-            deployment__gateway=deployment.gateway,
-            deployment__venue=deployment.venue,
-            cycle__bar_ms__gte=since_ms,
-            cycle__bar_ms__lte=clock.to_ms(at),
-        )
-        .exclude(status=OrderStatus.DENIED)
-        .order_by("pk")
-    )
     at_ms = clock.to_ms(at)
+    since_ms, recent_ms = clock.to_ms(at - window - SAME_MARKET), clock.to_ms(at - 2 * window)
+    asked = {
+        "fund": deployment.fund_id,
+        "gateway": deployment.gateway,
+        "venue": deployment.venue,
+        "at": at_ms,
+        "recent": recent_ms,
+        "since": since_ms,
+    }
     known = []
     for (
-        client_order_id, path, symbol, venue, side, quantity, limit, bar_ms, interval, status, filled,
-        deployment_id, ending, next_bar_ms,
-    ) in found.values_list(*_COLUMNS):  # fmt: skip
+        client_order_id, path, symbol, side, quantity, limit, bar_ms, interval, status, filled, deployment_id, ending,
+        next_bar_ms,
+    ) in run(_FLOW, asked):  # fmt: skip
         step_ms = INTERVAL_MINUTES[interval] * 60_000
         end = _ENDS.get(OrderStatus(status), OrderEnd.WORKING)
         takes = not _rested(limit, filled, bar_ms, step_ms, at_ms)
@@ -167,19 +184,19 @@ def _flow(deployment: Deployment, at: datetime, window: timedelta, here_now: Col
             id=client_order_id,
             owner=path,
             symbol=symbol,
-            venue=venue,
+            venue=deployment.venue,
             side=1 if side == "buy" else -1,
-            size=float(quantity),
-            price=None if limit is None else float(limit),
+            size=quantity,
+            price=limit,
             placed_at=clock.from_ms(bar_ms + step_ms),
             end=end,
-            filled=float(filled),
+            filled=filled,
             aggressive=takes,
         )
         known.append(_Known(order, deployment_id, ending))
     return known
 
 
-def _rested(limit: Decimal | None, filled: Decimal, bar_ms: int, step_ms: int, at_ms: int) -> bool:
+def _rested(limit: float | None, filled: float, bar_ms: int, step_ms: int, at_ms: int) -> bool:
     """Whether an order has stood in the market for a bar that took nothing of it: it waited there, and moved nobody."""
     return limit is not None and filled == 0 and bar_ms + 2 * step_ms <= at_ms

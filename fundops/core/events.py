@@ -7,6 +7,7 @@ the core can publish its own acts without knowing it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
@@ -16,16 +17,19 @@ if TYPE_CHECKING:
     from fundops.core.models import User
 
 
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One act, as `publish` takes it."""
+
+    kind: str
+    actor: User | None
+    payload: Mapping[str, Any]
+    obj: Model | None = None
+    topics: Sequence[str] = ()
+
+
 class EventSink(Protocol):
-    def __call__(
-        self,
-        kind: str,
-        *,
-        actor: User | None,
-        obj: Model | None,
-        payload: Mapping[str, Any],
-        topics: Sequence[str],
-    ) -> UUID: ...
+    def __call__(self, events: Sequence[Event]) -> list[UUID]: ...
 
 
 _sink: EventSink | None = None
@@ -51,6 +55,11 @@ def publish(
     ``payload`` is JSON (Decimals become strings, times ISO 8601); ``topics`` are the live topics to push it to.
     Raises TransactionRequiredError outside a transaction.
     """
+    return publish_all([Event(kind, actor, payload, obj, topics)])[0]
+
+
+def publish_all(events: Sequence[Event]) -> list[UUID]:
+    """Records several acts of one transaction with one statement, in their order; see `publish`."""
     if _sink is None:
         raise RuntimeError("No event store is installed: is 'compliance' among the installed apps?")
-    return _sink(kind, actor=actor, obj=obj, payload=payload, topics=topics)
+    return _sink(events) if events else []

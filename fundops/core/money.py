@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, ROUND_UP, Decimal, localcontext
+from decimal import ROUND_DOWN, ROUND_HALF_EVEN, ROUND_HALF_UP, ROUND_UP, Context, Decimal, localcontext
 from enum import StrEnum
+from functools import lru_cache
 
 from fundops.core.errors import FundopsError
 
 #: The ledger's column is numeric(38, 18).
 LEDGER_PLACES = 18
 WORKING_PRECISION = 60
+_WORKING = Context(prec=WORKING_PRECISION)
 
 
 class Rounding(StrEnum):
@@ -39,8 +41,12 @@ def to_decimal(value: Decimal | int | float | str, *, places: int = LEDGER_PLACE
 
 def round_to(amount: Decimal, *, places: int, policy: Rounding = Rounding.HALF_EVEN) -> Decimal:
     """``amount`` rounded once to ``places`` decimals."""
-    with localcontext(prec=WORKING_PRECISION):
-        return amount.quantize(Decimal(1).scaleb(-places), rounding=policy.value)
+    return amount.quantize(_step(places), policy.value, _WORKING)
+
+
+@lru_cache(maxsize=64)
+def _step(places: int) -> Decimal:
+    return Decimal(1).scaleb(-places)
 
 
 def allocate(amount: Decimal, weights: Sequence[Decimal], *, places: int) -> list[Decimal]:

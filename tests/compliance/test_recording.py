@@ -17,7 +17,7 @@ from compliance.errors import EventNameError, EventPayloadError, TransactionRequ
 from compliance.models import AuditEvent
 from compliance.payloads import encode_payload
 from fundops.core import clock
-from fundops.core.events import publish
+from fundops.core.events import Event, publish, publish_all
 from fundops.core.roles import Role
 from tests.compliance.support import make_user, say, seal_all
 
@@ -37,6 +37,21 @@ def test_an_act_that_is_rolled_back_leaves_no_event() -> None:
         publish("test.thing.done", actor=None, payload={})
         raise RuntimeError
     assert not AuditEvent.objects.exists()
+
+
+@pytest.mark.django_db
+def test_several_acts_are_one_statement_and_keep_their_order() -> None:
+    user = make_user("ada", Role.PORTFOLIO_MANAGER)
+    acts = [Event("test.thing.done", user, {"n": n, "amount": Decimal("1.50")}, user, ["cohorts"]) for n in range(40)]
+    ids = publish_all(acts)
+    assert ids == sorted(ids), "their ids only ever grow"
+    events = AuditEvent.objects.filter(id__in=ids).order_by("id")
+    assert [event.payload for event in events] == [{"n": n, "amount": "1.50"} for n in range(40)]
+    assert {(event.actor_label, event.object_id) for event in events} == {(str(user), str(user.pk))}
+    assert publish_all([]) == []
+    with pytest.raises(EventNameError):
+        publish_all([acts[0], Event("nonsense", None, {})])
+    assert AuditEvent.objects.filter(kind="test.thing.done").count() == 40
 
 
 @pytest.mark.django_db

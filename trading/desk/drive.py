@@ -7,18 +7,21 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 import numpy as np
 from django.db import OperationalError, transaction
 
 from fundops.core import clock
+from fundops.core.bulk import run
 from fundops.core.errors import FundopsError
 from fundops.core.events import publish
 from trading.actions.deployments import finish_deployment, stop_deployment
 from trading.cohorts.catalog import open_catalog
 from trading.cohorts.setup import DAY_MS, market_of
-from trading.desk import heartbeats, lease, voices
+from trading.desk import heartbeats, lease, voices, warm
 from trading.desk.cycle import settle, work_bar
 from trading.desk.loaded import Desk, load_desks
 from trading.desk.records import load_seats
@@ -26,9 +29,9 @@ from trading.desk.seat import Seat
 from trading.gateways.base import Gateway
 from trading.gateways.installed import gateway_of
 from trading.marketdata.loader import load_candles
+from trading.models.cohort import INTERVAL_MINUTES
 from trading.models.deployments import (
     WORKED_STATUSES,
-    CyclePhase,
     Deployment,
     DeploymentStatus,
     DeskRun,
@@ -49,12 +52,41 @@ TURN_S = 1.0
 #: How far back the strategies look before the first bar, as a cohort's do.
 LOOKBACK_DAYS = 7
 
-#: The columns that tell whether a desk is due; the memories of strategies are not among them.
-_TO_SEE_WHAT_IS_DUE = (
-    "status", "venue", "symbols", "interval", "start_ms", "end_ms", "speed", "running_since", "run__next_bar_ms",
-)  # fmt: skip
-
 _Group = tuple[str, tuple[str, ...], int, str]
+
+_WATCHED = """
+SELECT d.id, d.status, d.venue, d.symbols, d.interval, d.start_ms, d.end_ms, d.speed, d.running_since, r.next_bar_ms,
+       EXISTS (SELECT FROM trading_tradingcycle c WHERE c.deployment_id = d.id AND c.phase = 'decided')
+  FROM trading_deployment d JOIN trading_deskrun r ON r.deployment_id = d.id
+ WHERE d.status = ANY (%s::text[])
+ ORDER BY d.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """The columns that tell whether a desk is due."""
+
+    pk: int
+    status: str
+    venue: str
+    symbols: list[str]
+    interval: str
+    start_ms: int
+    end_ms: int | None
+    speed: float
+    running_since: datetime | None
+    next_bar_ms: int
+    is_unsettled: bool
+
+    @property
+    def interval_ms(self) -> int:
+        return INTERVAL_MINUTES[self.interval] * 60_000
+
+    @property
+    def ends_at_once(self) -> bool:
+        """A stopping desk that no bar will come for any more, at its window's end, or that never ran."""
+        return self.status == DeploymentStatus.STOPPING and self.running_since is None
 
 
 def run_desks(*, share: int = SHARE, lease_s: float = lease.LEASE_S) -> int:
@@ -79,26 +111,22 @@ def run_desks(*, share: int = SHARE, lease_s: float = lease.LEASE_S) -> int:
 
 def due_desks() -> dict[int, int]:
     """Deployments with something to do, and until where (opening time of the first bar that may not be worked)."""
-    rows = Deployment.objects.filter(status__in=WORKED_STATUSES).select_related("run").only(*_TO_SEE_WHAT_IS_DUE)
     known: dict[tuple[str, str, int], Supply] = {}
     due = {}
-    for deployment in rows:
-        until = bars_known_until(deployment, deployment.run, known)
-        new = deployment.status == DeploymentStatus.DEPLOYING
-        if new or deployment.run.next_bar_ms < until or _ends_at_once(deployment):
-            due[deployment.pk] = until
-    open_cycles = TradingCycle.objects.filter(phase=CyclePhase.DECIDED, deployment__status__in=WORKED_STATUSES)
-    for pk, next_bar_ms in open_cycles.values_list("deployment_id", "deployment__run__next_bar_ms"):
-        due.setdefault(pk, next_bar_ms)
+    for row in run(_WATCHED, [[str(status) for status in WORKED_STATUSES]]):
+        watched = Watched(*row)
+        until = bars_known_until(watched, watched, known)
+        new = watched.status == DeploymentStatus.DEPLOYING
+        if new or watched.next_bar_ms < until or watched.ends_at_once:
+            due[watched.pk] = until
+        elif watched.is_unsettled:
+            due[watched.pk] = watched.next_bar_ms
     return due
 
 
-def _ends_at_once(deployment: Deployment) -> bool:
-    """A stopping desk that no bar will come for any more, at its window's end, or that never ran."""
-    return deployment.status == DeploymentStatus.STOPPING and deployment.running_since is None
-
-
-def bars_known_until(deployment: Deployment, run: DeskRun, known: dict[tuple[str, str, int], Supply]) -> int:
+def bars_known_until(
+    deployment: Deployment | Watched, run: DeskRun | Watched, known: dict[tuple[str, str, int], Supply]
+) -> int:
     """Opening time of the first bar that this deployment may not work yet, epoch ms; ``known`` keeps what was read."""
     step = deployment.interval_ms
     supplies = []
@@ -124,18 +152,27 @@ def bars_known_until(deployment: Deployment, run: DeskRun, known: dict[tuple[str
 
 # --- One turn -----------------------------------------------------------------------------------------------------
 def _work_turn(tokens: Mapping[int, int], until: Mapping[int, int]) -> int:
-    rows = Deployment.objects.filter(pk__in=list(tokens)).select_related("book", "fund").order_by("pk")
-    desks = load_desks(list(rows))
+    groups: dict[_Group, list[Seat]] = defaultdict(list)
+    for seat in warm.take_up(tokens):
+        groups[_group_of(seat.desk.deployment)].append(seat)
+    known = {seat.desk.deployment.pk for seats in groups.values() for seat in seats}
+    for group, desks in _strangers([pk for pk in tokens if pk not in known]).items():
+        groups[group] += _ready(desks, tokens, gateway_of(group[3]))
+    return sum(_work_group(group, seats, until, gateway_of(group[3])) for group, seats in groups.items())
+
+
+def _strangers(deployment_ids: Sequence[int]) -> Mapping[_Group, list[Desk]]:
+    """Desks that this worker did not have last, from the database."""
     groups: dict[_Group, list[Desk]] = defaultdict(list)
-    for desk in desks:
-        deployment = desk.deployment
-        groups[deployment.venue, tuple(deployment.symbols), deployment.interval_ms, deployment.gateway].append(desk)
-    worked = 0
-    for group, mine in groups.items():
-        gateway = gateway_of(group[3])
-        seats = _ready(mine, tokens, gateway)
-        worked += _work_group(group, seats, until, gateway)
-    return worked
+    if deployment_ids:
+        rows = Deployment.objects.filter(pk__in=deployment_ids).select_related("book", "fund").order_by("pk")
+        for desk in load_desks(list(rows)):
+            groups[_group_of(desk.deployment)].append(desk)
+    return groups
+
+
+def _group_of(deployment: Deployment) -> _Group:
+    return deployment.venue, tuple(deployment.symbols), deployment.interval_ms, deployment.gateway
 
 
 def _ready(desks: Sequence[Desk], tokens: Mapping[int, int], gateway: Gateway) -> list[Seat]:
@@ -164,6 +201,7 @@ def _work_group(group: _Group, seats: list[Seat], until: Mapping[int, int], gate
     ends = {id(seat): until.get(seat.desk.deployment.pk, 0) for seat in seats}
     waiting = [seat for seat in seats if seat.run.next_bar_ms < ends[id(seat)]]
     if not waiting:
+        warm.put_aside(seats)
         return 0
     venue, symbols, step, _ = group
     first = min(seat.run.next_bar_ms for seat in waiting)
@@ -179,6 +217,7 @@ def _work_group(group: _Group, seats: list[Seat], until: Mapping[int, int], gate
         waiting = [seat for seat in waiting if seat not in here or (seat in going_on and not seat.finished)]
         if not waiting or time.monotonic() - began > TURN_S:
             break
+    warm.put_aside(waiting)
     return worked
 
 
@@ -248,11 +287,11 @@ def _start(desk: Desk, token: int, gateway: Gateway) -> None:
         row = Deployment.objects.select_for_update(of=("self",)).get(pk=deployment.pk)
         if row.status != DeploymentStatus.DEPLOYING:
             return
-        run = DeskRun.objects.get(deployment=deployment)
-        run.voices_state = voices.pack(memories)
-        run.last_closes = closes
-        run.history_bars = 0 if history is None else history.n_bars
-        run.save(update_fields=["voices_state", "last_closes", "history_bars"])
+        DeskRun.objects.filter(deployment=deployment).update(
+            voices_state=voices.pack(memories),
+            last_closes=closes,
+            history_bars=0 if history is None else history.n_bars,
+        )
         row.status, row.running_since = DeploymentStatus.RUNNING, clock.now()
         row.save(update_fields=["status", "running_since"])
         deployment.status, deployment.running_since = row.status, row.running_since

@@ -13,17 +13,22 @@ from datetime import timedelta
 from django.db.models import Q
 
 from fundops.core import clock
+from fundops.core.bulk import run
 from trading.models.deployments import WORKED_STATUSES, DeskRun
 
 #: How often a desk says so.
 EVERY = timedelta(seconds=5)
 
+_BEAT = (
+    "UPDATE trading_deskrun SET heartbeat_at = %s::timestamptz WHERE deployment_id = ANY (%s::bigint[])"
+    " AND (heartbeat_at IS NULL OR heartbeat_at < %s::timestamptz)"
+)
 
-def beat(deployment_ids: Collection[int]) -> int:
-    """Notes that these desks are alive, each at most every few seconds; returns how many were noted."""
+
+def beat(deployment_ids: Collection[int]) -> None:
+    """Notes that these desks are alive, each at most every few seconds."""
     now = clock.now()
-    late = Q(heartbeat_at=None) | Q(heartbeat_at__lt=now - EVERY)
-    return DeskRun.objects.filter(late, deployment__in=list(deployment_ids)).update(heartbeat_at=now)
+    run(_BEAT, [now, list(deployment_ids), now - EVERY])
 
 
 def beat_idle(due: Collection[int]) -> int:

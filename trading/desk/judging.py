@@ -50,12 +50,7 @@ _Tails = Mapping[str, Sequence[float | None]]
 def judge(seats: Sequence[Seat], *, bar: Market, at_ms: int) -> None:
     """Judges the drafted orders of all seats; denied ones get their status and reasons, cut ones their size."""
     asking = [seat for seat in seats if seat.intents]
-    paths: dict[int, OrderPath] = {}
-    by_venue: dict[str, list[Seat]] = {}
-    for seat in asking:
-        by_venue.setdefault(seat.desk.deployment.venue, []).append(seat)
-    for venue, mine in by_venue.items():
-        paths |= order_paths([seat.desk.deployment.book for seat in mine], venue=venue)
+    paths = _paths(seats) if asking else {}
     for seat in asking:
         path = paths[seat.desk.deployment.book_id]
         tails = _tails(seat, path, at_ms)
@@ -67,6 +62,17 @@ def judge(seats: Sequence[Seat], *, bar: Market, at_ms: int) -> None:
         seat.intents = kept
     note_order_levels([level for seat in asking for level in seat.passed])
     _compliance([seat for seat in asking if seat.intents], paths, bar, clock.from_ms(at_ms))
+
+
+def _paths(seats: Sequence[Seat]) -> Mapping[int, OrderPath]:
+    """Of all seats, those that order nothing too: what is known of the same Books is then found again."""
+    by_venue: dict[str, list[Seat]] = {}
+    for seat in seats:
+        by_venue.setdefault(seat.desk.deployment.venue, []).append(seat)
+    paths: dict[int, OrderPath] = {}
+    for venue, mine in by_venue.items():
+        paths |= order_paths([seat.desk.deployment.book for seat in mine], venue=venue)
+    return paths
 
 
 # --- Risk ---------------------------------------------------------------------------------------------------------

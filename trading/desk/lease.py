@@ -2,7 +2,8 @@
 
 The token rises whenever the lease changes hands. Every transaction of a desk locks its run with the token it was
 given (`hold`), so an owner who was away for too long finds its token stale and writes nothing: at most one owner is
-ever in effect. A worker that dies leaves a lease that runs out by itself.
+ever in effect. A worker that dies leaves a lease that runs out by itself. Taking and giving back do not wait for the
+disk: what was done under a lease brings it there, and a lease that the disk never saw protected nothing.
 """
 
 from __future__ import annotations
@@ -12,18 +13,20 @@ import socket
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 
-from django.db import connection
+from fundops.core.bulk import run
 
 #: How long a desk belongs to a worker that says nothing. With a tick every second a killed one is replaced within four.
 LEASE_S = 2.5
 
 _TAKE = """
 UPDATE trading_deskrun r
-   SET owner = %s, token = r.token + 1, leased_until = clock_timestamp() + make_interval(secs => %s)
+   SET owner = %s::text, token = r.token + 1,
+       leased_until = clock_timestamp() + make_interval(secs => %s::float8)
+  FROM (SELECT set_config('synchronous_commit', 'off', true)) AS flushed_later
  WHERE r.deployment_id IN (
     SELECT deployment_id FROM trading_deskrun
-     WHERE deployment_id = ANY (%s) AND (leased_until IS NULL OR leased_until < clock_timestamp())
-     ORDER BY next_bar_ms, deployment_id LIMIT %s FOR UPDATE SKIP LOCKED)
+     WHERE deployment_id = ANY (%s::bigint[]) AND (leased_until IS NULL OR leased_until < clock_timestamp())
+     ORDER BY next_bar_ms, deployment_id LIMIT %s::bigint FOR UPDATE SKIP LOCKED)
 RETURNING r.deployment_id, r.token
 """
 _HOLD = """
@@ -31,12 +34,13 @@ WITH mine AS (
     SELECT id FROM trading_deskrun
      WHERE (deployment_id, token) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
      ORDER BY id FOR NO KEY UPDATE)
-UPDATE trading_deskrun r SET leased_until = clock_timestamp() + make_interval(secs => %s)
+UPDATE trading_deskrun r SET leased_until = clock_timestamp() + make_interval(secs => %s::float8)
   FROM mine WHERE r.id = mine.id
 RETURNING r.deployment_id
 """
 _RELEASE = """
 UPDATE trading_deskrun SET leased_until = clock_timestamp()
+  FROM (SELECT set_config('synchronous_commit', 'off', true)) AS flushed_later
  WHERE (deployment_id, token) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
 """
 
@@ -53,15 +57,12 @@ def me() -> str:
 
 def take(deployment_ids: Collection[int], *, limit: int, lease_s: float = LEASE_S) -> dict[int, int]:
     """Leases those that nobody holds; returns the token of each. One that somebody is taking now is left to them."""
-    with connection.cursor() as cursor:
-        cursor.execute(_TAKE, [me(), lease_s, list(deployment_ids), limit])
-        return dict(cursor.fetchall())
+    return dict(run(_TAKE, [me(), lease_s, list(deployment_ids), limit]))
 
 
 def release(tokens: Mapping[int, int]) -> None:
     """Gives leases back at once; one that went to somebody else is theirs."""
-    with connection.cursor() as cursor:
-        cursor.execute(_RELEASE, [list(tokens), list(tokens.values())])
+    run(_RELEASE, [list(tokens), list(tokens.values())])
 
 
 def hold(tokens: Mapping[int, int], *, lease_s: float = LEASE_S) -> set[int]:
@@ -69,6 +70,4 @@ def hold(tokens: Mapping[int, int], *, lease_s: float = LEASE_S) -> set[int]:
 
     Returns the deployments; those that are missing were lost.
     """
-    with connection.cursor() as cursor:
-        cursor.execute(_HOLD, [list(tokens), list(tokens.values()), lease_s])
-        return {row[0] for row in cursor.fetchall()}
+    return {pk for (pk,) in run(_HOLD, [list(tokens), list(tokens.values()), lease_s])}

@@ -10,9 +10,9 @@ from typing import Any
 
 from django.db import transaction
 
-from fundops.core.events import publish
+from fundops.core.bulk import insert_many, read_many, save_many
+from fundops.core.events import Event, publish, publish_all
 from trading.desk import lease, voices
-from trading.desk.bulk import insert_many, save_many
 from trading.desk.loaded import Desk
 from trading.desk.messages import as_json
 from trading.desk.postings import Movement, batches, ledger_equity
@@ -20,8 +20,6 @@ from trading.desk.seat import Seat
 from trading.errors import BooksDisagreeError
 from trading.gateways.base import Gateway
 from trading.models.deployments import (
-    LIVE_ORDERS,
-    CyclePhase,
     DeskRun,
     Fill,
     FundingPayment,
@@ -30,7 +28,7 @@ from trading.models.deployments import (
     TradingCycle,
 )
 from treasury.actions.ledger import post_entries
-from treasury.models import AccountKind, Fund
+from treasury.models import AccountKind
 from treasury.selectors import By, balances
 
 HALF_A_CENT = Decimal("0.005")
@@ -46,6 +44,8 @@ _ORDER_FIELDS = (
     "acknowledged_at", "ended_at",
 )  # fmt: skip
 _CYCLE_FIELDS = ("phase", "messages", "timings", "token", "done_at")
+_LIVE = "t.deployment_id = ANY (%s::bigint[]) AND t.status IN ('pending', 'in_flight', 'working') ORDER BY t.id"
+_OPEN = "t.deployment_id = ANY (%s::bigint[]) AND t.phase = 'decided' ORDER BY t.bar_ms"
 _POSITION_FIELDS = ("quantity", "cost", "realised", "entry_bar", "cooldown_until")
 
 
@@ -53,22 +53,19 @@ _POSITION_FIELDS = ("quantity", "cost", "realised", "entry_bar", "cooldown_until
 def load_seats(desks: Sequence[Desk], tokens: Mapping[int, int]) -> list[Seat]:
     """Leased desks with their rows: a query each for runs, positions, working orders and open cycles."""
     ids = [desk.deployment.pk for desk in desks]
-    runs = {run.deployment_id: run for run in DeskRun.objects.filter(deployment__in=ids)}
+    runs = {run.deployment_id: run for run in read_many(DeskRun, "t.deployment_id = ANY (%s::bigint[])", [ids])}
     positions: dict[int, dict[str, Position]] = defaultdict(dict)
-    for held in Position.objects.filter(deployment__in=ids):
+    for held in read_many(Position, "t.deployment_id = ANY (%s::bigint[])", [ids]):
         positions[held.deployment_id][held.symbol] = held
     orders: dict[int, dict[str, Order]] = defaultdict(dict)
-    for order in Order.objects.filter(deployment__in=ids, status__in=LIVE_ORDERS).order_by("pk"):
+    for order in read_many(Order, _LIVE, [ids]):
         orders[order.deployment_id][order.client_order_id] = order
-    open_cycles = {
-        cycle.deployment_id: cycle
-        for cycle in TradingCycle.objects.filter(deployment__in=ids, phase=CyclePhase.DECIDED).order_by("bar_ms")
-    }
+    open_cycles = {cycle.deployment_id: cycle for cycle in read_many(TradingCycle, _OPEN, [ids])}
     seats = []
     for desk in desks:
         pk = desk.deployment.pk
         run = runs[pk]
-        memories = voices.unpack(bytes(run.voices_state)) if run.voices_state else []
+        memories = voices.unpack(bytes(run.voices_state), desk.voices) if run.voices_state else []
         seat = Seat(desk, tokens[pk], run, memories, positions[pk], orders[pk])
         seat.cycle = open_cycles.get(pk)
         seats.append(seat)
@@ -95,9 +92,9 @@ def write_cycles(seats: Sequence[Seat]) -> None:
     insert_many(Fill, [row for seat in seats for row in seat.fills])
     insert_many(FundingPayment, [row for seat in seats for row in seat.funding])
     _write_positions([held for seat in seats for held in seat.touched_positions.values()])
-    _post(seats)
     save_many(DeskRun, [seat.run for seat in seats], _RUN_FIELDS)
     _tell(seats)
+    _post(seats)  # last: it holds the fund's posting lock until the commit
 
 
 def _write_positions(rows: Sequence[Position]) -> None:
@@ -116,49 +113,43 @@ def _post(seats: Sequence[Seat]) -> None:
     movements = [Movement(seat.desk, what) for seat in seats for what in _in_time([*seat.fills, *seat.funding])]
     if not movements:
         return
-    funds = Fund.objects.in_bulk({m.desk.deployment.fund_id for m in movements})
+    funds = {m.desk.deployment.fund_id: m.desk.deployment.fund for m in movements}
     for fund_id, batch in batches(movements):
         post_entries(fund=funds[fund_id], batch=batch, actor=None)
 
 
 def _tell(seats: Sequence[Seat]) -> None:
     """One event a desk where something happened; one for all where nothing did, so that pages see the heartbeat."""
-    quiet = []
+    quiet, events = [], []
     for seat in seats:
         if not (seat.new_orders or seat.fills or seat.funding or seat.finished):
             quiet.append(seat)
             continue
         assert seat.cycle is not None  # noqa: S101
-        publish(
-            "trading.desk.cycle",
-            actor=None,
-            obj=seat.desk.deployment,
-            payload={
-                **_figures(seat),
-                "cycle": seat.cycle.number,
-                "decision": seat.cycle.decision,
-                "orders": [
-                    {
-                        "id": order.client_order_id,
-                        "symbol": order.symbol,
-                        "side": order.side,
-                        "quantity": order.quantity,
-                        "status": order.status,
-                        "reason": order.status_reason,
-                    }
-                    for order in seat.new_orders
-                ],
-                "fills": [row.number for row in seat.fills],
-            },
-            topics=["deployments", seat.desk.deployment.topic],
-        )
+        payload = {
+            **_figures(seat),
+            "cycle": seat.cycle.number,
+            "decision": seat.cycle.decision,
+            "orders": [
+                {
+                    "id": order.client_order_id,
+                    "symbol": order.symbol,
+                    "side": order.side,
+                    "quantity": order.quantity,
+                    "status": order.status,
+                    "reason": order.status_reason,
+                }
+                for order in seat.new_orders
+            ],
+            "fills": [row.number for row in seat.fills],
+        }
+        deployment = seat.desk.deployment
+        events.append(Event("trading.desk.cycle", None, payload, deployment, ["deployments", deployment.topic]))
     if quiet:
-        publish(
-            "trading.desk.watched",
-            actor=None,
-            payload={"desks": [{"deployment": s.desk.deployment.pk, **_figures(s)} for s in quiet]},
-            topics=["deployments", *(seat.desk.deployment.topic for seat in quiet)],
-        )
+        payload = {"desks": [{"deployment": s.desk.deployment.pk, **_figures(s)} for s in quiet]}
+        topics = ["deployments", *(seat.desk.deployment.topic for seat in quiet)]
+        events.append(Event("trading.desk.watched", None, payload, None, topics))
+    publish_all(events)
 
 
 def _figures(seat: Seat) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from trading.quant.engine import EngineState
 EIGHT = Decimal("0.00000001")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Seat:
     """Everything of one deployment that a bar reads and changes."""
 

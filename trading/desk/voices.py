@@ -9,14 +9,12 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from trading.models.deployments import CouncilVoice
 from trading.quant import engine
 from trading.quant.engine import EngineState
 from trading.quant.engine.market import HOUR_MS, Market
 from trading.quant.engine.prepared import Prepared, fresh_state, prepare
-from trading.quant.engine.runner import Pass
+from trading.quant.engine.runner import Pass, hear
 from trading.quant.genome import Genome, parse_genome
 from trading.strategies.errors import StrategyError
 from trading.strategies.spec import StrategyFamily
@@ -27,11 +25,15 @@ _SIZE = struct.Struct("<I")
 
 @dataclass(slots=True)
 class Voice:
-    """One strategy at the table; ``cohort`` is None where its family is not installed any more."""
+    """One strategy at the table; ``cohort`` is None where its family is not installed any more.
+
+    ``layout`` is any memory of it: what saved ones are read by.
+    """
 
     row: CouncilVoice
     genome: Genome | None
     cohort: Prepared | None
+    layout: EngineState | None
     warm_up: int
     slot_symbols: tuple[str, ...]
 
@@ -49,12 +51,12 @@ def voice_of(
         genome = parse_genome(row.genome, families.__getitem__)
         family = families[row.family]
     except (KeyError, StrategyError):
-        return Voice(row, None, None, 0, ())
+        return Voice(row, None, None, None, 0, ())
     agent = genome.agent(family, draw=1.0)
     cohort = prepare(grid, [agent], instruments, costs, engine.WalletRules(bankroll=1.0), mark_ms=HOUR_MS)
     symbols = grid.symbols if genome.symbol is None else (genome.symbol,)
     warm_up = int(family.warm_up(genome.vector(family), len(grid.symbols)))
-    return Voice(row, genome, cohort, warm_up, symbols)
+    return Voice(row, genome, cohort, fresh_state(cohort, 0), warm_up, symbols)
 
 
 def opened_states(voices: Sequence[Voice], history: Market | None, first_bar_ms: int) -> list[EngineState | None]:
@@ -74,12 +76,9 @@ def opened_states(voices: Sequence[Voice], history: Market | None, first_bar_ms:
 
 
 def step(voice: Voice, state: EngineState, bar: Market) -> EngineState:
-    """The voice's memory after one bar (or several)."""
+    """The voice's memory after one bar; the one given is not changed."""
     assert voice.cohort is not None  # noqa: S101 - silent voices are not stepped
-    state.arrays["clock"]["last_ts"] = np.iinfo(np.int64).min  # a listener has no place in time of its own
-    listener = Pass(bar, voice.cohort, state)
-    listener.listen()
-    return listener.state
+    return hear(bar, voice.cohort, state)
 
 
 def standing(voice: Voice, state: EngineState) -> dict[str, float]:
@@ -90,17 +89,18 @@ def standing(voice: Voice, state: EngineState) -> dict[str, float]:
 
 def pack(states: Sequence[EngineState | None]) -> bytes:
     """Memories as one blob, in the order of the voices."""
-    blobs = [b"" if state is None else state.to_bytes() for state in states]
+    blobs = [b"" if state is None else state.to_compact() for state in states]
     return _COUNT.pack(len(blobs)) + b"".join(_SIZE.pack(len(blob)) + blob for blob in blobs)
 
 
-def unpack(blob: bytes) -> list[EngineState | None]:
-    """What `pack` packed."""
+def unpack(blob: bytes, voices: Sequence[Voice]) -> list[EngineState | None]:
+    """What `pack` packed, for the same voices; None for one whose strategy is not installed."""
     (count,) = _COUNT.unpack_from(blob)
     offset, states = _COUNT.size, []
-    for _ in range(count):
+    for _, voice in zip(range(count), voices, strict=True):
         (size,) = _SIZE.unpack_from(blob, offset)
         offset += _SIZE.size
-        states.append(EngineState.from_bytes(blob[offset : offset + size]) if size else None)
+        known = size and voice.layout is not None
+        states.append(EngineState.from_compact(blob[offset : offset + size], voice.layout) if known else None)  # type: ignore[arg-type]
         offset += size
     return states

@@ -3,23 +3,24 @@
 Orders are accepted or rejected when they are sent, work until a bar fills them (in parts, where its volume asks for
 it), can be cancelled, and are answered late when a latency is set: an order that is accepted within a bar takes part
 at that bar's open, as the engine's do, and one accepted later waits for the bar it arrives in. All of it is kept in
-the database, so a restart finds the venue as it was.
+the database, so a restart finds the venue as it was. Trading a bar and taking orders do not wait for the disk: the desk
+that builds upon them commits with a wait, in the same database, and what it has not built upon is done again.
 
 Candles reach the venue through `trade_bar`, which only a simulated venue has.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection, transaction
+import orjson
+from django.db import transaction
 
+from fundops.core.bulk import flushed_later, insert_many, insert_rows, read_many, run, save_many
 from fundops.core.money import to_decimal
-from trading.desk.bulk import insert_many, save_many
 from trading.gateways import paper_account as kernel
 from trading.gateways.base import (
     AccountRules,
@@ -31,11 +32,11 @@ from trading.gateways.base import (
     OrderReport,
     OrderView,
     Report,
-    UnknownAccountError,
     VenueState,
 )
+from trading.gateways.paper_rows import Account, locked_accounts, read_accounts, write_accounts
 from trading.models.paper import PaperAccount, PaperOrder, PaperOrderState, PaperReport
-from trading.quant.engine import EngineState, FillReason, RejectionReason, money
+from trading.quant.engine import FillReason, RejectionReason, money
 from trading.quant.engine.market import Market
 
 _PROTECTIVE = {
@@ -48,26 +49,33 @@ _PASSING = {int(RejectionReason.PARTICIPATION), int(RejectionReason.NO_VOLUME)}
 _REPORTS = (
     "SELECT a.key, r.number, r.kind, r.at_ms, r.content::text"
     " FROM unnest(%s::text[], %s::bigint[]) AS asked (key, after)"
-    " JOIN trading_paperaccount a ON a.key = asked.key"
-    " JOIN trading_paperreport r ON r.account_id = a.id AND r.number > asked.after ORDER BY a.id, r.number"
+    " JOIN trading_paperaccount a ON a.key = asked.key,"
+    " LATERAL (SELECT * FROM trading_paperreport WHERE account_id = a.id AND number > asked.after OFFSET 0) AS r"
+    " ORDER BY a.id, r.number"
 )
+_WORKING = "t.account_id = ANY (%s::bigint[]) AND t.state = 'working' ORDER BY t.id"
+_KNOWN = "t.account_id = ANY (%s::bigint[]) AND (t.state = 'working' OR t.client_order_id = ANY (%s::text[]))"
 
 
 @dataclass(slots=True)
 class _Traded:
     """What one bar did to one account, in rows to write."""
 
-    account: PaperAccount
+    account: Account
     changed: list[PaperOrder] = field(default_factory=list)
     made: list[PaperOrder] = field(default_factory=list)
-    stream: list[PaperReport] = field(default_factory=list)
+    stream: list[dict[str, Any]] = field(default_factory=list)
 
     def report(self, kind: str, at_ms: int, content: Mapping[str, Any]) -> None:
         self.account.reports += 1
         self.stream.append(
-            PaperReport(
-                account=self.account, number=self.account.reports, kind=kind, at_ms=at_ms, content=dict(content)
-            )
+            {
+                "account_id": self.account.pk,
+                "number": self.account.reports,
+                "kind": kind,
+                "at_ms": at_ms,
+                "content": dict(content),
+            }
         )
 
 
@@ -88,25 +96,20 @@ class PaperGateway:
             key=rules.account,
             defaults={
                 "rules": document,
-                "state": state.to_bytes(),
+                "state": state.to_compact(),
                 "last_bar_ms": rules.first_bar_ms - rules.interval_ms,
                 "equity": rules.bankroll,
             },
         )
 
     def submit(self, orders: Sequence[NewOrder]) -> list[OrderView]:
-        with transaction.atomic():
-            accounts = self._locked({order.account for order in orders})
-            known = {
-                row.client_order_id: row
-                for row in PaperOrder.objects.filter(
-                    account__in=accounts.values(), client_order_id__in=[order.client_order_id for order in orders]
-                )
-            }
-            busy = {
-                (row.account_id, row.symbol)
-                for row in PaperOrder.objects.filter(account__in=accounts.values(), state=PaperOrderState.WORKING)
-            }
+        with flushed_later():
+            accounts = locked_accounts({order.account for order in orders})
+            found = read_many(
+                PaperOrder, _KNOWN, [[a.pk for a in accounts.values()], [order.client_order_id for order in orders]]
+            )
+            known = {row.client_order_id: row for row in found}
+            busy = {(row.account_id, row.symbol) for row in found if row.state == PaperOrderState.WORKING}
             made = []
             for order in orders:
                 if order.client_order_id in known:
@@ -120,10 +123,10 @@ class PaperGateway:
             insert_many(PaperOrder, made, key="client_order_id")
         return [self._view(order.account, known[order.client_order_id]) for order in orders]
 
-    def _order(self, account: PaperAccount, order: NewOrder, busy: Collection[tuple[int, str]]) -> PaperOrder:
+    def _order(self, account: Account, order: NewOrder, busy: Collection[tuple[int, str]]) -> PaperOrder:
         refused = self._refusal(account, order, busy)
         return PaperOrder(
-            account=account,
+            account_id=account.pk,
             client_order_id=order.client_order_id,
             symbol=order.symbol,
             side=order.side,
@@ -136,9 +139,9 @@ class PaperGateway:
             accepted_ms=order.sent_ms + self.latency_ms,
         )
 
-    def _refusal(self, account: PaperAccount, order: NewOrder, busy: Collection[tuple[int, str]]) -> str:
+    def _refusal(self, account: Account, order: NewOrder, busy: Collection[tuple[int, str]]) -> str:
         """Why the venue rejects an order, or an empty text."""
-        book = kernel.paper_book(account.rules)
+        book, state = account.book, account.state
         slot = book.slot(order.symbol)
         if slot is None:
             return f"This account does not trade {order.symbol}."
@@ -151,22 +154,21 @@ class PaperGateway:
             return "A limit price is positive."
         if (account.pk, order.symbol) in busy:
             return f"An order in {order.symbol} works already: cancel it first."
-        state = EngineState.from_bytes(bytes(account.state))
         held = kernel.held_lots(state, slot)
         if order.reduce_only and (held * order.side >= 0 or lots > abs(held)):
             return "A reduce-only order closes no more than the position."
-        instrument = account.rules["instruments"][book.symbols.index(order.symbol)]
-        last = float(state.arrays["last_close"][book.symbols.index(order.symbol)])
+        column = book.symbols.index(order.symbol)
+        last, least = float(state.arrays["last_close"][column]), book.min_notional[column]
         closes = held * order.side < 0 and lots == abs(held)
-        if not closes and last > 0 and float(order.quantity) * last < instrument["min_notional"]:
-            return f"Worth less than the smallest order of {instrument['min_notional']:g}."
+        if not closes and last > 0 and float(order.quantity) * last < least:
+            return f"Worth less than the smallest order of {least:g}."
         return ""
 
     def cancel(self, account: str, client_order_ids: Collection[str]) -> list[OrderView]:
         with transaction.atomic():
-            held = self._locked([account])[account]
+            held = locked_accounts([account])[account]
             traded = _Traded(held)
-            found = list(PaperOrder.objects.filter(account=held, client_order_id__in=client_order_ids))
+            found = list(PaperOrder.objects.filter(account=held.pk, client_order_id__in=client_order_ids))
             for row in found:
                 if row.state != PaperOrderState.WORKING:
                     continue
@@ -188,36 +190,35 @@ class PaperGateway:
 
     def reports(self, after: Mapping[str, int]) -> dict[str, list[Report]]:
         found: dict[str, list[Report]] = {key: [] for key in after}
-        with connection.cursor() as cursor:
-            cursor.execute(_REPORTS, [list(after), list(after.values())])
-            for key, number, kind, at_ms, content in cursor.fetchall():
-                found[key].append(_read(key, number, kind, at_ms, json.loads(content)))
+        for key, number, kind, at_ms, content in run(_REPORTS, [list(after), list(after.values())]):
+            found[key].append(_read(key, number, kind, at_ms, orjson.loads(content)))
         return found
 
     def transfer(self, account: str, amount: Decimal) -> None:
         with transaction.atomic():
-            held = self._locked([account])[account]
-            state = EngineState.from_bytes(bytes(held.state))
-            if money(kernel.cash(state)) + amount < 0:
-                raise NotEnoughCashError(f"The account holds {kernel.cash(state):f} in cash; {-amount:f} is asked for.")
-            kernel.move_cash(state, amount)
-            held.state, held.equity = state.to_bytes(), held.equity + amount
-            held.save(update_fields=["state", "equity"])
+            held = locked_accounts([account])[account]
+            if money(kernel.cash(held.state)) + amount < 0:
+                raise NotEnoughCashError(
+                    f"The account holds {kernel.cash(held.state):f} in cash; {-amount:f} is asked for."
+                )
+            held.state, held.equity = held.state.copy(), held.equity + amount
+            kernel.move_cash(held.state, amount)
+            write_accounts([held], with_state=True)
 
     def balances(self, accounts: Collection[str]) -> dict[str, Balances]:
         found = {}
-        for row in PaperAccount.objects.filter(key__in=accounts):
-            book, state = kernel.paper_book(row.rules), EngineState.from_bytes(bytes(row.state))
-            found[row.key] = Balances(
-                account=row.key,
+        for key, held in read_accounts(accounts).items():
+            book, state = held.book, held.state
+            found[key] = Balances(
+                account=key,
                 cash=money(kernel.cash(state)),
                 positions={
                     symbol: to_decimal(book.quantity(slot, kernel.held_lots(state, slot)))
                     for slot, symbol in enumerate(book.slot_symbols)
                     if kernel.held_lots(state, slot)
                 },
-                equity=row.equity,
-                at_ms=row.last_bar_ms,
+                equity=held.equity,
+                at_ms=held.last_bar_ms,
             )
         return found
 
@@ -228,16 +229,15 @@ class PaperGateway:
         ``bar`` has one row and the accounts' symbols.
         """
         ts_ms = int(bar.ts_ms[0])
-        with transaction.atomic():
-            rows = [row for row in self._locked(accounts).values() if row.last_bar_ms < ts_ms]
+        with flushed_later():
+            rows = [row for row in locked_accounts(accounts).values() if row.last_bar_ms < ts_ms]
             working: dict[int, list[PaperOrder]] = {row.pk: [] for row in rows}
-            for order in PaperOrder.objects.filter(account__in=rows, state=PaperOrderState.WORKING).order_by("pk"):
+            for order in read_many(PaperOrder, _WORKING, [list(working)]):
                 working[order.account_id].append(order)
             self._write([self._trade(row, working[row.pk], bar) for row in rows], with_state=True)
 
-    def _trade(self, account: PaperAccount, working: list[PaperOrder], bar: Market) -> _Traded:
-        book = kernel.paper_book(account.rules)
-        state = EngineState.from_bytes(bytes(account.state))
+    def _trade(self, account: Account, working: list[PaperOrder], bar: Market) -> _Traded:
+        book, state = account.book, kernel.to_lay_orders(account.state)
         ts_ms = int(bar.ts_ms[0])
         here: dict[int, PaperOrder] = {}
         waiting: set[int] = set()
@@ -264,7 +264,7 @@ class PaperGateway:
             outcome = kernel.trade_bar(book, state, bar)
         traded = _Traded(account)
         self._tell(traded, book, outcome, here, waiting, ts_ms)
-        account.state = outcome.state.to_bytes()
+        account.state = outcome.state
         account.last_bar_ms = ts_ms
         account.equity = money(kernel.equity(book, outcome.state))
         return traded
@@ -279,10 +279,10 @@ class PaperGateway:
         ts_ms: int,
     ) -> None:
         """Turns what the kernel did into the states of orders and the lines of the stream."""
-        account, run = traded.account, outcome.run
+        account = traded.account
         ended_by: dict[int, str] = {}
         noted: set[int] = set()
-        for line in run.rejections:
+        for line in outcome.rejections:
             slot = book.slot(book.symbols[int(line["symbol"])])
             if slot is None:
                 continue
@@ -290,7 +290,7 @@ class PaperGateway:
                 noted.add(slot)
             else:
                 ended_by[slot] = RejectionReason(int(line["reason"])).name.lower()
-        for line in run.funding:
+        for line in outcome.funding:
             traded.report(
                 "funding",
                 int(line["ts_ms"]),
@@ -303,7 +303,7 @@ class PaperGateway:
                 },
             )
         touched: dict[str, PaperOrder] = {}
-        for n, line in enumerate(run.fills):
+        for n, line in enumerate(outcome.fills):
             symbol = book.symbols[int(line["symbol"])]
             slot = book.slot(symbol)
             assert slot is not None  # noqa: S101 - the kernel trades the account's slots alone
@@ -344,7 +344,7 @@ class PaperGateway:
     def _protect(
         self,
         traded: _Traded,
-        account: PaperAccount,
+        account: Account,
         slot: int,
         symbol: str,
         side: int,
@@ -363,7 +363,7 @@ class PaperGateway:
             traded.changed.append(before)
             traded.report("order", ts_ms, self._content(before, ts_ms))
         order = PaperOrder(
-            account=account,
+            account_id=account.pk,
             client_order_id=f"{account.key}:{tag}:{symbol}:{ts_ms}",
             symbol=symbol,
             side=side,
@@ -389,25 +389,14 @@ class PaperGateway:
 
     # --- Rows ----------------------------------------------------------------------------------------------------
     @staticmethod
-    def _locked(keys: Collection[str]) -> dict[str, PaperAccount]:
-        wanted = set(keys)
-        rows = PaperAccount.objects.select_for_update(no_key=True).filter(key__in=wanted).order_by("pk")
-        found = {row.key: row for row in rows}
-        if missing := wanted - set(found):
-            raise UnknownAccountError(f"The paper venue has no account {', '.join(sorted(missing))}. Open it first.")
-        return found
-
-    @staticmethod
     def _write(all_traded: Sequence[_Traded], *, with_state: bool) -> None:
         made = [order for traded in all_traded for order in traded.made]
         changed = [order for traded in all_traded for order in traded.changed]
         stream = [line for traded in all_traded for line in traded.stream]
         insert_many(PaperOrder, made)
         save_many(PaperOrder, changed, ("filled", "state", "reason", "noted"))
-        insert_many(PaperReport, stream)
-        accounts = [traded.account for traded in all_traded if with_state or traded.stream]
-        if accounts:
-            save_many(PaperAccount, accounts, ("state", "last_bar_ms", "reports", "equity"))
+        insert_rows(PaperReport, stream)
+        write_accounts([traded.account for traded in all_traded if with_state or traded.stream], with_state=with_state)
 
     @staticmethod
     def _content(order: PaperOrder, at_ms: int) -> dict[str, Any]:
@@ -431,7 +420,7 @@ class PaperGateway:
 def _beyond_limit(outcome: kernel.Bar, here: Mapping[int, PaperOrder], book: kernel.PaperBook) -> set[int]:
     """Slots whose limit order would have been filled at a worse price than its limit."""
     beyond = set()
-    for line in outcome.run.fills:
+    for line in outcome.fills:
         slot = book.slot(book.symbols[int(line["symbol"])])
         order = here.get(slot) if slot is not None else None
         if order is None or order.limit_price is None or kernel.tag_code(order.tag) != int(line["reason"]):

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from trading.gateways.base import AccountRules
 from trading.quant import engine
-from trading.quant.engine import FillReason, Run
+from trading.quant.engine import FillReason
 from trading.quant.engine.market import HOUR_MS, Market
 from trading.quant.engine.prepared import Prepared, fresh_state, prepare
 from trading.quant.engine.runner import Pass
@@ -75,13 +75,12 @@ def tag_code(tag: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """What one bar did to an account."""
+    """What one bar did to an account: the state after it, and the lines of the engine's tables."""
 
-    run: Run
-
-    @property
-    def state(self) -> engine.EngineState:
-        return self.run.state
+    state: engine.EngineState
+    fills: npt.NDArray[Any]
+    rejections: npt.NDArray[Any]
+    funding: npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,9 @@ class PaperBook:
     symbols: tuple[str, ...]
     slot_symbols: tuple[str, ...]
     lots: tuple[tuple[float, float], ...]  # whole, power: a lot is whole / power
+    min_notional: tuple[float, ...]  # by symbol
     cohort: Prepared
+    layout: engine.EngineState  # any state of this account: what saved bytes are read by
 
     def slot(self, symbol: str) -> int | None:
         """The slot that trades ``symbol``, or None where the account may not."""
@@ -154,6 +155,7 @@ def _book(text: str) -> PaperBook:
     )
     slot_symbols = symbols if market is None else (market,)
     table = cohort.symbol_rules
+    cohort = replace(cohort, groups=())
     return PaperBook(
         symbols=symbols,
         slot_symbols=slot_symbols,
@@ -161,7 +163,9 @@ def _book(text: str) -> PaperBook:
             (float(table[symbols.index(s)]["lot_whole"]), float(table[symbols.index(s)]["lot_pow"]))
             for s in slot_symbols
         ),
-        cohort=replace(cohort, groups=()),
+        min_notional=tuple(float(i["min_notional"]) for i in document["instruments"]),
+        cohort=cohort,
+        layout=fresh_state(cohort, 0),
     )
 
 
@@ -191,6 +195,11 @@ def opened_state(book: PaperBook, first_bar_ms: int, last_closes: Mapping[str, f
     return state
 
 
+def to_lay_orders(state: engine.EngineState) -> engine.EngineState:
+    """The same account, with orders of its own to lay: the state given keeps those it has."""
+    return engine.EngineState(state.fingerprint, state.arrays | {"slots": state.arrays["slots"].copy()})
+
+
 def lay_order(state: engine.EngineState, slot: int, *, lots: int, tag: str, noted: bool) -> None:
     """Puts a working order of ``lots`` (signed) into the slot; 0 takes it out."""
     row = state.arrays["slots"][slot]
@@ -203,7 +212,13 @@ def trade_bar(book: PaperBook, state: engine.EngineState, bar: Market) -> Bar:
     """The account after ``bar`` (one row); the state given is not changed."""
     walk = Pass(bar, book.cohort, state)
     walk.trade()
-    return Bar(walk.result())
+    used = walk.cursor[0]
+    return Bar(
+        state=walk.state,
+        fills=walk.fills.rows[: used["fills"]],
+        rejections=walk.rejections.rows[: used["rejections"]],
+        funding=walk.payments.rows[: used["payments"]],
+    )
 
 
 def cash(state: engine.EngineState) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from trading.marketdata.bars import Kind, SeriesKey
@@ -102,30 +103,35 @@ class Manifest:
 
     @classmethod
     def from_json(cls, data: bytes, where: str) -> Manifest:
-        try:
-            document = json.loads(data)
-            if document["version"] != VERSION:
-                raise CatalogError(
-                    f"{where} is of version {document['version']}, this program reads {VERSION}: update it."
-                )
-            key = SeriesKey(
-                document["venue"],
-                document["symbol"],
-                parse_interval(document["interval"]),
-                Kind(document["kind"]),
-            )
-            parts = tuple(Part(**part) for part in document["parts"])
-            return cls(
-                key,
-                parts,
-                int(document["quarantined"]),
-                tuple(document["open_tails"]),
-                bool(document["synthetic"]),
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CatalogError(
-                f"{where} is damaged ({error!r}): restore it from a backup, or delete the series and import again."
-            ) from error
+        """Raises CatalogError for a damaged document."""
+        return _read(data, where)
+
+
+@lru_cache(maxsize=512)
+def _read(data: bytes, where: str) -> Manifest:
+    """Cached: every bar close asks for the same few texts."""
+    try:
+        document = json.loads(data)
+        if document["version"] != VERSION:
+            raise CatalogError(f"{where} is of version {document['version']}, this program reads {VERSION}: update it.")
+        key = SeriesKey(
+            document["venue"],
+            document["symbol"],
+            parse_interval(document["interval"]),
+            Kind(document["kind"]),
+        )
+        parts = tuple(Part(**part) for part in document["parts"])
+        return Manifest(
+            key,
+            parts,
+            int(document["quarantined"]),
+            tuple(document["open_tails"]),
+            bool(document["synthetic"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CatalogError(
+            f"{where} is damaged ({error!r}): restore it from a backup, or delete the series and import again."
+        ) from error
 
 
 def manifest_path(key: SeriesKey) -> str:

@@ -18,11 +18,12 @@ import numpy as np
 from django.db import connection, transaction
 
 from fundops.core import clock
+from fundops.core.bulk import insert_many, run
 from fundops.core.events import publish
 from fundops.core.models import User
 from treasury.canonical import CanonicalEntries, canonical_batch, canonical_entry
 from treasury.errors import DuplicateKeyError
-from treasury.models import Book, EntryKind, Fund, JournalEntry, JournalLine, LedgerAccount, PostingBatch
+from treasury.models import EntryKind, Fund, JournalEntry, JournalLine, LedgerAccount, PostingBatch
 from treasury.postings import EntryBatch, Line, Source
 from treasury.refusals import refusals
 
@@ -31,6 +32,8 @@ _COPY_ENTRIES = f"COPY treasury_journalentry ({_ENTRY_COLUMNS}) FROM STDIN"
 _COPY_LINES = "COPY treasury_journalline (entry_id, account_id, asset_id, amount) FROM STDIN"
 _ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
 _NEEDS_ESCAPE = re.compile(r"[\\\t\n\r]")
+_POSTED_BEFORE = "SELECT FROM treasury_postingbatch WHERE fund_id = %s::bigint AND idempotency_key = %s::text LIMIT 1"
+_ROOTS = "SELECT id FROM treasury_book WHERE fund_id = %s::bigint AND parent_id IS NULL"
 #: Rows sent at a time.
 _PIECE = 2_000
 
@@ -143,8 +146,8 @@ def post_entries(*, fund: Fund, batch: EntryBatch, actor: User | None) -> Posted
     digest = form.digest()
     with refusals(), transaction.atomic():
         first_seq, booked_at = _begin_posting(fund)
-        existing = PostingBatch.objects.filter(fund=fund, idempotency_key=batch.idempotency_key).first()
-        if existing is not None:
+        if batch.idempotency_key is not None and run(_POSTED_BEFORE, [fund.pk, batch.idempotency_key]):
+            existing = PostingBatch.objects.get(fund=fund, idempotency_key=batch.idempotency_key)
             if existing.digest != digest:
                 raise DuplicateKeyError(
                     f"The key '{batch.idempotency_key}' belongs to the entries #{existing.first_seq} to "
@@ -153,7 +156,7 @@ def post_entries(*, fund: Fund, batch: EntryBatch, actor: User | None) -> Posted
                 )
             return _posted(existing, replayed=True)
         _copy_batch(fund=fund, form=form, first_seq=first_seq, booked_at=booked_at)
-        made = PostingBatch.objects.create(
+        made = PostingBatch(
             fund=fund,
             first_seq=first_seq,
             last_seq=first_seq + len(form.heads) - 1,
@@ -163,6 +166,7 @@ def post_entries(*, fund: Fund, batch: EntryBatch, actor: User | None) -> Posted
             booked_at=booked_at,
             idempotency_key=batch.idempotency_key,
         )
+        insert_many(PostingBatch, [made], key="first_seq")
         _check_now()
         publish(
             "treasury.batch.posted",
@@ -177,7 +181,7 @@ def post_entries(*, fund: Fund, batch: EntryBatch, actor: User | None) -> Posted
                 "digest": digest,
                 "idempotency_key": batch.idempotency_key,
             },
-            topics=_book_topics(Book.objects.filter(fund=fund, parent=None).values_list("pk", flat=True)),
+            topics=_book_topics(pk for (pk,) in run(_ROOTS, [fund.pk])),
         )
     return _posted(made, replayed=False)
 
@@ -201,9 +205,9 @@ def entry_digest(entry: JournalEntry) -> str:
 
 def _begin_posting(fund: Fund) -> tuple[int, datetime]:
     """Waits for the fund's posting lock; returns the next posting_seq and the booking time."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT next_seq, booking_time FROM treasury_begin_posting(%s, %s)", [fund.pk, clock.now()])
-        next_seq, booked_at = cursor.fetchone()
+    ((next_seq, booked_at),) = run(
+        "SELECT next_seq, booking_time FROM treasury_begin_posting(%s::bigint, %s::timestamptz)", [fund.pk, clock.now()]
+    )
     return next_seq, booked_at
 
 
@@ -243,12 +247,11 @@ def _insert_entry(
 
 
 def _copy_batch(*, fund: Fund, form: CanonicalEntries, first_seq: int, booked_at: datetime) -> None:
+    ((ids,),) = run(
+        "SELECT array_agg(nextval('treasury_journalentry_id_seq')) FROM generate_series(1, %s::bigint)",
+        [len(form.heads)],
+    )
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT array_agg(nextval('treasury_journalentry_id_seq')) FROM generate_series(1, %s)",
-            [len(form.heads)],
-        )
-        ids: list[int] = cursor.fetchone()[0]
         heads = zip(*form.heads, strict=True)
         entries = zip(
             map(str, ids),

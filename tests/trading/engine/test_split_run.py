@@ -110,3 +110,21 @@ def test_damaged_bytes_are_refused(damage: bytes | str) -> None:
         data = damage
     with pytest.raises(EngineStateError):
         EngineState.from_bytes(data)
+
+
+def test_compact_bytes_are_read_by_the_layout_they_were_made_of_and_by_no_other() -> None:
+    case, other = random_case(5, 20, 3, 2), random_case(6, 20, 4, 2)
+    state = run(case.market, case.agents, **case.rules()).state
+    fresh = run(case.market.slice(0, 1), case.agents, **case.rules()).state
+    data = state.to_compact()
+    assert len(data) < len(state.to_bytes())
+    for saved in (data, state.to_bytes()):
+        again = EngineState.from_compact(saved, fresh)
+        assert again.to_bytes() == state.to_bytes()
+    stranger = run(other.market, other.agents, **other.rules()).state
+    for saved in (data, state.to_bytes()):
+        with pytest.raises(EngineStateError, match="belongs to other agents"):
+            EngineState.from_compact(saved, stranger)
+    for damaged in (b"", b"nonsense", data[:-40], data[:100] + bytes([data[100] ^ 1]) + data[101:]):
+        with pytest.raises(EngineStateError):
+            EngineState.from_compact(damaged, fresh)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 import pytest
+from django.db import transaction
 
+from trading.gateways import paper_account as kernel
+from trading.gateways import paper_rows
 from trading.gateways.base import (
     AccountRules,
     FillReport,
@@ -19,6 +23,7 @@ from trading.gateways.base import (
 )
 from trading.gateways.paper import PaperGateway
 from trading.models.paper import PaperAccount, PaperOrder, PaperReport
+from trading.quant.engine import EngineState
 from trading.quant.engine.market import Market
 
 pytestmark = pytest.mark.django_db
@@ -273,6 +278,44 @@ def test_another_process_finds_the_venue_as_it_was(venue: PaperGateway) -> None:
     restarted.open_account(rules())  # of an account that is open: nothing happens
     restarted.trade_bar([ACCOUNT], bar(1))
     assert len(fills(venue)) == 2
+
+
+def test_what_was_rolled_back_is_not_remembered(venue: PaperGateway) -> None:
+    """This process keeps an account's state; a bar whose transaction failed never happened to it."""
+    venue.submit([order("a")])
+    with pytest.raises(RuntimeError), transaction.atomic():
+        venue.trade_bar([ACCOUNT], bar(0, o=50.0, low=40.0))
+        raise RuntimeError
+    assert told(venue) == []
+    venue.trade_bar([ACCOUNT], bar(0))
+    (fill,) = fills(venue)
+    assert fill.reference_price == Decimal(100)
+
+
+def test_what_another_process_traded_is_read_again(venue: PaperGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    venue.submit([order("a")])
+    with monkeypatch.context() as other:
+        other.setattr(paper_rows, "_kept", OrderedDict())
+        venue.trade_bar([ACCOUNT], bar(0))
+        venue.transfer(ACCOUNT, Decimal(50))
+    held = venue.balances([ACCOUNT])[ACCOUNT]
+    (closing,) = venue.submit([order("b", -1, sent=START + MINUTE, reduce_only=True)])
+    assert closing.state is VenueState.WORKING, "it closes what only the other process saw being bought"
+    venue.trade_bar([ACCOUNT], bar(1))
+    after = venue.balances([ACCOUNT])[ACCOUNT]
+    assert (set(held.positions), after.positions) == ({"BTCUSDT"}, {})
+    assert Decimal(1040) < after.cash < Decimal(1050)
+
+
+def test_a_state_written_before_states_were_compact_is_read(venue: PaperGateway) -> None:
+    account = PaperAccount.objects.get(key=ACCOUNT)
+    book = kernel.paper_book(account.rules)
+    described = EngineState.from_compact(bytes(account.state), book.layout).to_bytes()
+    PaperAccount.objects.filter(key=ACCOUNT).update(state=described)
+    venue.submit([order("a")])
+    venue.trade_bar([ACCOUNT], bar(0))
+    assert len(fills(venue)) == 1
+    assert len(bytes(PaperAccount.objects.get(key=ACCOUNT).state)) < len(described)
 
 
 def test_an_account_that_was_never_opened_is_named(venue: PaperGateway) -> None:

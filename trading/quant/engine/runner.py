@@ -300,3 +300,24 @@ class Pass:
             state=self.state,
             stats={"blocks": -(-market.n_bars // self.rows), "block_rows": self.rows},
         )
+
+
+def hear(market: Market, cohort: Prepared, state: EngineState) -> EngineState:
+    """The state after the strategies have heard a few bars (at most a block's), as `Pass.listen` leaves it.
+
+    Only what strategies need is laid out: for those who listen bar by bar.
+    """
+    heard = EngineState(state.fingerprint, dict(state.arrays))
+    arrays = heard.arrays
+    arrays["slots"], arrays["memory"] = arrays["slots"].copy(), arrays["memory"].copy()
+    rows, n_slots = market.n_bars, cohort.n_slots
+    wide = rows + _APART
+    for group in cohort.groups:
+        group.signals(
+            0, rows, market.open.T, market.high.T, market.low.T, market.close.T, market.volume.T,
+            group.which, cohort.slot_of, cohort.symbol_of, group.params, arrays["memory"], cohort.memory_start,
+            arrays["slots"], np.empty((n_slots, wide), dtype=np.int32), np.empty((n_slots, wide)),
+            np.zeros(n_slots, dtype=np.int64), np.zeros((rows + 2, (n_slots + 63) // 64), dtype=np.uint64),
+            np.empty((6, market.n_symbols)),
+        )  # fmt: skip
+    return heard
