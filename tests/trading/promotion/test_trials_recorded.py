@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -176,6 +177,22 @@ def test_a_backtest_counts_each_market_as_a_trial(candles: object, manager: User
     }
     assert got.trials.trials == wanted
     assert (got.trials.kind, got.trials.profile, got.trials.sets) == ("backtest", "bollinger_fade", 2)
+
+
+def test_the_documents_sweep_runs_as_printed_on_other_candles(candles: object, settings: Any) -> None:
+    text = (settings.BASE_DIR / "docs" / "strategies.md").read_text(encoding="utf-8")
+    [printed] = re.findall(r"<!-- example: sweep -->\n```python\n(.*?)```", text, re.DOTALL)
+    user_with(Role.PORTFOLIO_MANAGER, username="petra")
+    here = {"binance": "synthetic", "5m": "1m", "2025, 5, 1": "2025, 3, 2"}
+    for there, instead in here.items():
+        assert there in printed
+        printed = printed.replace(there, instead)
+    names: dict[str, Any] = {}
+    exec(printed, names)  # noqa: S102
+    kept = TrialSet.objects.get()
+    assert names["got"].trials == kept
+    assert kept.sets == len(names["params"]) == 400
+    assert names["best"] in names["params"]
 
 
 def test_the_command_records_by_name_and_refuses_without_a_manager(candles: object) -> None:
