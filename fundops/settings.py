@@ -353,7 +353,7 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "fundops",
-    "DESCRIPTION": "Errors are problem+json. Lists are paged, and CSV with ?format=csv or Accept: text/csv.",
+    "DESCRIPTION": "Errors are problem+json. Lists are paged; CSV with ?format=csv or Accept: text/csv comes whole.",
     "VERSION": "0.1.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "ENUM_NAME_OVERRIDES": {

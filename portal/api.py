@@ -6,11 +6,12 @@ from typing import Any
 
 import django_filters
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers, status, viewsets
+from rest_framework import serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from fundops.core.api_lists import ReadViewSet
 from fundops.core.models import User
 from portal.assistant.answers import Answer, bankroll_summary, cohort_status, promotion_readiness
 from portal.assistant.conversation import USE, Reply, ask, begin, known_symbols, say
@@ -238,7 +239,7 @@ class BankrollSummaryView(APIView):
         return _answered(bankroll_summary(_person(request)))
 
 
-class KnowledgeViewSet(viewsets.ReadOnlyModelViewSet[KnowledgeEntry]):
+class KnowledgeViewSet(ReadViewSet[KnowledgeEntry]):
     """What the fund has learned, newest first."""
 
     serializer_class = KnowledgeSerializer

@@ -12,7 +12,7 @@ class TradingConfig(AppConfig):
         import trading.approvals_promotion  # noqa: F401, PLC0415
         from risk.actions.limits import let_open_with_limits  # noqa: PLC0415
         from trading.actions.deployments import OPENING_KINDS  # noqa: PLC0415
-        from trading.actions.slices import can_grow, take_over_growth  # noqa: PLC0415
+        from trading.actions.slices import budget_over, can_grow, take_over_growth, within_budgets  # noqa: PLC0415
         from trading.leverage_performance import install as install_performance  # noqa: PLC0415
         from trading.risk_source import install as install_risk_source  # noqa: PLC0415 - needs the app registry
         from trading.topics import register  # noqa: PLC0415
@@ -20,6 +20,6 @@ class TradingConfig(AppConfig):
 
         register()
         let_open_with_limits(*OPENING_KINDS)
-        follow_slices(Follower(can_grow, take_over_growth))
+        follow_slices(Follower(can_grow, take_over_growth, within_budgets, budget_over))
         install_risk_source()
         install_performance()

@@ -6,7 +6,7 @@ Nothing here changes anything. Signers see these figures; the budget is also ask
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 
@@ -104,13 +104,17 @@ class SizingAdvice:
             Binding.KELLY: "the Kelly ceiling",
             Binding.EXPOSURE_CAP: "the exposure cap",
         }[self.binding]
-        room = "no exposure cap" if self.headroom is None else f"{self.headroom:,.2f} {self.quote} below the cap"
+        room = f"{self.headroom:,.2f} {self.quote} below the cap" if self.binding is Binding.EXPOSURE_CAP else self._cap
         return (
             f"{self.leverage:.2f} x, {self.notional:,.2f} {self.quote} for a full target, by {by} "
             f"(target {self.policy.target_volatility:.0%} over volatility {self.volatility:.0%}; "
             f"{self.policy.kelly_share:g} Kelly {self.policy.kelly_share * max(self.kelly, 0.0):.2f} x; {room}; "
             f"{self.rests_on})"
         )
+
+    @property
+    def _cap(self) -> str:
+        return "no exposure cap" if self.headroom is None else "the exposure cap leaves more"
 
     def exceeded_by(self, leverage: Decimal) -> bool | None:
         """Whether that leverage is more than what is recommended; None where nothing is."""
@@ -204,7 +208,10 @@ def exposure_headroom(agent: CohortAgent) -> Decimal | None:
 def terms_shown(
     agent: CohortAgent, *, bankroll: Decimal, leverage: Decimal | None, limits_template: str
 ) -> dict[str, str]:
-    """What signers see of leverage, sizing rule and budget; what is asked beyond the rule says so."""
+    """What signers see of leverage, sizing rule and budget; what is asked beyond the rule says so.
+
+    The budget itself is signed, not what others have left of it: that is asked again when the deployment opens.
+    """
     terms, advice = leverage_terms(asked=leverage, limits_template=limits_template), sizing_of(agent, bankroll)
     said = terms.words
     if advice.exceeded_by(terms.maximum):
@@ -212,7 +219,7 @@ def terms_shown(
     shown = {"Leverage": said, "Sizing rule": advice.words}
     budget = budget_headroom(agent)
     if budget is not None:
-        shown["Capital budget"] = budget.words
+        shown["Capital budget"] = budget.terms
     return shown
 
 
@@ -232,11 +239,16 @@ class BudgetHeadroom:
         return None if self.drawn is None else self.capital - self.drawn
 
     @property
+    def terms(self) -> str:
+        """The budget alone, whatever is drawn of it."""
+        return f"{self.capital:,.2f} {self.asset} for {self.book}"
+
+    @property
     def words(self) -> str:
         if self.drawn is None:
-            return f"{self.capital:,.2f} {self.asset} for {self.book}; what is drawn cannot be told in {self.asset}"
+            return f"{self.terms}; what is drawn cannot be told in {self.asset}"
         left = self.capital - self.drawn
-        return f"{self.capital:,.2f} {self.asset} for {self.book}: {self.drawn:,.2f} drawn, {left:,.2f} left"
+        return f"{self.terms}: {self.drawn:,.2f} drawn, {left:,.2f} left"
 
 
 def strategy_path(agent: CohortAgent) -> str:
@@ -294,6 +306,26 @@ def check_budget_left(agent: CohortAgent, bankroll: Decimal) -> None:
             f"The strategy's budget is {budget.words}; {asked:,.2f} {budget.asset} more would pass it. "
             "Ask for less, or for another budget (risk.set_budget)."
         )
+
+
+def growth_within_budgets(wanted: Sequence[tuple[CohortAgent, Decimal]]) -> list[Decimal]:
+    """What of each growth, in the agent's quote, its strategy's budget in force leaves, the first asked first served.
+
+    All of it without a budget; nothing where no price tells what is drawn. Inside the transaction that draws it, with
+    the fund's root Book locked, nobody else draws meanwhile.
+    """
+    left: dict[str, Decimal] = {}
+    out = []
+    for agent, amount in wanted:
+        budget, unit = budget_headroom(agent), _unit(agent.cohort.quote, agent)
+        if budget is None:
+            out.append(amount)
+            continue
+        room = left.setdefault(budget.book, Decimal(0) if budget.left is None else max(Decimal(0), budget.left))
+        bearable = (room / unit).quantize(CENT, rounding=ROUND_DOWN) if unit else Decimal(0)
+        out.append(min(amount, bearable))
+        left[budget.book] = room - out[-1] * (unit or Decimal(0))
+    return out
 
 
 def _unit(quote: str, agent: CohortAgent) -> Decimal | None:

@@ -7,6 +7,7 @@ moment somebody began to follow it. Both are written by a task of trading itself
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
@@ -26,6 +27,8 @@ from trading.models.cohort import Cohort, CohortMode, CohortRun, CohortStatus
 from trading.models.deployments import WORKED_STATUSES, Deployment, Order
 from trading.models.marketdata import CandleSet
 from treasury.models import Book
+
+logger = logging.getLogger(__name__)
 
 CANDLES = "candles"
 GATEWAY = "gateway"
@@ -139,7 +142,10 @@ def orders_rejected(deployment: Deployment, orders: Sequence[Order]) -> None:
 
 
 def cohort_failed(cohort: Cohort, failure: str) -> None:
-    """A cohort ended in failure. One says little; many of one fund in a minute say that its machine is broken."""
-    root = Book.objects.get(fund=cohort.fund_id, parent=None)
-    report_errors(source=COHORTS, book=root, detail=f"{cohort}: {failure}")
-    watch_triggers(causes=_OF_FAILURES)
+    """A cohort ended in failure: an error of its own Book. Of one that has none yet the log and its event tell: it has
+    traded nothing."""
+    logger.error("Cohort %s failed: %s", cohort.pk, failure)
+    book = Book.objects.filter(cohort=cohort.pk).first()
+    if book is not None:
+        report_errors(source=COHORTS, book=book, detail=f"{cohort}: {failure}")
+        watch_triggers(causes=_OF_FAILURES)

@@ -9,9 +9,20 @@ from trading.models.cohort import Cohort
 from trading.models.deployments import Deployment
 from trading.models.promotion import PromotionReview
 
+#: Single cohorts that one page listens to; a connection carries a hundred topics.
+MOST_HEARD = 80
+
 
 def may_hear_cohorts(user: User, _key: str) -> bool:
     return may(user, "trading.view_cohort")
+
+
+def cohort_topics(user: User) -> list[str]:
+    """What a list of cohorts listens to: all of them, or, where single ones were granted, the newest of those. One that
+    is granted or launched later is heard once the page is loaded again."""
+    if may_hear_cohorts(user, ""):
+        return ["cohorts"]
+    return [cohort.topic for cohort in Cohort.objects.granted_to(user).order_by("-launched_at", "-pk")[:MOST_HEARD]]
 
 
 def may_hear_cohort(user: User, key: str) -> bool:

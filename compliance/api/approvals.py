@@ -6,6 +6,7 @@ from typing import Any
 
 import django_filters
 from django.db.models import QuerySet
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, status, viewsets
@@ -40,6 +41,7 @@ from compliance.selectors_approvals import (
     policies_in_force,
     release_queue,
 )
+from fundops.core.api_lists import ListMixin, ReadViewSet
 from fundops.core.models import User
 
 
@@ -74,9 +76,7 @@ class RequestFilter(django_filters.FilterSet):
         fields: tuple[str, ...] = ()
 
 
-class ApprovalRequestViewSet(
-    mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[ApprovalRequest]
-):
+class ApprovalRequestViewSet(ListMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[ApprovalRequest]):
     """Requests for change, from their draft to what came of them."""
 
     serializer_class = shapes.RequestSerializer
@@ -122,15 +122,15 @@ class ApprovalRequestViewSet(
 
     @extend_schema(responses=shapes.RequestSerializer(many=True))
     @action(detail=False)
-    def queue(self, request: Request) -> Response:
+    def queue(self, request: Request) -> HttpResponseBase:
         """What waits for my vote."""
-        return self._listed(approval_queue(user=_person(request)))
+        return self.listed(self.filter_queryset(approval_queue(user=_person(request))), shapes.RequestSerializer)
 
     @extend_schema(responses=shapes.RequestSerializer(many=True))
     @action(detail=False)
-    def releasable(self, request: Request) -> Response:
+    def releasable(self, request: Request) -> HttpResponseBase:
         """What I may release."""
-        return self._listed(release_queue(user=_person(request)))
+        return self.listed(self.filter_queryset(release_queue(user=_person(request))), shapes.RequestSerializer)
 
     @extend_schema(request=shapes.EditSerializer, responses=shapes.RequestDetailSerializer)
     @action(detail=True, methods=["post"])
@@ -200,12 +200,8 @@ class ApprovalRequestViewSet(
     def _answer(self, made: ApprovalRequest, code: int = status.HTTP_200_OK) -> Response:
         return Response(shapes.RequestDetailSerializer(self.get_queryset().get(pk=made.pk)).data, status=code)
 
-    def _listed(self, requests: QuerySet[ApprovalRequest]) -> Response:
-        page = self.paginate_queryset(self.filter_queryset(requests))
-        return self.get_paginated_response(shapes.RequestSerializer(page or [], many=True).data)
 
-
-class ApprovalPolicyViewSet(viewsets.ReadOnlyModelViewSet[ApprovalPolicy]):
+class ApprovalPolicyViewSet(ReadViewSet[ApprovalPolicy]):
     """Every version of the rules of every kind; the highest is in force. Changed by a request alone."""
 
     serializer_class = shapes.PolicySerializer

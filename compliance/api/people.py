@@ -7,13 +7,14 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
-from rest_framework import mixins, serializers, status, viewsets
+from rest_framework import serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from compliance.actions.people import delegate_duties, end_delegation, link_account
 from compliance.models import Delegation, Person
+from fundops.core.api_lists import ListMixin, ReadViewSet
 from fundops.core.models import User
 
 LINK = "compliance.link_account"
@@ -54,7 +55,7 @@ def _officer(request: Request) -> User:
     return request.user
 
 
-class PersonViewSet(viewsets.ReadOnlyModelViewSet[Person]):
+class PersonViewSet(ReadViewSet[Person]):
     """The people behind the accounts."""
 
     serializer_class = PersonSerializer
@@ -81,7 +82,7 @@ class PersonViewSet(viewsets.ReadOnlyModelViewSet[Person]):
         return Response(PersonSerializer(person).data, status=status.HTTP_201_CREATED)
 
 
-class DelegationViewSet(mixins.ListModelMixin, viewsets.GenericViewSet[Delegation]):
+class DelegationViewSet(ListMixin, viewsets.GenericViewSet[Delegation]):
     """Who acts for whom, and when."""
 
     serializer_class = DelegationSerializer

@@ -18,6 +18,7 @@ from compliance.models import RestrictedInstrument, ScreeningFlag
 from compliance.models.screening import FlagSeverity, FlagState, RestrictionLevel, ScreeningRule
 from compliance.selectors_screening import flag_list, restriction_list, rules_in_force
 from compliance.topics import VIEW_RESTRICTIONS
+from fundops.core.api_lists import ListMixin, ReadViewSet
 from fundops.core.models import User
 
 VIEW_FLAGS = "compliance.view_screeningflag"
@@ -95,7 +96,7 @@ def _officer(request: Request) -> User:
     return request.user
 
 
-class RestrictionViewSet(viewsets.ReadOnlyModelViewSet[RestrictedInstrument]):
+class RestrictionViewSet(ReadViewSet[RestrictedInstrument]):
     """The restricted list. An entry is taken off by an approval request `compliance.lift_restriction`."""
 
     serializer_class = RestrictionSerializer
@@ -121,7 +122,7 @@ class RestrictionViewSet(viewsets.ReadOnlyModelViewSet[RestrictedInstrument]):
         return Response(RestrictionSerializer(made).data, status=status.HTTP_201_CREATED)
 
 
-class FlagViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[ScreeningFlag]):
+class FlagViewSet(ListMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[ScreeningFlag]):
     """What screening found, with its evidence."""
 
     serializer_class = FlagSerializer

@@ -5,7 +5,6 @@ from __future__ import annotations
 import django_filters
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
-from rest_framework import viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -14,6 +13,7 @@ from compliance.api.serializers import AuditEventSerializer, ChainStatusSerializ
 from compliance.models import AuditEvent
 from compliance.selectors import audit_event_list, chain_status
 from compliance.topics import VIEW_EVENTS
+from fundops.core.api_lists import ReadViewSet
 from fundops.core.models import User
 
 
@@ -38,7 +38,7 @@ class AuditEventFilter(django_filters.FilterSet):
         return events.filter(kind__startswith=kind) if kind.endswith(".") else events.filter(kind=kind)
 
 
-class AuditEventViewSet(viewsets.ReadOnlyModelViewSet[AuditEvent]):
+class AuditEventViewSet(ReadViewSet[AuditEvent]):
     """The audit events, newest first, each with its place in the chain."""
 
     serializer_class = AuditEventSerializer

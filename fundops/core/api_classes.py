@@ -20,8 +20,6 @@ from fundops.core.problems import PROBLEM_JSON
 
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1_000
-MAX_CSV_ROWS = 100_000
-LEFT_OUT = "X-Rows-Left-Out"
 
 
 class SessionLogin(SessionAuthentication):
@@ -32,31 +30,23 @@ class SessionLogin(SessionAuthentication):
 
 
 class Page(PageNumberPagination):
-    """`?page=2&page_size=100`, at most 1,000 a page; CSV comes in one piece unless a size is asked for.
-
-    A piece ends after 100,000 rows: the file then says in its last line, and `X-Rows-Left-Out` and `Link` in the
-    header, how many are left and where they are.
-    """
+    """`?page=2&page_size=100`, at most 1,000 a page; CSV comes whole unless a page or a size is asked for."""
 
     page_size = PAGE_SIZE
     page_size_query_param = "page_size"
     max_page_size = MAX_PAGE_SIZE
 
-    def get_page_size(self, request: Request) -> int | None:
-        return MAX_CSV_ROWS if self._in_one_piece(request) else super().get_page_size(request)
-
-    def _in_one_piece(self, request: Request) -> bool:
-        as_csv = getattr(getattr(request, "accepted_renderer", None), "format", "") == CSVRenderer.format
-        return as_csv and self.page_size_query_param not in request.query_params
-
     def get_paginated_response(self, data: Any) -> Response:
         response = super().get_paginated_response(data)
         if self.page is not None:
             response["X-Total-Count"] = str(self.page.paginator.count)
-            if self.page.has_next() and self.request is not None and self._in_one_piece(self.request):
-                response[LEFT_OUT] = str(self.page.paginator.count - self.page.end_index())
-                response["Link"] = f'<{self.get_next_link()}>; rel="next"'
         return response
+
+
+def asks_for_whole_csv(request: Request) -> bool:
+    """Whether a list is to be answered as one CSV file of all its rows."""
+    as_csv = getattr(getattr(request, "accepted_renderer", None), "format", "") == CSVRenderer.format
+    return as_csv and not {Page.page_query_param, Page.page_size_query_param} & request.query_params.keys()
 
 
 # --- Renderers ---
@@ -82,11 +72,7 @@ class CSVRenderer(BaseRenderer):
         accepted_media_type: str | None = None,
         renderer_context: Mapping[str, Any] | None = None,
     ) -> bytes:
-        text = to_csv([flat(row) for row in rows_of(data)])
-        left_out = (renderer_context or {}).get("response", {}).get(LEFT_OUT)
-        if left_out:
-            text += _line([f"{left_out} more rows of {data['count']}: {data['next']}"])
-        return text.encode()
+        return to_csv([flat(row) for row in rows_of(data)]).encode()
 
 
 def rows_of(data: Any) -> list[Any]:
@@ -115,17 +101,14 @@ def to_csv(rows: Iterable[Mapping[str, Any]]) -> str:
     """Rows as CSV with a header; the columns are the union of theirs, in order of appearance."""
     held = list(rows)
     names = list(dict.fromkeys(name for row in held for name in row))
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    if names:
-        writer.writerow(names)
-    writer.writerows([[csv_cell(row.get(name)) for name in names] for row in held])
-    return out.getvalue()
+    lines = (csv_line(row.get(name) for name in names) for row in held)
+    return "".join([csv_line(names), *lines]) if names else ""
 
 
-def _line(cells: Sequence[str]) -> str:
+def csv_line(cells: Iterable[Any]) -> str:
+    """One line of CSV, its end included."""
     out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerow(cells)
+    csv.writer(out, lineterminator="\r\n").writerow([csv_cell(cell) for cell in cells])
     return out.getvalue()
 
 

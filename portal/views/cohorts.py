@@ -48,6 +48,7 @@ from trading.models.cohort import (
     fill_source_id,
 )
 from trading.selectors.cohort import cohort_list, has_granted_cohorts, leaderboard
+from trading.topics import cohort_topics
 from treasury.models import JournalEntry, JournalLine
 from treasury.selectors import By, balances
 
@@ -72,6 +73,7 @@ class CohortListPage(TablePage):
             "crumbs": [("Cohorts", "")],
             "may_launch": may(self.request.user, LAUNCH),
             "live_after": live_seq(),
+            "live_topics": " ".join(cohort_topics(_user(self.request))),
         }
 
 

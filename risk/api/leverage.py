@@ -17,6 +17,7 @@ from rest_framework.views import APIView
 
 from compliance.api.proposing import ProposedSerializer, ReasonField, propose_answer
 from fundops.core import clock
+from fundops.core.api_lists import ListMixin
 from fundops.core.models import User
 from risk.actions.leverage import lower_leverage
 from risk.actions.overrides import OVERRIDE_GUARDRAIL, end_override
@@ -134,7 +135,7 @@ class DecisionFilter(django_filters.FilterSet):
         fields = ("book", "rule", "changed")
 
 
-class LeverageViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[LeverageDecision]):
+class LeverageViewSet(ListMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[LeverageDecision]):
     """Decisions on leverage, the newest first; `lower` takes a Book down at once, nothing here raises one."""
 
     serializer_class = LeverageDecisionSerializer
@@ -264,7 +265,7 @@ class OverrideFilter(django_filters.FilterSet):
         return rows.filter(pk__in=now) if wanted else rows.exclude(pk__in=now)
 
 
-class OverrideViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[GuardrailOverride]):
+class OverrideViewSet(ListMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[GuardrailOverride]):
     """Overrides of guardrails. `POST` asks for one: it is an approval request, and in force only when executed."""
 
     serializer_class = GuardrailOverrideSerializer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
+from django.http.response import HttpResponseBase
 from drf_spectacular.utils import extend_schema
 from rest_framework import mixins, serializers, status, viewsets
 from rest_framework.decorators import action
@@ -13,6 +14,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from compliance.api.proposing import ProposedSerializer, ReasonField, propose_answer
+from fundops.core.api_lists import ListMixin
 from fundops.core.models import User
 from risk.actions.switches import scope_label, stop_trading
 from risk.api.serializers import BookField
@@ -118,7 +120,7 @@ def _person(request: Request) -> User:
     return request.user
 
 
-class SwitchViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[KillSwitch]):
+class SwitchViewSet(ListMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[KillSwitch]):
     """Switches that were ever turned, with the mode of each now."""
 
     serializer_class = SwitchSerializer
@@ -159,11 +161,10 @@ class SwitchViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
 
     @extend_schema(responses=SwitchChangeSerializer(many=True), filters=False)
     @action(detail=True, methods=["get"])
-    def changes(self, request: Request, pk: str | None = None) -> Response:
+    def changes(self, request: Request, pk: str | None = None) -> HttpResponseBase:
         """Every turn of one switch, newest first."""
         rows: QuerySet[Any] = change_list(request.user).filter(switch=self.get_object())
-        page = self.paginate_queryset(rows) or []
-        return self.get_paginated_response(SwitchChangeSerializer(page, many=True).data)
+        return self.listed(rows, SwitchChangeSerializer)
 
 
 class TriggerReadingsView(APIView):

@@ -18,6 +18,7 @@ from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from compliance.api.proposing import ProposedSerializer, propose_answer
+from fundops.core.api_lists import ListMixin, ReadViewSet
 from fundops.core.models import User
 from risk.actions.breaches import acknowledge_breach
 from risk.actions.budgets import SET_BUDGET
@@ -88,7 +89,7 @@ class LimitFilter(django_filters.FilterSet):
         return rows.filter(book__path=path) | rows.filter(book__path__startswith=f"{path}/")
 
 
-class LimitViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[RiskLimit]):
+class LimitViewSet(ListMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[RiskLimit]):
     """Limits, past and present. Setting and retiring opens an approval request."""
 
     serializer_class = LimitSerializer
@@ -163,7 +164,7 @@ class BreachFilter(django_filters.FilterSet):
         fields = ("book", "status", "level", "metric")
 
 
-class BreachViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[LimitBreach]):
+class BreachViewSet(ListMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[LimitBreach]):
     """Breaches, the open ones first."""
 
     serializer_class = BreachSerializer
@@ -188,7 +189,7 @@ class BreachViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.G
         return Response(BreachSerializer(held).data)
 
 
-class ScenarioViewSet(viewsets.ReadOnlyModelViewSet[StressScenario]):
+class ScenarioViewSet(ReadViewSet[StressScenario]):
     """Stress scenarios. Adding or changing one opens an approval request: its tolerance acts."""
 
     serializer_class = ScenarioSerializer
@@ -208,7 +209,7 @@ class ScenarioViewSet(viewsets.ReadOnlyModelViewSet[StressScenario]):
         return _proposed(request, SAVE_SCENARIO, asked | {"scenario": asked.pop("kind")})
 
 
-class StressResultViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[StressResult]):
+class StressResultViewSet(ListMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[StressResult]):
     """What scenarios cost; `POST` runs them now."""
 
     serializer_class = StressResultSerializer
@@ -237,7 +238,7 @@ class StressResultViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, view
         return Response(StressResultSerializer(made, many=True).data, status=status.HTTP_201_CREATED)
 
 
-class SnapshotViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[RiskSnapshot]):
+class SnapshotViewSet(ListMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[RiskSnapshot]):
     """Risk snapshots, newest first."""
 
     serializer_class = SnapshotSerializer
@@ -250,7 +251,7 @@ class SnapshotViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets
         return rows.select_related("book").order_by("-at", "-pk")
 
 
-class BudgetViewSet(viewsets.ReadOnlyModelViewSet[CapitalBudget]):
+class BudgetViewSet(ReadViewSet[CapitalBudget]):
     """Capital budgets. Setting one opens an approval request."""
 
     serializer_class = BudgetSerializer

@@ -122,7 +122,7 @@ def test_tables_export_as_csv(deployment: Deployment) -> None:
     assert len(list(csv.DictReader(io.StringIO(table)))) == Fill.objects.count()
     api = client.get(f"/api/deployments/{deployment.pk}/fills/?format=csv")
     assert api["Content-Type"].startswith("text/csv")
-    rows = list(csv.DictReader(io.StringIO(api.content.decode())))
+    rows = list(csv.DictReader(io.StringIO(b"".join(api).decode())))
     assert [row["source_id"] for row in rows] == [fill.source_id for fill in Fill.objects.order_by("number")]
 
 

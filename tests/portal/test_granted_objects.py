@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import date
 
@@ -10,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from guardian.shortcuts import assign_perm
 
+from fundops.core.live import TopicDeniedError, check_topic
 from fundops.core.models import User
 from fundops.core.roles import Role
 from tests.factories import user_with
@@ -97,6 +99,30 @@ def test_a_granted_cohort_is_read_and_no_other(ours: Cohort, elsewhere: Cohort, 
     assert not may_hear_cohort(investor, str(elsewhere.pk))
     assert not may_hear_cohorts(investor, "")
     assert reverse("portal:cohorts") in client.get(reverse("portal:home")).content.decode()
+
+
+def test_the_list_listens_to_what_its_reader_may_hear(
+    ours: Cohort, neighbour: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = reverse("portal:cohorts")
+
+    def topics(user: User) -> list[str]:
+        html = client_of(user).get(path).content.decode()
+        [heard] = re.findall(r'data-live-topic="([^"]*)" data-live-after[^>]*hx-target="#table-card"', html)
+        return str(heard).split()
+
+    assert topics(user_with(Role.AUDITOR)) == ["cohorts"]
+    person = user_with(Role.INVESTOR)
+    assign_perm("treasury.view_book", person, ours.book)
+    assert topics(person) == [ours.topic]
+    assign_perm("treasury.view_fund", person, ours.fund)
+    assert topics(person) == [neighbour.topic, ours.topic]
+    for topic in topics(person):
+        check_topic(person, topic)
+    with pytest.raises(TopicDeniedError):
+        check_topic(person, "cohorts")
+    monkeypatch.setattr("trading.topics.MOST_HEARD", 1)
+    assert topics(person) == [neighbour.topic], "no more than a connection carries"
 
 
 def test_of_two_cohorts_of_a_fund_the_granted_one_is_read(ours: Cohort, neighbour: Cohort) -> None:

@@ -88,7 +88,9 @@ def test_nothing_is_drawn_beyond_the_budget_of_the_strategy(agent: CohortAgent, 
     headroom = budget_headroom(agent)
     assert headroom is not None
     assert [headroom.capital, headroom.drawn, headroom.left] == [150, 60, 90]
-    assert shown(agent, bankroll="90")["Capital budget"].endswith("60.00 drawn, 90.00 left")
+    assert first.book.parent is not None
+    assert headroom.words.endswith("60.00 drawn, 90.00 left")
+    assert shown(agent, bankroll="90")["Capital budget"] == f"150.00 USDT for {first.book.parent.path}"
     with pytest.raises(DeploymentSpecError, match=r"60\.00 drawn, 90\.00 left; 90\.01 USDT more would pass it"):
         deploy(agent, bankroll="90.01")
     deploy(agent, bankroll="90")
@@ -109,6 +111,20 @@ def test_a_budget_that_has_shrunk_is_asked_again_at_execution(agent: CohortAgent
     assert record is not None
     assert record.outcome == RequestState.FAILED
     assert Deployment.objects.count() == 1
+
+
+def test_another_opening_leaves_a_signed_request_good_while_both_fit(agent: CohortAgent) -> None:
+    budgeted(agent, "200")
+    asked = [
+        released("trading.deploy", {"agent": agent.pk, "bankroll": bankroll, "reason": "Signed before the other."})
+        for bankroll in ("70", "71")
+    ]
+    deploy(agent, bankroll="70")
+    outcomes = [execute_request(request_id=request.pk) for request in asked]
+    assert [record and record.outcome for record in outcomes] == [RequestState.EXECUTED, RequestState.FAILED]
+    assert outcomes[1] is not None and "0.00 left" in outcomes[1].error
+    headroom = budget_headroom(agent)
+    assert headroom is not None and headroom.left == 0
 
 
 @pytest.mark.django_db(transaction=True)

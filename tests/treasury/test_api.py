@@ -127,7 +127,7 @@ def test_entries_of_a_book_come_with_all_their_lines(client: Client, posted: Cas
 
 def test_lines_export_as_csv(client: Client, posted: Cast) -> None:
     answer = client.get(f"/api/books/{posted.agents[0].pk}/lines/", headers={"accept": "text/csv"})
-    header, *rows = answer.content.decode().splitlines()
+    header, *rows = b"".join(answer).decode().splitlines()
     assert header == "posting_seq,value_date,booked_at,kind,memo,book,account,asset,amount"
     assert len(rows) == 8
     assert rows[0].startswith(f"3,{DAY},")

@@ -4,6 +4,7 @@ when the deployment ends."""
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from decimal import Decimal
 
 from django.db import transaction
@@ -11,7 +12,9 @@ from django.db.models import F
 
 from fundops.core import clock
 from fundops.core.events import publish
+from trading.deployment_terms import budget_headroom, growth_within_budgets
 from trading.gateways.installed import gateway_of
+from trading.models.cohort import CohortAgent
 from trading.models.deployments import WORKED_STATUSES, CapitalFlow, Deployment, DeploymentStatus, DeskRun
 from treasury.actions.bankroll import hand_back
 from treasury.models import BankrollSlice
@@ -27,6 +30,30 @@ def can_grow(held: BankrollSlice) -> bool:
     """What the treasury asks before a slice grows: whether its deployment goes on. It cannot end meanwhile."""
     run = DeskRun.objects.select_for_update(no_key=True, of=("self",)).filter(deployment__book=held.book_id).first()
     return run is not None and Deployment.objects.filter(pk=run.deployment_id, status__in=GROWING).exists()
+
+
+def within_budgets(wanted: Sequence[tuple[BankrollSlice, Decimal]]) -> list[Decimal]:
+    """What the treasury asks before slices grow: how much of each growth the strategies' capital budgets leave."""
+    agents = _agents_of([held for held, _ in wanted])
+    known = [place for place, (held, _) in enumerate(wanted) if held.book_id in agents]
+    granted = [amount for _, amount in wanted]
+    bounded = growth_within_budgets([(agents[wanted[place][0].book_id], granted[place]) for place in known])
+    for place, amount in zip(known, bounded, strict=True):
+        granted[place] = amount
+    return granted
+
+
+def budget_over(held: BankrollSlice) -> str:
+    """The budget that a slice's growth is held to, in words that stay while it does; empty without one."""
+    agent = _agents_of([held]).get(held.book_id)
+    budget = None if agent is None else budget_headroom(agent)
+    return "" if budget is None else budget.terms
+
+
+def _agents_of(slices: Sequence[BankrollSlice]) -> dict[int, CohortAgent]:
+    """The agents whose deployments these pay for and go on, by Book."""
+    going = Deployment.objects.filter(book__in=[held.book_id for held in slices], status__in=GROWING)
+    return {one.book_id: one.agent for one in going.select_related("agent__cohort__fund__base_asset")}
 
 
 def take_over_growth(held: BankrollSlice, amount: Decimal) -> None:

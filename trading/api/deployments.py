@@ -15,6 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from compliance.api.proposing import ProposedSerializer, ReasonField, propose_answer
+from fundops.core.api_lists import ListMixin
 from trading.actions.council import WEIGH_COUNCIL
 from trading.actions.deployments import stop_deployment
 from trading.models.deployments import (
@@ -190,7 +191,7 @@ class CycleFilter(django_filters.FilterSet):
         fields = ["decision", "phase"]
 
 
-class DeploymentViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Deployment]):
+class DeploymentViewSet(ListMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Deployment]):
     """Deployments: `?status=`, `?cohort=`, `?family=`. To post is to ask: the answer is an approval request."""
 
     serializer_class = DeploymentSerializer
@@ -236,7 +237,7 @@ class DeploymentViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewse
         return Response(self.get_serializer(self.get_object()).data, status=status.HTTP_202_ACCEPTED)
 
 
-class _OfDeployment(mixins.ListModelMixin, viewsets.GenericViewSet[Any]):
+class _OfDeployment(ListMixin, viewsets.GenericViewSet[Any]):
     """Rows that belong to one deployment, which the reader must be allowed to see."""
 
     permission = READ

@@ -7,12 +7,13 @@ from typing import Any
 import django_filters
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers, status, viewsets
+from rest_framework import serializers, status
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from fundops.core.api_lists import ReadViewSet
 from fundops.core.models import User
 from trading.actions.promotion import ask_for_promotion, roll_back, write_post_mortem
 from trading.api.deployments import VoiceAskedSerializer
@@ -171,7 +172,7 @@ def _person(request: Request) -> User:
     return request.user
 
 
-class ReviewViewSet(viewsets.ReadOnlyModelViewSet[PromotionReview]):
+class ReviewViewSet(ReadViewSet[PromotionReview]):
     """Day-3 reviews from their evidence to what became of them."""
 
     serializer_class = PromotionReviewSerializer
@@ -236,7 +237,7 @@ class ReviewViewSet(viewsets.ReadOnlyModelViewSet[PromotionReview]):
         return Response(ReviewDetailSerializer(self.get_object()).data)
 
 
-class LiveRecordViewSet(viewsets.ReadOnlyModelViewSet[LiveRecord]):
+class LiveRecordViewSet(ReadViewSet[LiveRecord]):
     """What genomes did with real orders."""
 
     serializer_class = LiveRecordSerializer

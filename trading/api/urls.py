@@ -8,7 +8,7 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 from rest_framework.viewsets import GenericViewSet
 
-from trading.api import deployments, reviews, views
+from trading.api import deployments, reviews, trials, views
 
 #: What hangs below one cohort, and below one deployment.
 _OF_COHORT: dict[str, type[GenericViewSet[Any]]] = {
@@ -36,5 +36,6 @@ for _name, _view in _OF_DEPLOYMENT.items():
     router.register(rf"deployments/(?P<deployment_pk>\d+)/{_name}", _view, basename=f"api-deployment-{_name}")
 router.register("reviews", reviews.ReviewViewSet, basename="api-review")
 router.register("live-records", reviews.LiveRecordViewSet, basename="api-live-record")
+router.register("trials", trials.TrialSetViewSet, basename="api-trial-set")
 
 urlpatterns = [*router.urls, path("promotion-rules/", reviews.PromotionRulesView.as_view(), name="api-promotion-rules")]

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
+from fundops.core.api_lists import ListMixin
 from trading.actions.cohort import cancel_cohort, launch_cohort, resume_cohort
 from trading.api.filters import AgentDayFilter, CohortFilter, FillFilter
 from trading.api.serializers import (
@@ -41,9 +42,7 @@ from trading.selectors.cohort import cohort_list, has_granted_cohorts
 READ = "trading.view_cohort"
 
 
-class CohortViewSet(
-    mixins.CreateModelMixin, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Cohort]
-):
+class CohortViewSet(mixins.CreateModelMixin, ListMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Cohort]):
     """Cohorts: `?date=` a day of the window, `?bankroll=`, `?status=`, `?mode=`, `?venue=`."""
 
     serializer_class = CohortSerializer
@@ -89,7 +88,7 @@ class CohortViewSet(
         return Response(self.get_serializer(cohort).data, status=status.HTTP_202_ACCEPTED)
 
 
-class _OfCohort(mixins.ListModelMixin, viewsets.GenericViewSet[Any]):
+class _OfCohort(ListMixin, viewsets.GenericViewSet[Any]):
     """Rows that belong to one cohort, which the reader must be allowed to see."""
 
     permission = READ

@@ -32,6 +32,7 @@ from trading.models.marketdata import CandleFeed, CandleSet, DataQuarantine
 from trading.models.paper import PaperAccount, PaperOrder, PaperReport
 from trading.models.promotion import GatePolicyVersion, LiveRecord, PromotionReview, ReviewState, ReviewStep
 from trading.models.screening import DayScreening
+from trading.models.trials import TrialKind, TrialSet
 
 __all__ = [
     "AgentDay",
@@ -71,4 +72,6 @@ __all__ = [
     "ReviewState",
     "ReviewStep",
     "TradingCycle",
+    "TrialKind",
+    "TrialSet",
 ]

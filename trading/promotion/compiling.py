@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from fundops.core import clock
 from trading.models.cohort import AgentDay, Cohort, CohortRun
+from trading.models.trials import TrialKind, TrialSet
 from trading.promotion import pictures
 from trading.promotion.bankroll import Bankroll, bankroll_for, cut_slice
 from trading.promotion.errors import EvidenceUnavailableError
@@ -22,6 +23,7 @@ from trading.promotion.evidence import (
     Piece,
     Power,
     PowerPoint,
+    RecordedTrials,
     ReplayFacts,
     SliceFacts,
     Spent,
@@ -54,6 +56,8 @@ METHOD = (
     "Stouffer's sum of the scores of cohort and replay, each weighted by the square root of its days; a score is the t "
     "statistic of the mean result after costs, peers' movements taken out; corrected for the number of trials (Sidak)."
 )
+#: Backtests and sweeps that the statement lists; all are counted.
+MOST_RECORDS_LISTED = 100
 POWER_SHARPES = (1.0, 2.0, 3.0, 5.0, 8.0)
 
 
@@ -104,7 +108,7 @@ def compile_evidence(
 ) -> Evidence:
     """The evidence about ``cohort``'s candidate under ``policy`` (by default the one that ships).
 
-    ``live`` are what trades already; ``trials_elsewhere`` adds trials on this window that no stored cohort holds. Reads
+    ``live`` are what trades already; ``trials_elsewhere`` adds trials on this window of which there is no record. Reads
     only; the same data, policy and seed give the same statement. Raises EvidenceUnavailableError before the first whole
     day has been traded.
     """
@@ -143,7 +147,7 @@ def compile_evidence(
         replay=replay,
         replayed=replayed,
         tried=tried,
-        counted=max(tried.distinct, len(cast.seats)) + trials_elsewhere,
+        counted=max(tried.distinct, len(cast.seats)) + tried.outside + trials_elsewhere,
         bankroll=bankroll,
         sized=sized,
         measured=measure_agents(cast, again, deployed=[slice_.amount for slice_ in sized]),
@@ -200,6 +204,9 @@ def _statement(m: _Material, *, elsewhere: int, seed: int) -> Evidence:
         cohorts=m.tried.cohorts,
         agents=m.tried.agents,
         distinct=m.tried.distinct,
+        records=len(m.tried.sets),
+        outside=m.tried.outside,
+        recorded=tuple(_recorded(one) for one in m.tried.sets[:MOST_RECORDS_LISTED]),
         elsewhere=elsewhere,
         counted=m.counted,
         effective_eigen=m.tried.effective.eigen,
@@ -275,6 +282,22 @@ def _statement(m: _Material, *, elsewhere: int, seed: int) -> Evidence:
             )
         ),
         spent=Spent(cohort=0, replay=0, statistics=0, total=0),
+    )
+
+
+def _recorded(one: TrialSet) -> RecordedTrials:
+    return RecordedTrials(
+        id=one.pk,
+        kind="sweep" if one.kind == TrialKind.SWEEP else "backtest",
+        family=one.family,
+        profile=one.profile,
+        symbols=tuple(one.symbols),
+        interval=one.interval,
+        first_ms=clock.to_ms(one.start),
+        last_ms=clock.to_ms(one.end),
+        sets=one.sets,
+        run_by=one.run_by.username,
+        at_ms=clock.to_ms(one.at),
     )
 
 

@@ -6,10 +6,12 @@ quote currency. The models are frozen: a statement of evidence is compiled anew,
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from fundops.core.clock import from_ms
 from trading.promotion.policy import Figure
 
 
@@ -136,12 +138,46 @@ class Deflated(_Model):
     trial_deviation_annual: float | None
 
 
+class RecordedTrials(_Model):
+    """One recorded backtest or sweep on this window."""
+
+    id: int
+    kind: Literal["backtest", "sweep"]
+    family: str
+    profile: str
+    symbols: tuple[str, ...]
+    interval: str
+    first_ms: int
+    last_ms: int
+    sets: int
+    run_by: str
+    at_ms: int
+
+    @property
+    def first(self) -> datetime:
+        return from_ms(self.first_ms)
+
+    @property
+    def last(self) -> datetime:
+        return from_ms(self.last_ms)
+
+    @property
+    def at(self) -> datetime:
+        return from_ms(self.at_ms)
+
+
 class Trials(_Model):
-    """Everything tried on this window: cohorts, agents, distinct genomes, and how many those are worth."""
+    """Everything tried on this window: cohorts, agents, distinct genomes, and how many those are worth.
+
+    ``records`` backtests and sweeps tried ``outside`` genomes that no agent traded; ``recorded`` are the last of them.
+    """
 
     cohorts: tuple[int, ...]
     agents: int
     distinct: int
+    records: int = 0
+    outside: int = 0
+    recorded: tuple[RecordedTrials, ...] = ()
     elsewhere: int
     counted: int
     effective_eigen: float | None

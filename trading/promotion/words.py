@@ -39,9 +39,16 @@ def known_words(
             f"without any skill (score {combined.score:.2f}, {combined.needed:.2f} needed at {combined.level:.1%}), "
             f"counting {combined.trials:,} trials on this window."
         )
-    if trials.effective_eigen is not None:
+    if trials.records:
         out.append(
-            f"The trials move together: {trials.counted:,} of them are worth about {trials.effective_eigen:.0f} "
+            f"Of the trials, {trials.distinct:,} are genomes that agents of {len(trials.cohorts):,} cohorts traded and "
+            f"{trials.outside:,} are others from {trials.records:,} recorded backtests and sweeps."
+        )
+    if trials.effective_eigen is not None:
+        whose = "The agents' trials" if trials.records else "The trials"
+        among = trials.distinct if trials.records else trials.counted
+        out.append(
+            f"{whose} move together: {among:,} of them are worth about {trials.effective_eigen:.0f} "
             "independent ones. The test counts them all."
         )
     seen = next(point for point in power.points if point.annual_sharpe == power_at)
@@ -93,8 +100,8 @@ def unknown_words(
         "resemble the stored ones is not known."
     )
     out.append(
-        "Trials count every agent of every stored cohort on this window. What was tried outside of cohorts, a backtest "
-        "at a command line or another program, leaves no record and is not counted."
+        "Trials count every agent of every stored cohort on this window, and every recorded backtest and sweep. What "
+        "was tried with the engine called directly, or with another program, leaves no record and is not counted."
     )
     if assumed:
         out.append(

@@ -35,11 +35,16 @@ SET_POOL = "treasury.set_pool"
 
 @dataclass(frozen=True, slots=True)
 class Follower:
-    """The layer that works with slices' cash, called inside the transaction that would grow one: whether a slice can
-    use more, and then how much more it has."""
+    """The layer that works with slices' cash, called inside the transaction that would grow them.
+
+    `within` says how much of each growth it lets through, in order; `can_grow` whether a slice can use more;
+    `take_over` hears how much more it has; `bound_by` names what holds a slice's growth, for who signs (or nothing).
+    """
 
     can_grow: Callable[[BankrollSlice], bool]
     take_over: Callable[[BankrollSlice, Decimal], None]
+    within: Callable[[Sequence[tuple[BankrollSlice, Decimal]]], list[Decimal]]
+    bound_by: Callable[[BankrollSlice], str]
 
 
 _followers: list[Follower] = []
@@ -110,7 +115,7 @@ def _render(payload: SetPool) -> Sequence[DisplayedField]:
         fields.append(DisplayedField(label, before, f"{getattr(payload, name):.2%}"))
     if now is not None:
         fields += [
-            DisplayedField(f"Slice of {s.book.path}", f"{s.amount:f}", f"{_target_of(s, payload):f}")
+            DisplayedField(f"Slice of {s.book.path}", f"{s.amount:f}", _target_shown(s, payload))
             for s in open_slices(now)
         ]
     return fields
@@ -122,6 +127,25 @@ def _slice_of(payload: SetPool) -> Decimal:
 
 def _target_of(held: BankrollSlice, payload: SetPool) -> Decimal:
     return held.amount_in(capacity=payload.capacity, usual=_slice_of(payload), minimum=payload.slice_minimum)
+
+
+def _target_shown(held: BankrollSlice, payload: SetPool) -> str:
+    """What the slice shall be, and what its growth is held to when it is drawn."""
+    target = _target_of(held, payload)
+    bounds = [bound for follower in _followers if (bound := follower.bound_by(held))] if target > held.amount else []
+    return f"{target:f}" + "".join(f", as far as the budget goes: {bound}" for bound in bounds)
+
+
+def _targets(slices: Sequence[BankrollSlice], payload: SetPool) -> list[Decimal]:
+    """What each slice shall be: its share of the pool, growth no further than the followers let it."""
+    wanted = [_target_of(held, payload) for held in slices]
+    growing = [place for place, held in enumerate(slices) if wanted[place] > held.amount]
+    growth = [wanted[place] - slices[place].amount for place in growing]
+    for follower in _followers:
+        growth = follower.within([(slices[place], amount) for place, amount in zip(growing, growth, strict=True)])
+    for place, amount in zip(growing, growth, strict=True):
+        wanted[place] = slices[place].amount + amount
+    return wanted
 
 
 def _recheck(payload: SetPool) -> None:
@@ -166,10 +190,11 @@ def set_pool(payload: SetPool, warrant: Warrant) -> Mapping[str, Any]:
     today = clock.now().date()
     rules = {name: getattr(payload, name) for name in _RULES}
     with refusals():
+        # Whoever opens a Book of the fund takes this one first as well: none opens while slices grow.
+        root = Book.objects.select_for_update(no_key=True).get(fund=fund, parent=None)
         pool = BankrollPool.objects.select_for_update().filter(fund=fund, asset=asset).first()
         before = pool.capacity if pool else Decimal(0)
         if pool is None:
-            root = Book.objects.get(fund=fund, parent=None)
             code = POOL_CODE if asset == fund.base_asset else f"{POOL_CODE}-{asset.code.lower()}"
             book = open_book(
                 parent=root,
@@ -195,12 +220,20 @@ def set_pool(payload: SetPool, warrant: Warrant) -> Mapping[str, Any]:
                 idempotency_key=f"pool:{pool.pk}:{warrant.request_id}",
                 actor=warrant.actor,
             )
-        resized = [_resize(s, _target_of(s, payload), warrant=warrant, on=today) for s in open_slices(pool)]
+        slices = open_slices(pool)
+        targets = _targets(slices, payload)
+        held_back = [s.pk for s, target in zip(slices, targets, strict=True) if target < _target_of(s, payload)]
+        resized = [_resize(s, t, warrant=warrant, on=today) for s, t in zip(slices, targets, strict=True)]
     publish(
         "treasury.pool.set",
         actor=warrant.actor,
         obj=pool,
-        payload={"capacity": pool.capacity, "before": before, "slices": [s.pk for s in resized if s is not None]},
+        payload={
+            "capacity": pool.capacity,
+            "before": before,
+            "slices": [s.pk for s in resized if s is not None],
+            "held_back": held_back,
+        },
         topics=["treasury", f"book:{pool.book_id}"],
     )
     return {"pool": pool.pk, "book": pool.book.path}

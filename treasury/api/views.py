@@ -10,9 +10,9 @@ from typing import Any
 
 import django_filters
 from django.db.models import Prefetch, QuerySet
+from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
-from rest_framework import viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -20,6 +20,7 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from compliance.api.proposing import ProposedSerializer, propose_answer
+from fundops.core.api_lists import ReadViewSet
 from fundops.core.permissions import declared_permission
 from treasury.api.serializers import (
     BalanceQuerySerializer,
@@ -82,7 +83,7 @@ class BookFilter(django_filters.FilterSet):
         return books.filter(path=path) | books.filter(path__startswith=f"{path}/")
 
 
-class BookViewSet(viewsets.ReadOnlyModelViewSet[Book]):
+class BookViewSet(ReadViewSet[Book]):
     """Books, their balances and their journal.
 
     The tree is narrowed to what the user may see; balances and the journal need the right to read the
@@ -125,20 +126,20 @@ class BookViewSet(viewsets.ReadOnlyModelViewSet[Book]):
 
     @extend_schema(parameters=[JournalQuerySerializer], responses=EntrySerializer(many=True), filters=False)
     @action(detail=True)
-    def entries(self, request: Request, pk: str | None = None) -> Response:
+    def entries(self, request: Request, pk: str | None = None) -> HttpResponseBase:
         """The entries that touch the book, newest first, with all their lines."""
         lines = ledger_lines(book=self.get_object(), **self.asked(JournalQuerySerializer))
         entries = JournalEntry.objects.filter(pk__in=lines.order_by().values("entry_id"))
-        return self.paged(
+        return self.listed(
             entries.select_related("fund").prefetch_related(_LINES).order_by("-posting_seq"), EntrySerializer
         )
 
     @extend_schema(parameters=[JournalQuerySerializer], responses=LedgerLineSerializer(many=True), filters=False)
     @action(detail=True)
-    def lines(self, request: Request, pk: str | None = None) -> Response:
+    def lines(self, request: Request, pk: str | None = None) -> HttpResponseBase:
         """The lines on the book, newest first; flat, so that they export as CSV."""
         lines = ledger_lines(book=self.get_object(), **self.asked(JournalQuerySerializer))
-        return self.paged(lines, LedgerLineSerializer)
+        return self.listed(lines, LedgerLineSerializer)
 
     @extend_schema(request=OpenBookSerializer, responses={202: ProposedSerializer})
     def create(self, request: Request) -> Response:
@@ -151,12 +152,8 @@ class BookViewSet(viewsets.ReadOnlyModelViewSet[Book]):
         """Asks for a Book, with all below it, to be closed."""
         return _proposed(request, CLOSE_BOOK, {"book": self.get_object().path} | _checked(CloseBookSerializer, request))
 
-    def paged(self, rows: QuerySet[Any], serializer: type[BaseSerializer[Any]]) -> Response:
-        page = self.paginate_queryset(rows)
-        return self.get_paginated_response(serializer(page, many=True).data)
 
-
-class EntryViewSet(viewsets.ReadOnlyModelViewSet[JournalEntry]):
+class EntryViewSet(ReadViewSet[JournalEntry]):
     """Journal entries: `?source_type=&source_id=` finds what stands for a fill or a cohort's day."""
 
     serializer_class = EntrySerializer

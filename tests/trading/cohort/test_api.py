@@ -120,7 +120,7 @@ def test_trades_come_as_pages_and_as_csv(finished: Cohort, manager: User) -> Non
     page = client.get(f"{path}?page_size=5").json()
     assert page["count"] == finished.fills.count() > 5
     assert len(page["results"]) == 5
-    rows = list(csv.DictReader(io.StringIO(client.get(f"{path}?format=csv").content.decode())))
+    rows = list(csv.DictReader(io.StringIO(b"".join(client.get(f"{path}?format=csv")).decode())))
     assert len(rows) == page["count"]
     assert rows[0]["source_id"] == f"{finished.pk}:fill:1"
 

@@ -15,7 +15,7 @@ from trading.quant.engine.market import DAY_MS
 
 
 def test_the_four_venues_load_with_their_entry_rates() -> None:
-    assert list_cost_profiles() == ("binance", "bybit", "coinbase", "kraken")
+    assert list_cost_profiles() == ("binance", "bybit", "coinbase", "kraken", "kraken_2026")
     entry = {}
     for name in list_cost_profiles():
         fees = load_cost_profile(name).fees

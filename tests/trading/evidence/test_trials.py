@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from trading.quant.evidence.errors import EvidenceError
-from trading.quant.evidence.trials import correlation_of, deflation, deflation_curve, effective_trials
+from trading.quant.evidence.trials import (
+    Spread,
+    correlation_of,
+    deflation,
+    deflation_curve,
+    effective_trials,
+    pooled_deviation,
+    sharpe_ratios,
+)
 
 #: The example of Bailey and Lopez de Prado (2014): annual Sharpe 2.5 over five years of 250 days, variance 1/2.
 PUBLISHED = {"sharpe": 2.5 / math.sqrt(250), "n": 1250, "variance": 0.5 / 250}
@@ -65,3 +73,34 @@ def test_idle_trials_are_counted_but_say_nothing() -> None:
     assert effective_trials(table).clusters is None
     with pytest.raises(EvidenceError):
         correlation_of(np.zeros(5))
+
+
+def test_sharpe_ratios_skip_what_did_not_trade_and_what_did_not_move() -> None:
+    rng = np.random.default_rng(5)
+    table = rng.normal(0.01, 1.0, (40, 4))
+    table[:, 1] = 0.0
+    table[5:, 2] = np.nan
+    table[:10, 3] = np.nan
+    wanted = [table[:, 0].mean() / table[:, 0].std(ddof=1), table[10:, 3].mean() / table[10:, 3].std(ddof=1)]
+    np.testing.assert_allclose(sharpe_ratios(table, fewest=12), wanted)
+
+
+def test_pooled_deviation_of_one_length_is_that_of_all_together() -> None:
+    rng = np.random.default_rng(6)
+    one, two = rng.normal(0, 0.1, 30), rng.normal(0.05, 0.2, 70)
+    spreads = [Spread(len(x), float(x.mean()), float(x.var(ddof=1)), 72.0) for x in (one, two)]
+    pooled = pooled_deviation(spreads, hours=72.0)
+    assert pooled == pytest.approx(np.concatenate([one, two]).std(ddof=1))
+    assert pooled_deviation([Spread(1, 0.1, 0.0, 72.0)], hours=72.0) is None
+
+
+def test_trials_of_a_longer_window_scatter_as_if_measured_on_the_shorter_one() -> None:
+    rng = np.random.default_rng(7)
+    spreads = []
+    for hours in (72, 720):
+        ratios = sharpe_ratios(rng.normal(0.0, 1.0, (hours, 4000)), fewest=12)
+        spreads.append(Spread(ratios.size, float(ratios.mean()), float(ratios.var(ddof=1)), float(hours)))
+    alone = math.sqrt(spreads[1].variance)
+    assert alone == pytest.approx(1 / math.sqrt(720), rel=0.05)
+    assert pooled_deviation(spreads, hours=72.0) == pytest.approx(1 / math.sqrt(72), rel=0.05)
+    assert pooled_deviation(spreads[1:], hours=72.0) == pytest.approx(1 / math.sqrt(72), rel=0.05)

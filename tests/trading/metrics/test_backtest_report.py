@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from django.core.management import CommandError, call_command
 
+from fundops.core.models import User
 from tests.trading.strategies.test_registry import FRAME
 from trading.marketdata.catalog import Catalog
 from trading.marketdata.synthetic import SyntheticSpec, store_synthetic, synthesise
@@ -139,7 +140,7 @@ def test_the_report_is_json_without_nan(traded: Run) -> None:
 
 
 @pytest.fixture
-def catalog(tmp_path: Path, settings: Any) -> Path:
+def catalog(tmp_path: Path, settings: Any, manager: User) -> Path:
     settings.MARKET_DATA_URL = str(tmp_path / "candles")
     spec = SyntheticSpec(symbols=("BTCUSDT", "ETHUSDT"), start_ms=START, minutes=1440 * 3, seed=4)
     store_synthetic(Catalog.open(settings.MARKET_DATA_URL), synthesise(spec))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -9,6 +10,7 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
+from compliance.models import ApprovalStatement, AuditEvent
 from fundops.core import clock
 from fundops.core.models import User
 from portal.charts.deployments import equity as equity_chart
@@ -59,6 +61,30 @@ def standing(deployment: Deployment) -> list[Decimal]:
 
 def moved(after: list[Decimal], before: list[Decimal]) -> set[Decimal]:
     return {a - b for a, b in zip(after, before, strict=True)}
+
+
+def test_growth_is_held_to_the_budget_of_the_strategy(reviewed: PromotionReview, pm: User, pool: BankrollPool) -> None:
+    """A slice of 2,000 would grow to 3,000 with its pool; the budget of 2,400 lets 400 of that through."""
+    deployment = deployment_of(deployed(reviewed, pm))
+    strategy = deployment.book.parent
+    assert strategy is not None
+    by_gate("risk.set_budget", {"book": strategy.path, "capital": "2400"})
+    held = resize(pool, "60000")
+    assert (held.amount, held.target) == (Decimal(2400), Decimal(2400))
+    statement = ApprovalStatement.objects.filter(request__kind="treasury.set_pool").latest("created_at")
+    content = json.loads(statement.canonical)
+    signed = {field["label"]: field["then"] for field in content.get("fields") or content["displayed"]}
+    assert (
+        signed[f"Slice of {deployment.book.path}"]
+        == f"3000.00, as far as the budget goes: 2,400.00 USDT for {strategy.path}"
+    )
+    told = AuditEvent.objects.filter(kind="treasury.pool.set").latest("at")
+    assert (told.payload["slices"], told.payload["held_back"]) == ([held.pk], [held.pk])
+    by_gate("risk.set_budget", {"book": strategy.path, "capital": "5000"})
+    assert resize(pool, "60000").amount == Decimal(3000)
+    by_gate("risk.set_budget", {"book": strategy.path, "capital": "1000"})
+    held = resize(pool, "80000")
+    assert (held.amount, held.target) == (Decimal(3000), Decimal(3000)), "a smaller budget cuts nothing by itself"
 
 
 def test_running_candidate_follows_its_slice(reviewed: PromotionReview, pm: User, pool: BankrollPool) -> None:

@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 from django.db.models import F, Sum
 
+from compliance.models import AuditEvent
 from fundops.core import clock
 from risk.models import ErrorReport, KillSwitch, RiskSignal, StopCause
 from risk.quant.pretrade import TradingMode
@@ -18,6 +19,7 @@ from risk.switch_watch import watch_triggers
 from risk.switches import trading_mode_for
 from tests.trading.desk.support import UNCOUPLED, by_family, finished, replay_of, work_off
 from trading.actions.cohort_drive import drive_cohort, due_cohorts
+from trading.actions.cohort_prepare import prepare_cohort
 from trading.actions.deployments import stop_deployment
 from trading.desk.drive import run_desks
 from trading.errors import BooksDisagreeError
@@ -196,22 +198,37 @@ def test_a_cohort_that_has_ended_is_expected_no_more(forward: Cohort) -> None:
     assert not RiskSignal.objects.exists()
 
 
-def test_cohorts_that_keep_failing_halt_their_fund(
-    launched: Callable[..., Cohort], monkeypatch: pytest.MonkeyPatch
+def test_a_cohort_that_fails_before_it_has_a_book_is_no_error_of_the_fund(
+    launched: Callable[..., Cohort], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     cohort = launched(days=1)
-    root = cohort.fund.books.get(parent=None)
+    monkeypatch.setattr("trading.actions.cohort_drive.prepare_cohort", _refuse)
+    assert drive_cohort(cohort_id=cohort.pk).status == CohortStatus.FAILED
+    assert not ErrorReport.objects.exists()
+    assert "No candles of that day." in caplog.text
+    told = AuditEvent.objects.get(kind="trading.cohort.failed")
+    assert told.payload["failure"] == "No candles of that day."
+
+
+def test_a_cohort_that_keeps_failing_halts_itself_and_neither_fund_nor_neighbour(
+    launched: Callable[..., Cohort], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort, neighbour = (prepare_cohort(cohort_id=launched(days=1, seed=seed).pk) for seed in (5, 6))
     with monkeypatch.context() as patched:
         patched.setattr("trading.actions.cohort_drive.prepare_cohort", _refuse)
-        assert drive_cohort(cohort_id=cohort.pk).status == CohortStatus.FAILED
+        cohort = drive_cohort(cohort_id=cohort.pk)
+    assert cohort.status == CohortStatus.FAILED
+    assert cohort.book is not None and neighbour.book is not None
     report = ErrorReport.objects.get()
-    assert (report.source, report.book) == ("cohorts", root)
+    assert (report.source, report.book) == ("cohorts", cohort.book)
     assert "No candles of that day." in report.detail
     for _ in range(9):
         cohort_failed(cohort, "Again.")
-    assert mode(root) is TradingMode.ACTIVE
+    assert mode(cohort.book) is TradingMode.ACTIVE
     cohort_failed(cohort, "Again.")
-    assert mode(root) is TradingMode.HALTED
+    assert mode(cohort.book) is TradingMode.HALTED
+    assert mode(cohort.fund.books.get(parent=None)) is TradingMode.ACTIVE
+    assert mode(neighbour.book) is TradingMode.ACTIVE
 
 
 def _refuse(*, cohort_id: int) -> None:

@@ -7,52 +7,23 @@ from __future__ import annotations
 import json
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import IO, Any, cast
 
-import numpy as np
-import pandas as pd
 from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.table import Table
 
 from fundops.core.clock import from_ms
 from fundops.core.errors import FundopsError
-from trading.actions.instruments import PERPETUAL_VENUE_SUFFIX
-from trading.cohorts.catalog import open_catalog
+from trading.actions.trials import run_backtest
+from trading.backtests import find_target
 from trading.cohorts.installed import installed_profiles, installed_strategies
-from trading.cohorts.setup import market_of, volatility_of
-from trading.marketdata.loader import CandleFrame, load_candles
+from trading.management.commands._people import manager_named
 from trading.quant.backtest_report import BacktestReport, backtest_report
-from trading.quant.engine import (
-    AgentSpec,
-    ExitRules,
-    InstrumentKind,
-    InstrumentRules,
-    WalletRules,
-    list_cost_profiles,
-    load_cost_profile,
-    run,
-)
-from trading.quant.genome import EXIT_PARAMETERS, Genome
+from trading.quant.engine import list_cost_profiles
+from trading.quant.genome import EXIT_PARAMETERS
 from trading.quant.metrics import Ratio
-from trading.quant.steps import decimal_step
-from trading.strategies.errors import GenomeError, UnknownStrategyError
-from trading.strategies.frames import FrameStrategy
-from trading.strategies.profiles import Profile, find_profile
-from trading.strategies.registry import Registry
-from trading.strategies.spec import Parameter, Scope, StrategyFamily
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What is tested: a strategy, its values, its exit rules, and the interval it suggests."""
-
-    strategy: StrategyFamily | FrameStrategy
-    values: dict[str, float]
-    exits: ExitRules
-    interval: str
 
 
 def moment(text: str) -> datetime:
@@ -75,7 +46,7 @@ class Command(BaseCommand):
     help = (
         "Backtest a profile or a strategy on the candle catalog: one agent per symbol (or one for "
         "all symbols where the strategy trades them together); fees, spread, impact, partial fills and exit "
-        "rules included."
+        "rules included. What was tried is recorded, and counts as trials when a cohort of that window is reviewed."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -92,6 +63,7 @@ class Command(BaseCommand):
         parser.add_argument("--seed", type=int, default=0, help="for the ranges of a profile (default 0)")
         parser.add_argument("--costs", default="binance", help=f"cost profile: {', '.join(list_cost_profiles())}")
         parser.add_argument("--leverage", type=float, default=1.0, help="notional per unit of target and draw")
+        parser.add_argument("--user", help="who runs it; default: the first portfolio manager")
         parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -110,37 +82,35 @@ class Command(BaseCommand):
         for note in notes:
             console.print(f"[yellow]note[/] {note}", highlight=False)
         console.print(reports[-1].confidence.statement, highlight=False)
+        console.print(f"recorded as trial set {document['trials']['record']}", highlight=False)
 
     def backtest(self, options: Mapping[str, Any]) -> tuple[dict[str, Any], list[BacktestReport], list[str]]:
         """(what was tested, reports of the agents and, where there are several, of all together, notes)."""
         target = find_target(
             installed_strategies(), installed_profiles(), options["target"], options["param"], options["seed"]
         )
-        frame = load_candles(
-            open_catalog(),
-            options["venue"],
-            [s.strip() for s in options["symbols"].split(",") if s.strip()],
-            options["interval"] or target.interval,
-            options["start"],
-            options["end"],
+        draw = options["draw"]
+        tested = run_backtest(
+            actor=manager_named(options["user"]),
+            target=target,
+            venue=options["venue"],
+            symbols=[s.strip() for s in options["symbols"].split(",") if s.strip()],
+            interval=options["interval"] or target.interval,
+            start=options["start"],
+            end=options["end"],
+            draw=draw,
+            leverage=options["leverage"],
+            costs=options["costs"],
+            profile=options["target"] if options["target"] in installed_profiles() else "",
         )
-        draw, leverage = options["draw"], options["leverage"]
-        agents, labels = make_agents(target, frame, draw=draw, leverage=leverage)
-        bankroll = draw * len(agents)
-        outcome = run(
-            market_of(frame, open_catalog()),
-            agents,
-            instruments=instruments_of(frame),
-            costs=load_cost_profile(options["costs"]),
-            wallet=WalletRules(bankroll=bankroll),
-        )
+        frame, labels, outcome = tested.frame, tested.labels, tested.run
         start = int(frame.ts_ms[0])
         reports = [
             backtest_report(outcome, start_ms=start, initial=draw, agent=k, label=label)
             for k, label in enumerate(labels)
         ]
         if len(reports) > 1:
-            reports.append(backtest_report(outcome, start_ms=start, initial=bankroll, label="together"))
+            reports.append(backtest_report(outcome, start_ms=start, initial=draw * len(labels), label="together"))
         span = f"{from_ms(start):%Y-%m-%d %H:%M} to {from_ms(reports[-1].end_ms):%Y-%m-%d %H:%M} UTC"
         document = {
             "title": target.strategy.title,
@@ -154,107 +124,10 @@ class Command(BaseCommand):
             "synthetic": frame.synthetic,
             "data_sha256": frame.data_sha256,
             "costs": options["costs"],
+            "trials": {"record": tested.trials.pk, "sets": tested.trials.sets},
             "notes": frame.notes(),
         }
         return document, reports, frame.notes()
-
-
-def find_target(
-    registry: Registry,
-    profiles: Mapping[str, Profile],
-    name: str,
-    settings: Sequence[tuple[str, float]],
-    seed: int,
-) -> Target:
-    """A profile's genome (its ranges drawn with ``seed``) or a strategy's defaults, with ``settings`` on
-    top.
-    """
-    wanted = dict(settings)
-    if name in profiles:
-        profile = profiles[name]
-        family = registry.family(profile.family)
-        genome = profile.genome(family, np.random.default_rng(seed), symbols=("any",))
-        return Target(family, checked_values(family, {**genome.params, **wanted}), genome.exits, profile.interval)
-    strategy = find_strategy(registry, profiles, name)
-    defaults = {p.name: p.default for p in strategy.parameters}
-    return Target(strategy, checked_values(strategy, {**defaults, **wanted}), ExitRules(), "1m")
-
-
-def find_strategy(registry: Registry, profiles: Mapping[str, Profile], name: str) -> StrategyFamily | FrameStrategy:
-    for find in (registry.family, registry.frame):
-        try:
-            return find(name)
-        except UnknownStrategyError:
-            continue
-    everything = {**dict.fromkeys(s.name for s in registry.families.values()), **dict.fromkeys(profiles)}
-    find_profile(cast(Mapping[str, Profile], everything), name)  # raises, with what was meant
-    raise UnknownStrategyError(f"There is no profile or strategy '{name}'.", key=name)
-
-
-def checked_values(strategy: StrategyFamily | FrameStrategy, values: Mapping[str, float]) -> dict[str, float]:
-    """Every parameter of the strategy within its bounds; raises GenomeError that names the first that is
-    not.
-    """
-    known: dict[str, Parameter] = {p.name: p for p in strategy.parameters}
-    for name, value in values.items():
-        if name not in known:
-            raise GenomeError(f"{strategy.key} has no parameter '{name}'; it has {', '.join(known) or 'none'}.")
-        p = known[name]
-        if not p.low <= value <= p.high or (p.kind == "integer" and value != int(value)):
-            kind = "a whole number" if p.kind == "integer" else "a number"
-            raise GenomeError(f"{name} is {value:g}; it must be {kind} between {p.low:g} and {p.high:g}.")
-    complaint = strategy.validate(values)
-    if complaint:
-        raise GenomeError(complaint)
-    return dict(values)
-
-
-def make_agents(
-    target: Target, frame: CandleFrame, *, draw: float, leverage: float
-) -> tuple[list[AgentSpec], list[str]]:
-    strategy = target.strategy
-    if isinstance(strategy, FrameStrategy):
-        bound = [strategy.bind(candles_of(frame, k), target.values) for k in range(len(frame.symbols))]
-        specs = [
-            AgentSpec(family=family, params={}, draw=draw, symbol=symbol, exits=target.exits, leverage=leverage)
-            for family, symbol in zip(bound, frame.symbols, strict=True)
-        ]
-        return specs, list(frame.symbols)
-    if strategy.scope is Scope.PANEL:
-        genome = Genome(strategy.key, target.values, target.exits, None)
-        return [genome.agent(strategy, draw=draw, leverage=leverage)], ["all symbols"]
-    genomes = [Genome(strategy.key, target.values, target.exits, symbol) for symbol in frame.symbols]
-    return [g.agent(strategy, draw=draw, leverage=leverage) for g in genomes], list(frame.symbols)
-
-
-def candles_of(frame: CandleFrame, column: int) -> pd.DataFrame:
-    """One symbol as a DataFrame strategy sees it."""
-    names = ("open", "high", "low", "close", "volume")
-    index = pd.to_datetime(frame.ts_ms, unit="ms", utc=True)
-    return pd.DataFrame({name: getattr(frame, name)[:, column] for name in names}, index=index)
-
-
-def instruments_of(frame: CandleFrame) -> list[InstrumentRules]:
-    """Tick and lot as the candles show them, volatility as measured on them; a perpetual where the venue
-    says so.
-    """
-    perpetual = frame.venue.endswith(PERPETUAL_VENUE_SUFFIX)
-    volatility = volatility_of(frame)
-    rules = []
-    for k, symbol in enumerate(frame.symbols):
-        prices = np.concatenate([getattr(frame, name)[:, k] for name in ("open", "high", "low", "close")])
-        rules.append(
-            InstrumentRules(
-                symbol=symbol,
-                kind=InstrumentKind.PERPETUAL if perpetual else InstrumentKind.SPOT,
-                tick=decimal_step(prices),
-                lot=decimal_step(frame.volume[:, k]),
-                min_notional=5.0,
-                max_leverage=10.0 if perpetual else 1.0,
-                daily_volatility=volatility[symbol],
-            )
-        )
-    return rules
 
 
 def report_table(reports: Sequence[BacktestReport]) -> Table:

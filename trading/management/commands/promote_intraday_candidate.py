@@ -30,7 +30,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--by-return", action="store_true", help="take the winner by return instead of by evidence")
         parser.add_argument(
-            "--trials-elsewhere", type=int, default=0, help="trials on this window that no stored cohort holds"
+            "--trials-elsewhere", type=int, default=0, help="trials on this window of which there is no record"
         )
         parser.add_argument("--seed", type=int, default=0, help="of the resampling")
         parser.add_argument("--json", action="store_true", help="print evidence and verdict as JSON")

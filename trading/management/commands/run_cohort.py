@@ -21,6 +21,7 @@ from trading.actions.cohort_drive import drive_cohort
 from trading.actions.cohort_run import Progress as Stretch
 from trading.cohorts.refusals import with_refusals
 from trading.errors import CohortSpecError
+from trading.management.commands._people import manager_named
 from trading.models.cohort import INTERVAL_MINUTES, Allocation, Cohort, CohortMode, CohortStatus, GenomeSource
 from trading.selectors.cohort import default_fund, latest_window, leaderboard
 from treasury.models import Fund
@@ -110,7 +111,7 @@ class Command(BaseCommand):
     def _run(self, options: dict[str, Any]) -> None:
         forward = options["forward"]
         cohort = _cohort(options)
-        actor = _actor(options["user"])
+        actor = manager_named(options["user"])
         parents = _parents(actor, options["parents"])
         launch_cohort(cohort=cohort, actor=actor, parents=parents, queued=forward is not None)
         if forward is not None:
@@ -183,18 +184,6 @@ def _parents(actor: User, wanted: Sequence[int]) -> list[Cohort]:
     if missing := [str(pk) for pk in wanted if pk not in found]:
         raise CommandError(f"There is no cohort {', '.join(missing)} to take genomes from.")
     return [found[pk] for pk in wanted]
-
-
-def _actor(username: str | None) -> User:
-    people = (
-        User.objects.filter(username=username) if username else User.objects.filter(groups__name="Portfolio manager")
-    )
-    actor = people.order_by("pk").first()
-    if actor is None:
-        raise CommandError(
-            f"No account '{username}'." if username else "No portfolio manager to launch it: give --user."
-        )
-    return actor
 
 
 def _summary(cohort: Cohort) -> dict[str, Any]:

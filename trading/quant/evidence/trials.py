@@ -2,12 +2,14 @@
 
 Sources: Bailey and Lopez de Prado, The Deflated Sharpe Ratio (2014); Lopez de Prado and Lewis, Detection of false
 investment strategies using unsupervised learning methods (2019), for clustering trials by the distance sqrt((1 - rho) /
-2); Galwey, A new measure of the effective number of tests, Genetic Epidemiology 33 (2009), for the eigenvalues.
+2); Galwey, A new measure of the effective number of tests, Genetic Epidemiology 33 (2009), for the eigenvalues; Lo, The
+Statistics of Sharpe Ratios (2002), for how far one scatters by its length alone.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,6 +65,46 @@ def effective_trials(returns: Float64) -> EffectiveTrials:
     galwey = float(roots.sum() ** 2 / (roots**2).sum())
     mean = float((matrix.sum() - n) / (n * (n - 1)))
     return EffectiveTrials(int(table.shape[1]), min(float(n), galwey), _clusters(matrix), mean, int(table.shape[0]))
+
+
+def sharpe_ratios(returns: Float64, *, fewest: int) -> Float64:
+    """Sharpe ratio a period of each column of ``returns`` (n_periods, n_trials) with ``fewest`` returns that vary.
+
+    NaN is a period in which a trial did not trade; deviations use ddof 1. Columns that do not qualify are left out.
+    """
+    known = np.isfinite(returns)
+    n = known.sum(axis=0)
+    filled = np.where(known, returns, 0.0)
+    mean = filled.sum(axis=0) / np.maximum(n, 1)
+    squares = np.where(known, (returns - mean) ** 2, 0.0).sum(axis=0)
+    usable = (n >= fewest) & (squares > 0)
+    ratio: Float64 = mean[usable] / np.sqrt(squares[usable] / (n[usable] - 1))
+    return ratio
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Sharpe ratios (per hour) of ``n`` trials over about ``hours`` each; ``variance`` with ddof 1, 0 of one alone."""
+
+    n: int
+    mean: float
+    variance: float
+    hours: float
+
+
+def pooled_deviation(spreads: Sequence[Spread], *, hours: float) -> float | None:
+    """Deviation of all trials' Sharpe ratios together, as if each had been measured over ``hours``; None below two.
+
+    A ratio measured over T hours scatters by about 1/T without any skill (Lo 2002). Trials of other lengths would pull
+    the spread up or down by their length alone, so their mean 1/T is exchanged for that of ``hours``.
+    """
+    n = sum(spread.n for spread in spreads)
+    if n < 2:
+        return None
+    mean = sum(spread.n * spread.mean for spread in spreads) / n
+    squares = sum((spread.n - 1) * spread.variance + spread.n * (spread.mean - mean) ** 2 for spread in spreads)
+    own_length = sum(spread.n / spread.hours for spread in spreads) / n
+    return math.sqrt(max(squares / (n - 1) - own_length + 1.0 / hours, 0.0))
 
 
 def _clusters(matrix: Float64) -> int:
