@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from trading.actions.cohort_prepare import LOOKBACK_DAYS, first_bar_ms
 from trading.cohorts.catalog import open_catalog, series_or_none
+from trading.cohorts.guard import Record, order_limits
 from trading.cohorts.installed import installed_families
 from trading.cohorts.population import Seat
 from trading.cohorts.setup import DAY_MS, Setup, engine_setup, market_of, volatility_of
@@ -135,7 +136,7 @@ def cast_of(cohort: Cohort, live: Sequence[LiveAgent] = ()) -> Cast:
 
 
 def run_cohort_again(cast: Cast, *, until_ms: int, mark_ms: int) -> CohortRunAgain:
-    """The cohort's bars up to ``until_ms``, as it traded them."""
+    """The cohort's bars up to ``until_ms``, as it traded them, each judged by what judged it then."""
     cohort, catalog = cast.cohort, open_catalog()
     first = first_bar_ms(cohort)
     setup = engine_setup(
@@ -155,8 +156,37 @@ def run_cohort_again(cast: Cast, *, until_ms: int, mark_ms: int) -> CohortRunAga
         state = engine.warmed_state(
             market.slice(0, at), setup.agents, first_ts_ms=first, mark_every_ms=mark_ms, **terms
         )
-    run = engine.run(trading, setup.agents, state=state, mark_every_ms=mark_ms, **terms)
+    parts = []
+    for bars, limits in _stretches(cohort, trading):
+        part = engine.run(bars, setup.agents, state=state, mark_every_ms=mark_ms, limits=limits, **terms)
+        parts.append(part)
+        state = part.state
+    run = _joined(parts)
     return CohortRunAgain(results_of(run, cast.draws[: len(cast.seats)], mark_ms), run, trading, setup)
+
+
+def _stretches(cohort: Cohort, market: engine.Market) -> Iterator[tuple[engine.Market, engine.OrderLimits | None]]:
+    """The bars in stretches that one record of the run judged; those before the first were judged by none."""
+    records: list[Record] = cohort.run.provenance.get("limits", [])
+    starts = np.searchsorted(market.ts_ms, [record["from_ms"] for record in records]).tolist()
+    judged = zip([0, *starts], [*starts, market.n_bars], [None, *records], strict=True)
+    for first, last, record in judged:
+        if first < last:
+            yield market.slice(first, last), order_limits(record, cohort.venue)
+
+
+def _joined(parts: Sequence[engine.Run]) -> engine.Run:
+    """Runs that went on from one another, as one."""
+    if len(parts) == 1:
+        return parts[0]
+    tables = ("fills", "rejections", "breaches", "funding")
+    columns = ("ts_ms", "agents", "parent", "positions")
+    marks = {name: np.concatenate([getattr(part.marks, name) for part in parts]) for name in columns}
+    return replace(
+        parts[-1],
+        marks=replace(parts[-1].marks, **marks),
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in tables},
+    )
 
 
 def replay_genomes(cast: Cast, *, rules: Replay, forbidden: Sequence[Window], mark_ms: int) -> ReplayRun:

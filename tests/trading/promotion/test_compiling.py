@@ -10,15 +10,19 @@ import numpy as np
 import pytest
 
 from fundops.core.clock import from_ms
+from risk.quant.metrics import Metric
+from tests.gate import by_gate
+from tests.risk.gated import put_limit
 from tests.trading.promotion.conftest import START
 from trading.actions.cohort_prepare import prepare_cohort
-from trading.models.cohort import AgentDay, Cohort, CohortFill, GenomeSource
+from trading.models.cohort import AgentDay, Cohort, CohortFill, CohortRejection, GenomeSource
 from trading.promotion.compiling import compile_evidence
 from trading.promotion.errors import EvidenceUnavailableError
 from trading.promotion.evidence import Evidence
 from trading.promotion.policy import Figure, default_policy, parse_policy
-from trading.promotion.replaying import LiveAgent, cast_of
+from trading.promotion.replaying import LiveAgent, cast_of, run_cohort_again
 from trading.quant.evidence.skill import chance_of_best
+from treasury.models import Fund
 
 Make = Callable[..., Cohort]
 DAY_MS = 86_400_000
@@ -37,6 +41,32 @@ def test_evidence_reproduces_the_books_and_covers_every_agent(finished: Make) ->
         fills = CohortFill.objects.filter(agent__cohort=cohort, agent__number=line.number)
         assert line.fills == fills.count()
     assert Evidence.model_validate_json(evidence.model_dump_json()) == evidence
+
+
+def test_a_cohort_whose_orders_were_denied_is_run_again_as_it_was_judged(finished: Make, fund: Fund) -> None:
+    put_limit(book=fund.books.get(parent=None), metric=Metric.OPEN_POSITIONS, hard=Decimal(3))
+    by_gate("compliance.set_screening_policy", {"rules": {"self_crossing": {"in_cohorts": "deny"}}})
+    cohort = finished()
+    denied = set(CohortRejection.objects.filter(cohort=cohort).values_list("reason", flat=True))
+    assert {"self_crossing"} < denied and any("open_positions" in reason for reason in denied), denied
+    evidence = compile_evidence(cohort)
+    assert evidence.figures[Figure.BOOKS_DIFFERENCE].value == pytest.approx(0, abs=1e-9)
+    for line in evidence.agents:
+        assert line.fills == CohortFill.objects.filter(agent__cohort=cohort, agent__number=line.number).count()
+
+
+def test_runs_by_several_records_are_joined_as_one(finished: Make) -> None:
+    cohort = finished()
+    cast = cast_of(cohort)
+    whole = run_cohort_again(cast, until_ms=cohort.end_ms, mark_ms=300_000)
+    record = {"mode": "ACTIVE", "limits": [], "agents": {}, "unit_risk": {}}
+    starts = [cohort.start_ms + minutes * 60_000 for minutes in (0, 7, 777, 2_000)]
+    cast.cohort.run.provenance["limits"] = [record | {"from_ms": start} for start in starts]
+    parts = run_cohort_again(cast, until_ms=cohort.end_ms, mark_ms=300_000)
+    for name in ("fills", "rejections", "funding"):
+        assert np.array_equal(getattr(parts.run, name), getattr(whole.run, name)), name
+    assert np.array_equal(parts.results.net, whole.results.net)
+    assert np.array_equal(parts.results.ts_ms, whole.results.ts_ms)
 
 
 def test_evidence_of_the_same_cohort_is_the_same_statement(finished: Make) -> None:
