@@ -158,6 +158,8 @@ def _work_turn(tokens: Mapping[int, int], until: Mapping[int, int]) -> int:
     known = {seat.desk.deployment.pk for seats in groups.values() for seat in seats}
     for group, desks in _strangers([pk for pk in tokens if pk not in known]).items():
         groups[group] += _ready(desks, tokens, gateway_of(group[3]))
+    for seats in groups.values():
+        seats.sort(key=lambda seat: seat.desk.deployment.pk)  # kept or not, they are judged in the same order
     return sum(_work_group(group, seats, until, gateway_of(group[3])) for group, seats in groups.items())
 
 

@@ -51,10 +51,9 @@ def test_a_killed_worker_is_replaced_within_seconds_and_no_order_is_sent_twice(c
     agent = by_family(cohort, "tsmom_volatility")
     deployment = replay_of(agent, hours=HOURS)
     with worker(candles) as first, worker(candles) as second:
-        ticking(lambda: run_of(deployment).bars > 20, seconds=120, what="the first bars")
+        ticking(lambda: run_of(deployment).bars > 60, seconds=120, what="the first bars")
         owner = int(run_of(deployment).owner.split(":")[1])
         doomed, heir = (first, second) if os.getpgid(owner) == first.pid else (second, first)
-        wait_until(lambda: run_of(deployment).bars > 60, seconds=120, what="more bars")
         os.killpg(doomed.pid, signal.SIGKILL)
         killed = time.monotonic()
         doomed.wait()
