@@ -15,10 +15,8 @@ from trading.quant.engine.bits import ONE, ZERO, collect, prefetch, set_bit, tra
 from trading.quant.engine.codes import BreachKind
 from trading.quant.engine.jit import kernel
 from trading.quant.engine.kernel_exits import (
-    CHUNK,
     NO_EXIT,
     exit_terms,
-    find_extremes,
     follow,
     log_breach,
     mark_close,
@@ -256,30 +254,31 @@ def close_wallet(
     symbol_rules: Any,
     wallets: Any, held: Any, net_rows: Any, net_done: Any, equity_rows: Any, breaches: Any,
 ) -> None:  # fmt: skip
-    """The parent's equity at every close of rows ``start`` to ``end``; its peak and drawdown."""
+    """The parent's equity at every close of the segment from row ``start`` to ``end``; its peak and drawdown."""
     parent = wallets[0]
     cash = net_rows.shape[0] - 1
-    keep_net(net_rows, net_done, cash, parent.cash / ATOMS, end)
+    keep_net(net_rows, net_done, cash, parent.cash / ATOMS, end - start)
+    net_done[cash] = 0
     n = np.uint64(end - start)
-    equity = equity_rows[start:end]
-    held_row = net_rows[cash, start:end]
+    equity = equity_rows[0:n]
+    held_row = net_rows[cash, 0:n]
     for k in range(n):
         equity[k] = held_row[k]
     for s in range(held.shape[1]):
         net = (held[0, s, 0] - held[0, s, 1]) * symbol_rules[s].lot_value
         close = mark[s, block + start : block + end]
-        if net_done[s] == start:
-            net_done[s] = end
+        if net_done[s] == 0:
             if net != 0.0:
                 for k in range(n):
                     equity[k] += net * close[k]
             continue
-        keep_net(net_rows, net_done, s, net, end)
-        held_row = net_rows[s, start:end]
+        keep_net(net_rows, net_done, s, net, end - start)
+        net_done[s] = 0
+        held_row = net_rows[s, 0:n]
         for k in range(n):
             equity[k] += held_row[k] * close[k]
-    for k in range(start, end):
-        value = equity_rows[k]
+    for k in range(n):
+        value = equity[k]
         if value > parent.peak:
             parent.peak = value
         drawdown = (parent.peak - value) / parent.peak
@@ -287,8 +286,9 @@ def close_wallet(
             parent.drawdown = drawdown
         if drawdown > run.drawdown_alert and parent.drawdown_breached == 0:
             parent.drawdown_breached = 1
-            log_breach(PARENT_DRAWDOWN, -1, drawdown, run.drawdown_alert, block + k, ts, clock, run, cursor, breaches)
-    parent.equity = equity_rows[end - 1]
+            at = block + start + np.int64(k)
+            log_breach(PARENT_DRAWDOWN, -1, drawdown, run.drawdown_alert, at, ts, clock, run, cursor, breaches)
+    parent.equity = equity[n - ONE]
 
 
 @kernel
@@ -319,7 +319,7 @@ def execute_block(
     wallets: Any,
     held: Any, volumes: Any, fee_now: Any, cursors: Any, work: Any, sig_row: Any, sig_target: Any,
     sig_count: Any,
-    wake: Any, exits: Any, used: Any, has_gaps: int, pairs: Any, extremes: Any, net_rows: Any, net_done: Any,
+    wake: Any, exits: Any, spans: Any, net_rows: Any, net_done: Any,
     equity_rows: Any, todo: Any, leaving: Any, fills: Any,
     rejections: Any, breaches: Any, payments: Any, mark_ts: Any, agent_marks: Any, wallet_marks: Any,
     positions: Any, books: Any, guard: Any,
@@ -336,10 +336,6 @@ def execute_block(
     words = wake.shape[1]
     single_wallet = run.shared_wallet != 0
     n_stamps = funding_ts.shape[0]
-    if cursor.row == 0 and cursor.in_segment == 0:
-        due = (clock.next_mark - ts[block]) // run.interval_ms
-        cursor.grid = -(-due & (CHUNK - 1))  # so that a chunk, or half of one, begins at each mark
-        find_extremes(block, rows, cursor.grid, has_gaps, used, highs, lows, mark, pairs, extremes)
     while cursor.row < rows:
         row = cursor.row
         if cursor.in_segment == 0:
@@ -365,8 +361,6 @@ def execute_block(
                     i, mark, before, run, symbol_rules, slot_rules, agent_rules, slots, agents, wallets, held, books
                 )
             while cursor.funding < due:
-                if single_wallet:
-                    keep_net(net_rows, net_done, net_rows.shape[0] - 1, wallets[0].cash / ATOMS, row)
                 pay_funding(
                     i, cursor.funding, ts, mark, before, funding_symbol, funding_rate, clock, run, cursor,
                     symbol_rules,
@@ -436,7 +430,7 @@ def execute_block(
                     if st.lots != 0:
                         follow(
                             slot, i, row, block, segment_end, ts, opens, highs, lows, volume, mark, wake, exits,
-                            extremes, sig_row, sig_count,
+                            spans, sig_row, sig_count,
                             clock, run, cursor, symbol_rules, slot_rules, agent_rules, slots, work, agents,
                             breaches,
                         )  # fmt: skip
@@ -528,8 +522,6 @@ def execute_block(
     for k in range(words):
         wake[0, k] |= wake[rows, k]
         wake[rows, k] = ZERO
-    for k in range(net_done.shape[0]):
-        net_done[k] = 0
     cursor.row = 0
     return DONE
 
