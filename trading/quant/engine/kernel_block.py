@@ -21,6 +21,7 @@ from trading.quant.engine.kernel_exits import (
     log_breach,
     mark_close,
     mark_single,
+    prefetch_spans,
 )
 from trading.quant.engine.kernel_orders import (
     LIQUIDATION,
@@ -37,6 +38,7 @@ from trading.quant.engine.market import DAY_MS
 PARENT_DRAWDOWN = int(BreachKind.PARENT_DRAWDOWN)
 PARENT_UTILISATION = int(BreachKind.PARENT_UTILISATION)
 
+WHOLE = 16  # values that a vector loop takes at a time; what is left over would cost it as much again
 LOOK_AHEAD = 24  # bars: how far before a fill its open and volume are asked from memory
 
 DONE = 0
@@ -260,22 +262,25 @@ def close_wallet(
     keep_net(net_rows, net_done, cash, parent.cash / ATOMS, end - start)
     net_done[cash] = 0
     n = np.uint64(end - start)
-    equity = equity_rows[0:n]
-    held_row = net_rows[cash, 0:n]
-    for k in range(n):
+    wide = (end - start + WHOLE - 1) & -WHOLE  # values beyond the segment are worked out and not looked at
+    if block + start + wide > mark.shape[1]:
+        wide = end - start
+    equity = equity_rows[0:wide]
+    held_row = net_rows[cash, 0:wide]
+    for k in range(np.uint64(wide)):
         equity[k] = held_row[k]
     for s in range(held.shape[1]):
         net = (held[0, s, 0] - held[0, s, 1]) * symbol_rules[s].lot_value
-        close = mark[s, block + start : block + end]
+        close = mark[s, block + start : block + start + wide]
         if net_done[s] == 0:
             if net != 0.0:
-                for k in range(n):
+                for k in range(np.uint64(wide)):
                     equity[k] += net * close[k]
             continue
         keep_net(net_rows, net_done, s, net, end - start)
         net_done[s] = 0
-        held_row = net_rows[s, 0:n]
-        for k in range(n):
+        held_row = net_rows[s, 0:wide]
+        for k in range(np.uint64(wide)):
             equity[k] += held_row[k] * close[k]
     for k in range(n):
         value = equity[k]
@@ -298,16 +303,18 @@ def find_segment_end(row: int, rows: int, block: int, ts: Any, next_funding: Any
     """
     if run.bar_by_bar != 0:  # a limit asks for the parent's peak at every close
         return row + 1
-    k = row
-    while True:
-        if ts[block + k] + run.interval_ms >= clock.next_mark:
-            return k + 1
-        k += 1
-        if k >= rows:
-            return rows
-        opened = ts[block + k]
-        if opened >= clock.next_day or opened >= next_funding or opened >= clock.next_mark:
-            return k
+    closing = find_row(clock.next_mark - run.interval_ms, row, rows, block, ts, run) + 1
+    opening = find_row(min(clock.next_mark, clock.next_day, next_funding), row, rows, block, ts, run)
+    return min(closing, opening, rows)
+
+
+@kernel
+def find_row(time: int, row: int, rows: int, block: int, ts: Any, run: Any) -> Any:
+    """The first row from ``row`` on that opens at ``time`` or later, ``rows`` if none does."""
+    k = min(rows, row + max(0, -((ts[block + row] - time) // run.interval_ms)))
+    while k > row and ts[block + k - 1] >= time:  # rows may be missing, so that times run ahead of their number
+        k -= 1
+    return k
 
 
 @kernel
@@ -375,6 +382,10 @@ def execute_block(
             cursor.segment_start = row
             cursor.segment_end = find_segment_end(row, rows, block, ts, next_funding, clock, run)
             cursor.in_segment = 1
+            if cursor.segment_end < rows:
+                for slot in range(n_slots):
+                    if slots[slot].lots != 0:
+                        prefetch_spans(spans, slot_rules[slot].symbol, block + cursor.segment_end + cursor.lead)
 
         segment_end = cursor.segment_end
         while row < segment_end:
@@ -387,6 +398,9 @@ def execute_block(
                         s = slot_rules[(np.int64(w) << 6) + trailing_zeros(word)].symbol
                         prefetch(opens, s, block + ahead)
                         prefetch(volume, s, block + ahead)
+                        prefetch(highs, s, block + ahead)
+                        prefetch(lows, s, block + ahead)
+                        prefetch_spans(spans, s, block + ahead + cursor.lead)
                         word &= word - ONE
             any_wake = ZERO
             any_exit = ZERO

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from trading.quant.engine import extremes
-from trading.quant.engine.bits import ZERO, prefetch, set_bit
+from trading.quant.engine.bits import ONE, ZERO, prefetch, set_bit
 from trading.quant.engine.codes import BreachKind, FillReason
 from trading.quant.engine.jit import inlined, kernel
 from trading.quant.engine.kernel_orders import LIQUIDATION, TAKE_PROFIT
@@ -183,6 +183,15 @@ def is_calm(
 
 
 @inlined
+def prefetch_spans(spans: Any, s: int, k: int) -> None:
+    """Ask for what ``walk`` reads first of symbol ``s`` at bar ``k + lead``."""
+    fine, middle, coarse = spans
+    prefetch(fine, s, 2 * (k // extremes.FINE))
+    prefetch(middle, s, 2 * (k // extremes.MIDDLE))
+    prefetch(coarse, s, 2 * (k // extremes.COARSE))
+
+
+@inlined
 def walk(
     side: int, slot: int, i: int, end: int, single: int, lead: int, spans: Any, ts: Any, opens: Any,
     highs: Any, lows: Any, volume: Any, mark: Any, clock: Any, run: Any, cursor: Any, symbol_rules: Any,
@@ -213,11 +222,9 @@ def walk(
     against = lows[s] if side > 0 else highs[s]
     along = highs[s] if side > 0 else lows[s]
     close = mark[s]
-    k_against = 0 if side > 0 else 1
     fine, middle, coarse = spans
-    fine_against, fine_along = fine[k_against, s], fine[1 - k_against, s]
-    middle_against, middle_along = middle[k_against, s], middle[1 - k_against, s]
-    coarse_against, coarse_along = coarse[k_against, s], coarse[1 - k_against, s]
+    adverse = ZERO if side > 0 else ONE  # where a span keeps the extreme that hurts: its low for a long position
+    helpful = ONE - adverse
     peak = who.peak
     floor = (1.0 - who.drawdown) * LOOSER
     limit = agent_rules[a].max_leverage
@@ -231,24 +238,27 @@ def walk(
             most = best
             if at % MIDDLE == ZERO and k + extremes.MIDDLE <= end:
                 if at % COARSE == ZERO and k + extremes.COARSE <= end:
-                    most = coarse_along[at // COARSE]
+                    span = at // COARSE << ONE
+                    most = coarse[s, span + helpful]
                     if (single == 0 or cash + quantity * most <= peak) and is_calm(
-                        side, coarse_against[at // COARSE], most, fixed, trail, target, best, single, quantity, cash,
-                        peak, floor, ceiling,
+                        side, coarse[s, span + adverse], most, fixed, trail, target, best, single, quantity, cash, peak,
+                        floor, ceiling,
                     ):  # fmt: skip
                         best = better(side, best, most)
                         k += extremes.COARSE
                         continue
-                most = middle_along[at // MIDDLE]
+                span = at // MIDDLE << ONE
+                most = middle[s, span + helpful]
                 if is_calm(
-                    side, middle_against[at // MIDDLE], most, fixed, trail, target, best, single, quantity, cash, peak,
+                    side, middle[s, span + adverse], most, fixed, trail, target, best, single, quantity, cash, peak,
                     floor, ceiling,
                 ):  # fmt: skip
                     passed = extremes.MIDDLE
             if passed == 0:
-                most = fine_along[at // FINE]
+                span = at // FINE << ONE
+                most = fine[s, span + helpful]
                 if is_calm(
-                    side, fine_against[at // FINE], most, fixed, trail, target, best, single, quantity, cash, peak,
+                    side, fine[s, span + adverse], most, fixed, trail, target, best, single, quantity, cash, peak,
                     floor, ceiling,
                 ):  # fmt: skip
                     passed = extremes.FINE

@@ -162,9 +162,9 @@ class Pass:
         self.exits = np.zeros((self.rows + 2, words), dtype=np.uint64)
         self.bar = np.empty((6, n_symbols))
         tracked = n_symbols + 1 if cohort.run_rules["shared_wallet"][0] else 1
-        self.net_rows = np.empty((tracked, wide))
+        self.net_rows = np.zeros((tracked, wide))
         self.net_done = np.zeros(tracked, dtype=np.int64)
-        self.equity_rows = np.empty(self.rows)
+        self.equity_rows = np.empty(wide)
         self.todo = np.zeros(n_slots, dtype=np.int64)
         self.leaving = np.zeros(n_slots, dtype=np.int64)
         keep = bool(cohort.run_rules["keep_log"][0])
