@@ -368,13 +368,13 @@ def follow(
             set_bit(wake[due], slot)
     if st.lots > 0:
         walk(
-            1, slot, i, block + end, single, cursor.lead, spans, ts, opens, highs, lows, volume, mark, clock, run, cursor,
-            symbol_rules, slot_rules, agent_rules, slots, work, agents, breaches,
+            1, slot, i, block + end, single, cursor.lead, spans, ts, opens, highs, lows, volume, mark, clock, run,
+            cursor, symbol_rules, slot_rules, agent_rules, slots, work, agents, breaches,
         )  # fmt: skip
     else:
         walk(
-            -1, slot, i, block + end, single, cursor.lead, spans, ts, opens, highs, lows, volume, mark, clock, run, cursor,
-            symbol_rules, slot_rules, agent_rules, slots, work, agents, breaches,
+            -1, slot, i, block + end, single, cursor.lead, spans, ts, opens, highs, lows, volume, mark, clock, run,
+            cursor, symbol_rules, slot_rules, agent_rules, slots, work, agents, breaches,
         )  # fmt: skip
     if work[slot].exit_bar >= 0:
         set_bit(exits[work[slot].exit_bar - block], slot)

@@ -23,7 +23,7 @@ from trading.quant.engine.rules import AgentSpec, InstrumentRules, WalletRules
 from trading.quant.engine.state import EngineState
 
 _SIGNALS_HELD = 1 << 19  # signal places of one block; bounds its rows for large cohorts
-_LONGEST_BLOCK = 1024
+_LONGEST_BLOCK = 2048
 _FIRST_ROWS = 16_384  # of an output table; memory that is not written costs nothing
 _SHORTEST_BLOCK = 64
 _APART = 24  # more places a row than used: rows a power of two apart would fight for the same cache lines
