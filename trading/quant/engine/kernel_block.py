@@ -291,13 +291,13 @@ def close_wallet(
             parent.drawdown = drawdown
         if drawdown > run.drawdown_alert and parent.drawdown_breached == 0:
             parent.drawdown_breached = 1
-            at = block + start + np.int64(k)
+            at: Any = block + start + np.int64(k)
             log_breach(PARENT_DRAWDOWN, -1, drawdown, run.drawdown_alert, at, ts, clock, run, cursor, breaches)
     parent.equity = equity[n - ONE]
 
 
 @kernel
-def find_segment_end(row: int, rows: int, block: int, ts: Any, next_funding: Any, clock: Any, run: Any) -> int:
+def find_segment_end(row: int, rows: int, block: int, ts: Any, next_funding: Any, clock: Any, run: Any) -> Any:
     """The first row after ``row`` before which something concerns everybody: a mark, a new day, a funding
     stamp.
     """
