@@ -15,14 +15,13 @@ from trading.quant.engine.bits import ONE, ZERO, collect, prefetch, set_bit, tra
 from trading.quant.engine.codes import BreachKind
 from trading.quant.engine.jit import kernel
 from trading.quant.engine.kernel_exits import (
-    CHUNK,
     NO_EXIT,
     exit_terms,
-    find_extremes,
     follow,
     log_breach,
     mark_close,
     mark_single,
+    prefetch_spans,
 )
 from trading.quant.engine.kernel_orders import (
     LIQUIDATION,
@@ -39,6 +38,7 @@ from trading.quant.engine.market import DAY_MS
 PARENT_DRAWDOWN = int(BreachKind.PARENT_DRAWDOWN)
 PARENT_UTILISATION = int(BreachKind.PARENT_UTILISATION)
 
+WHOLE = 16  # values that a vector loop takes at a time; what is left over would cost it as much again
 LOOK_AHEAD = 24  # bars: how far before a fill its open and volume are asked from memory
 
 DONE = 0
@@ -256,30 +256,34 @@ def close_wallet(
     symbol_rules: Any,
     wallets: Any, held: Any, net_rows: Any, net_done: Any, equity_rows: Any, breaches: Any,
 ) -> None:  # fmt: skip
-    """The parent's equity at every close of rows ``start`` to ``end``; its peak and drawdown."""
+    """The parent's equity at every close of the segment from row ``start`` to ``end``; its peak and drawdown."""
     parent = wallets[0]
     cash = net_rows.shape[0] - 1
-    keep_net(net_rows, net_done, cash, parent.cash / ATOMS, end)
+    keep_net(net_rows, net_done, cash, parent.cash / ATOMS, end - start)
+    net_done[cash] = 0
     n = np.uint64(end - start)
-    equity = equity_rows[start:end]
-    held_row = net_rows[cash, start:end]
-    for k in range(n):
+    wide = (end - start + WHOLE - 1) & -WHOLE  # values beyond the segment are worked out and not looked at
+    if block + start + wide > mark.shape[1]:
+        wide = end - start
+    equity = equity_rows[0:wide]
+    held_row = net_rows[cash, 0:wide]
+    for k in range(np.uint64(wide)):
         equity[k] = held_row[k]
     for s in range(held.shape[1]):
         net = (held[0, s, 0] - held[0, s, 1]) * symbol_rules[s].lot_value
-        close = mark[s, block + start : block + end]
-        if net_done[s] == start:
-            net_done[s] = end
+        close = mark[s, block + start : block + start + wide]
+        if net_done[s] == 0:
             if net != 0.0:
-                for k in range(n):
+                for k in range(np.uint64(wide)):
                     equity[k] += net * close[k]
             continue
-        keep_net(net_rows, net_done, s, net, end)
-        held_row = net_rows[s, start:end]
-        for k in range(n):
+        keep_net(net_rows, net_done, s, net, end - start)
+        net_done[s] = 0
+        held_row = net_rows[s, 0:wide]
+        for k in range(np.uint64(wide)):
             equity[k] += held_row[k] * close[k]
-    for k in range(start, end):
-        value = equity_rows[k]
+    for k in range(n):
+        value = equity[k]
         if value > parent.peak:
             parent.peak = value
         drawdown = (parent.peak - value) / parent.peak
@@ -287,27 +291,30 @@ def close_wallet(
             parent.drawdown = drawdown
         if drawdown > run.drawdown_alert and parent.drawdown_breached == 0:
             parent.drawdown_breached = 1
-            log_breach(PARENT_DRAWDOWN, -1, drawdown, run.drawdown_alert, block + k, ts, clock, run, cursor, breaches)
-    parent.equity = equity_rows[end - 1]
+            at: Any = block + start + np.int64(k)
+            log_breach(PARENT_DRAWDOWN, -1, drawdown, run.drawdown_alert, at, ts, clock, run, cursor, breaches)
+    parent.equity = equity[n - ONE]
 
 
 @kernel
-def find_segment_end(row: int, rows: int, block: int, ts: Any, next_funding: Any, clock: Any, run: Any) -> int:
+def find_segment_end(row: int, rows: int, block: int, ts: Any, next_funding: Any, clock: Any, run: Any) -> Any:
     """The first row after ``row`` before which something concerns everybody: a mark, a new day, a funding
     stamp.
     """
     if run.bar_by_bar != 0:  # a limit asks for the parent's peak at every close
         return row + 1
-    k = row
-    while True:
-        if ts[block + k] + run.interval_ms >= clock.next_mark:
-            return k + 1
-        k += 1
-        if k >= rows:
-            return rows
-        opened = ts[block + k]
-        if opened >= clock.next_day or opened >= next_funding or opened >= clock.next_mark:
-            return k
+    closing = find_row(clock.next_mark - run.interval_ms, row, rows, block, ts, run) + 1
+    opening = find_row(min(clock.next_mark, clock.next_day, next_funding), row, rows, block, ts, run)
+    return min(closing, opening, rows)
+
+
+@kernel
+def find_row(time: int, row: int, rows: int, block: int, ts: Any, run: Any) -> Any:
+    """The first row from ``row`` on that opens at ``time`` or later, ``rows`` if none does."""
+    k = min(rows, row + max(0, -((ts[block + row] - time) // run.interval_ms)))
+    while k > row and ts[block + k - 1] >= time:  # rows may be missing, so that times run ahead of their number
+        k -= 1
+    return k
 
 
 @kernel
@@ -319,7 +326,7 @@ def execute_block(
     wallets: Any,
     held: Any, volumes: Any, fee_now: Any, cursors: Any, work: Any, sig_row: Any, sig_target: Any,
     sig_count: Any,
-    wake: Any, exits: Any, used: Any, has_gaps: int, pairs: Any, extremes: Any, net_rows: Any, net_done: Any,
+    wake: Any, exits: Any, spans: Any, net_rows: Any, net_done: Any,
     equity_rows: Any, todo: Any, leaving: Any, fills: Any,
     rejections: Any, breaches: Any, payments: Any, mark_ts: Any, agent_marks: Any, wallet_marks: Any,
     positions: Any, books: Any, guard: Any,
@@ -336,10 +343,6 @@ def execute_block(
     words = wake.shape[1]
     single_wallet = run.shared_wallet != 0
     n_stamps = funding_ts.shape[0]
-    if cursor.row == 0 and cursor.in_segment == 0:
-        due = (clock.next_mark - ts[block]) // run.interval_ms
-        cursor.grid = -(-due & (CHUNK - 1))  # so that a chunk, or half of one, begins at each mark
-        find_extremes(block, rows, cursor.grid, has_gaps, used, highs, lows, mark, pairs, extremes)
     while cursor.row < rows:
         row = cursor.row
         if cursor.in_segment == 0:
@@ -365,8 +368,6 @@ def execute_block(
                     i, mark, before, run, symbol_rules, slot_rules, agent_rules, slots, agents, wallets, held, books
                 )
             while cursor.funding < due:
-                if single_wallet:
-                    keep_net(net_rows, net_done, net_rows.shape[0] - 1, wallets[0].cash / ATOMS, row)
                 pay_funding(
                     i, cursor.funding, ts, mark, before, funding_symbol, funding_rate, clock, run, cursor,
                     symbol_rules,
@@ -381,6 +382,10 @@ def execute_block(
             cursor.segment_start = row
             cursor.segment_end = find_segment_end(row, rows, block, ts, next_funding, clock, run)
             cursor.in_segment = 1
+            if cursor.segment_end < rows:
+                for slot in range(n_slots):
+                    if slots[slot].lots != 0:
+                        prefetch_spans(spans, slot_rules[slot].symbol, block + cursor.segment_end + cursor.lead)
 
         segment_end = cursor.segment_end
         while row < segment_end:
@@ -393,6 +398,9 @@ def execute_block(
                         s = slot_rules[(np.int64(w) << 6) + trailing_zeros(word)].symbol
                         prefetch(opens, s, block + ahead)
                         prefetch(volume, s, block + ahead)
+                        prefetch(highs, s, block + ahead)
+                        prefetch(lows, s, block + ahead)
+                        prefetch_spans(spans, s, block + ahead + cursor.lead)
                         word &= word - ONE
             any_wake = ZERO
             any_exit = ZERO
@@ -436,7 +444,7 @@ def execute_block(
                     if st.lots != 0:
                         follow(
                             slot, i, row, block, segment_end, ts, opens, highs, lows, volume, mark, wake, exits,
-                            extremes, sig_row, sig_count,
+                            spans, sig_row, sig_count,
                             clock, run, cursor, symbol_rules, slot_rules, agent_rules, slots, work, agents,
                             breaches,
                         )  # fmt: skip
@@ -528,8 +536,6 @@ def execute_block(
     for k in range(words):
         wake[0, k] |= wake[rows, k]
         wake[rows, k] = ZERO
-    for k in range(net_done.shape[0]):
-        net_done[k] = 0
     cursor.row = 0
     return DONE
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from trading.quant.engine.bits import prefetch, set_bit
+from trading.quant.engine import extremes
+from trading.quant.engine.bits import ONE, ZERO, prefetch, set_bit
 from trading.quant.engine.codes import BreachKind, FillReason
 from trading.quant.engine.jit import inlined, kernel
 from trading.quant.engine.kernel_orders import LIQUIDATION, TAKE_PROFIT
@@ -20,10 +21,9 @@ AGENT_LEVERAGE = int(BreachKind.AGENT_LEVERAGE)
 AGENT_BANKRUPT = int(BreachKind.AGENT_BANKRUPT)
 
 NO_EXIT = -1
-CHUNK = 8  # bars whose extremes are looked at first, then those of half of them; powers of two
-CHUNK_SHIFT = 3
-HALF = 4
-HALF_SHIFT = 2
+FINE = np.uint64(extremes.FINE)
+MIDDLE = np.uint64(extremes.MIDDLE)
+COARSE = np.uint64(extremes.COARSE)
 LOOSER = 1.0 + 1e-12  # the filter before the exact drawdown must never be the stricter of the two
 
 
@@ -83,63 +83,6 @@ def mark_close(
     if equity <= 0.0 and who.bankrupt == 0:
         who.bankrupt = 1
         log_breach(AGENT_BANKRUPT, a, equity, 0.0, i, ts, clock, run, cursor, breaches)
-
-
-@kernel
-def find_extremes(
-    block: int, rows: int, grid: int, has_gaps: int, used: Any, highs: Any, lows: Any, mark: Any, pairs: Any,
-    extremes: Any,
-) -> None:  # fmt: skip
-    """Lowest low and highest high of each chunk and half chunk of a block, by pairs of neighbours.
-
-    Half chunk ``h`` begins at row ``grid + 4 h``, chunk ``c`` at row ``grid + 8 c``, ``grid`` being zero or less;
-    what is not wholly inside the block is left alone. A missing bar counts with the close it carries, which no
-    position still open can have been hurt or helped by.
-    """
-    two = np.uint64(2)
-    one = np.uint64(1)
-    skip = (HALF - (-grid & (HALF - 1))) & (HALF - 1)  # rows before the first whole half chunk
-    first_half = (skip - grid) >> HALF_SHIFT
-    n_halves = (rows - skip) >> HALF_SHIFT
-    n_pairs = np.uint64(2 * n_halves)
-    first = (first_half + 1) >> 1
-    n_chunks = (first_half + n_halves - 2 * first) >> 1
-    for s in range(mark.shape[0]):
-        if used[s] == 0:
-            continue
-        close = mark[s, block + skip : block + rows]
-        for side in range(2):
-            halves = extremes[side, s, first_half : first_half + n_halves]
-            chunks = extremes[2 + side, s, first : first + n_chunks]
-            fine = extremes[side, s, 2 * first : 2 * (first + n_chunks)]
-            if side == 0:
-                x = lows[s, block + skip : block + rows]
-                if has_gaps != 0:
-                    for k in range(n_pairs):
-                        a = x[two * k] if x[two * k] == x[two * k] else close[two * k]
-                        b = x[two * k + one] if x[two * k + one] == x[two * k + one] else close[two * k + one]
-                        pairs[k] = a if a < b else b
-                else:
-                    for k in range(n_pairs):
-                        pairs[k] = x[two * k] if x[two * k] < x[two * k + one] else x[two * k + one]
-                for k in range(np.uint64(n_halves)):
-                    halves[k] = pairs[two * k] if pairs[two * k] < pairs[two * k + one] else pairs[two * k + one]
-                for k in range(np.uint64(n_chunks)):
-                    chunks[k] = fine[two * k] if fine[two * k] < fine[two * k + one] else fine[two * k + one]
-            else:
-                x = highs[s, block + skip : block + rows]
-                if has_gaps != 0:
-                    for k in range(n_pairs):
-                        a = x[two * k] if x[two * k] == x[two * k] else close[two * k]
-                        b = x[two * k + one] if x[two * k + one] == x[two * k + one] else close[two * k + one]
-                        pairs[k] = a if a > b else b
-                else:
-                    for k in range(n_pairs):
-                        pairs[k] = x[two * k] if x[two * k] > x[two * k + one] else x[two * k + one]
-                for k in range(np.uint64(n_halves)):
-                    halves[k] = pairs[two * k] if pairs[two * k] > pairs[two * k + one] else pairs[two * k + one]
-                for k in range(np.uint64(n_chunks)):
-                    chunks[k] = fine[two * k] if fine[two * k] > fine[two * k + one] else fine[two * k + one]
 
 
 @inlined
@@ -240,15 +183,24 @@ def is_calm(
 
 
 @inlined
+def prefetch_spans(spans: Any, s: int, k: int) -> None:
+    """Ask for what ``walk`` reads first of symbol ``s`` at bar ``k + lead``."""
+    fine, middle, coarse = spans
+    prefetch(fine, s, 2 * (k // extremes.FINE))
+    prefetch(middle, s, 2 * (k // extremes.MIDDLE))
+    prefetch(coarse, s, 2 * (k // extremes.COARSE))
+
+
+@inlined
 def walk(
-    side: int, slot: int, i: int, end: int, single: int, grid: int, extremes: Any, ts: Any, opens: Any,
+    side: int, slot: int, i: int, end: int, single: int, lead: int, spans: Any, ts: Any, opens: Any,
     highs: Any, lows: Any, volume: Any, mark: Any, clock: Any, run: Any, cursor: Any, symbol_rules: Any,
     slot_rules: Any, agent_rules: Any, slots: Any, work: Any, agents: Any, breaches: Any,
 ) -> None:  # fmt: skip
     """Follow a position from bar ``i`` until ``end`` or until a bar that meets one of its levels.
 
-    Where the extremes of the next eight or four bars show that nothing can happen they are passed at once: to the
-    last bit the outcome of going bar by bar. ``grid`` is the bar at which chunk 0 begins.
+    Where the extremes of a span of bars show that nothing can happen they are passed at once: to the last bit the
+    outcome of going bar by bar. ``spans`` and ``lead`` are those of ``Extremes``.
     """
     st = slots[slot]
     rules = slot_rules[slot]
@@ -270,11 +222,9 @@ def walk(
     against = lows[s] if side > 0 else highs[s]
     along = highs[s] if side > 0 else lows[s]
     close = mark[s]
-    k_against = 0 if side > 0 else 1
-    half_against = extremes[k_against, s]
-    half_along = extremes[1 - k_against, s]
-    chunk_against = extremes[2 + k_against, s]
-    chunk_along = extremes[3 - k_against, s]
+    fine, middle, coarse = spans
+    adverse = ZERO if side > 0 else ONE  # where a span keeps the extreme that hurts: its low for a long position
+    helpful = ONE - adverse
     peak = who.peak
     floor = (1.0 - who.drawdown) * LOOSER
     limit = agent_rules[a].max_leverage
@@ -282,26 +232,36 @@ def walk(
     stopped = -1
     k = i
     while k < end:
-        at = k - grid
-        if at & (HALF - 1) == 0 and k + HALF <= end:
+        at = np.uint64(k + lead)
+        if at % FINE == ZERO and k + extremes.FINE <= end:
             passed = 0
             most = best
-            if at & (CHUNK - 1) == 0 and k + CHUNK <= end:
-                c = np.uint64(at >> CHUNK_SHIFT)
-                most = chunk_along[c]
+            if at % MIDDLE == ZERO and k + extremes.MIDDLE <= end:
+                if at % COARSE == ZERO and k + extremes.COARSE <= end:
+                    span = at // COARSE << ONE
+                    most = coarse[s, span + helpful]
+                    if (single == 0 or cash + quantity * most <= peak) and is_calm(
+                        side, coarse[s, span + adverse], most, fixed, trail, target, best, single, quantity, cash, peak,
+                        floor, ceiling,
+                    ):  # fmt: skip
+                        best = better(side, best, most)
+                        k += extremes.COARSE
+                        continue
+                span = at // MIDDLE << ONE
+                most = middle[s, span + helpful]
                 if is_calm(
-                    side, chunk_against[c], most, fixed, trail, target, best, single, quantity, cash, peak,
+                    side, middle[s, span + adverse], most, fixed, trail, target, best, single, quantity, cash, peak,
                     floor, ceiling,
                 ):  # fmt: skip
-                    passed = CHUNK
+                    passed = extremes.MIDDLE
             if passed == 0:
-                h = np.uint64(at >> HALF_SHIFT)
-                most = half_along[h]
+                span = at // FINE << ONE
+                most = fine[s, span + helpful]
                 if is_calm(
-                    side, half_against[h], most, fixed, trail, target, best, single, quantity, cash, peak,
+                    side, fine[s, span + adverse], most, fixed, trail, target, best, single, quantity, cash, peak,
                     floor, ceiling,
                 ):  # fmt: skip
-                    passed = HALF
+                    passed = extremes.FINE
             if passed != 0:
                 best = better(side, best, most)
                 if single != 0 and cash + quantity * most > peak:
@@ -358,7 +318,7 @@ def exit_terms(side: int, slot: int, first: float, worst: float, work: Any) -> t
 def follow(
     slot: int, i: int, row: int, block: int, segment_end: int, ts: Any, opens: Any, highs: Any, lows: Any,
     volume: Any, mark: Any,
-    wake: Any, exits: Any, extremes: Any, sig_row: Any, sig_count: Any, clock: Any, run: Any, cursor: Any,
+    wake: Any, exits: Any, spans: Any, sig_row: Any, sig_count: Any, clock: Any, run: Any, cursor: Any,
     symbol_rules: Any,
     slot_rules: Any, agent_rules: Any, slots: Any, work: Any, agents: Any, breaches: Any,
 ) -> None:  # fmt: skip
@@ -406,16 +366,15 @@ def follow(
         if due <= end:
             end = due
             set_bit(wake[due], slot)
-    grid = block + cursor.grid
     if st.lots > 0:
         walk(
-            1, slot, i, block + end, single, grid, extremes, ts, opens, highs, lows, volume, mark, clock, run, cursor,
-            symbol_rules, slot_rules, agent_rules, slots, work, agents, breaches,
+            1, slot, i, block + end, single, cursor.lead, spans, ts, opens, highs, lows, volume, mark, clock, run,
+            cursor, symbol_rules, slot_rules, agent_rules, slots, work, agents, breaches,
         )  # fmt: skip
     else:
         walk(
-            -1, slot, i, block + end, single, grid, extremes, ts, opens, highs, lows, volume, mark, clock, run, cursor,
-            symbol_rules, slot_rules, agent_rules, slots, work, agents, breaches,
+            -1, slot, i, block + end, single, cursor.lead, spans, ts, opens, highs, lows, volume, mark, clock, run,
+            cursor, symbol_rules, slot_rules, agent_rules, slots, work, agents, breaches,
         )  # fmt: skip
     if work[slot].exit_bar >= 0:
         set_bit(exits[work[slot].exit_bar - block], slot)

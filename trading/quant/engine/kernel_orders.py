@@ -68,7 +68,7 @@ def impact_frac(rule: Any, lots: int, volume: float) -> Any:
 
 @inlined
 def keep_net(net_rows: Any, net_done: Any, s: int, value: float, row: int) -> None:
-    """The wallet's holding of symbol ``s`` (last row: its cash) has been ``value`` up to ``row``."""
+    """The wallet's holding of symbol ``s`` (last row: its cash) has been ``value`` up to this row of the segment."""
     for k in range(net_done[s], row):
         net_rows[np.uint64(s), np.uint64(k)] = value
     net_done[s] = row
@@ -355,8 +355,9 @@ def book(
     st.lots = held_after
 
     if run.shared_wallet != 0:  # remember what the wallet held up to here, for its equity bar by bar
-        keep_net(net_rows, net_done, s, (held[w, s, 0] - held[w, s, 1]) * rule.lot_value, row)
-        keep_net(net_rows, net_done, net_rows.shape[0] - 1, parent.cash / ATOMS, row)
+        passed = row - cursor.segment_start
+        keep_net(net_rows, net_done, s, (held[w, s, 0] - held[w, s, 1]) * rule.lot_value, passed)
+        keep_net(net_rows, net_done, net_rows.shape[0] - 1, parent.cash / ATOMS, passed)
     if held_before > 0:
         held[w, s, 0] -= held_before
     else:

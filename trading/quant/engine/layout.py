@@ -109,7 +109,7 @@ CURSOR = np.dtype(
         ("row", "i8"), ("in_segment", "i8"), ("segment_start", "i8"), ("segment_end", "i8"), ("funding",
         "i8"),
         ("fills", "i8"), ("rejections", "i8"), ("breaches", "i8"), ("payments", "i8"), ("marks", "i8"),
-        ("grid", "i8"),
+        ("lead", "i8"),
     ],
     align=True,
 )  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trading.quant.engine.errors import MarketDataError
+from trading.quant.engine.extremes import Extremes, find_extremes
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -65,6 +66,7 @@ class Market:
     funding_rate: Float64 = field(default_factory=_no_floats)
     validate: bool = True
     has_gaps: bool = field(init=False, default=False)
+    _extremes: Extremes | None = field(init=False, default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         put = object.__setattr__
@@ -106,6 +108,19 @@ class Market:
         last = np.maximum.accumulate(np.where(present, np.arange(self.n_bars), -1), axis=1)
         known = np.take_along_axis(closes, np.maximum(last, 0), axis=1)
         return _read_only(np.ascontiguousarray(np.where(last >= 0, known, before[:, None])))
+
+    def extremes(self, mark: Float64) -> Extremes:
+        """The lows and highs of spans of bars, ``mark`` being this market's ``marks``.
+
+        Without gaps they are the same whoever asks and are kept.
+        """
+        if self._extremes is not None:
+            return self._extremes
+        first_step = int(self.ts_ms[0]) // self.interval_ms
+        found = find_extremes(self.high.T, self.low.T, mark, first_step, has_gaps=self.has_gaps)
+        if not self.has_gaps:
+            object.__setattr__(self, "_extremes", found)
+        return found
 
     def slice(self, start: int, stop: int | None = None) -> Market:
         """Bars ``start:stop`` of this market as views; all funding stamps stay (the engine skips those it has

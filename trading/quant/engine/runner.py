@@ -13,8 +13,8 @@ import numpy.typing as npt
 from trading.quant.engine import layout as lay
 from trading.quant.engine.costs import CostModel
 from trading.quant.engine.errors import EngineStateError, MarketDataError
+from trading.quant.engine.extremes import Extremes
 from trading.quant.engine.kernel_block import DONE
-from trading.quant.engine.kernel_exits import HALF
 from trading.quant.engine.limits import OrderLimits
 from trading.quant.engine.market import HOUR_MS, Market
 from trading.quant.engine.prepared import (
@@ -31,7 +31,7 @@ from trading.quant.engine.rules import AgentSpec, InstrumentRules, WalletRules
 from trading.quant.engine.state import EngineState
 
 _SIGNALS_HELD = 1 << 19  # signal places of one block; bounds its rows for large cohorts
-_LONGEST_BLOCK = 1024
+_LONGEST_BLOCK = 2048
 _FIRST_ROWS = 16_384  # of an output table; memory that is not written costs nothing
 _SHORTEST_BLOCK = 64
 _APART = 24  # more places a row than used: rows a power of two apart would fight for the same cache lines
@@ -131,6 +131,7 @@ class Pass:
         cohort: Prepared,
         state: EngineState | None,
         mark: npt.NDArray[np.float64] | None = None,
+        extremes: Extremes | None = None,
     ) -> None:
         if state is None:
             state = fresh_state(cohort, int(market.ts_ms[0]))
@@ -155,12 +156,14 @@ class Pass:
         self.guard = cohort.guard.arrays(arrays, market.interval_ms)
         self.before = arrays["last_close"].copy()
         self.mark = market.marks(self.before) if mark is None else mark
+        self.extremes = market.extremes(self.mark) if extremes is None else extremes
         n_slots, n_agents, n_symbols = cohort.n_slots, cohort.n_agents, market.n_symbols
         self.rows = int(min(_LONGEST_BLOCK, max(_SHORTEST_BLOCK, _SIGNALS_HELD // n_slots), market.n_bars))
         words = (n_slots + 63) // 64
         self.work = np.zeros(n_slots, lay.SLOT_WORK)
         self.work["exit_bar"] = -1
         self.cursor = np.zeros(1, lay.CURSOR)
+        self.cursor["lead"] = self.extremes.lead
         wide = self.rows + _APART
         self.sig_row = np.empty((n_slots, wide), dtype=np.int32)
         self.sig_target = np.empty((n_slots, wide))
@@ -168,14 +171,10 @@ class Pass:
         self.wake = np.zeros((self.rows + 2, words), dtype=np.uint64)
         self.exits = np.zeros((self.rows + 2, words), dtype=np.uint64)
         self.bar = np.empty((6, n_symbols))
-        self.used = np.zeros(n_symbols, dtype=np.int64)
-        self.used[cohort.slot_rules["symbol"]] = 1
-        self.pairs = np.empty(self.rows // 2 + 1)
-        self.extremes = np.empty((4, n_symbols, self.rows // HALF + 3))
         tracked = n_symbols + 1 if cohort.run_rules["shared_wallet"][0] else 1
-        self.net_rows = np.empty((tracked, wide))
+        self.net_rows = np.zeros((tracked, wide))
         self.net_done = np.zeros(tracked, dtype=np.int64)
-        self.equity_rows = np.empty(self.rows)
+        self.equity_rows = np.empty(wide)
         self.todo = np.zeros(n_slots, dtype=np.int64)
         self.leaving = np.zeros(n_slots, dtype=np.int64)
         keep = bool(cohort.run_rules["keep_log"][0])
@@ -211,9 +210,8 @@ class Pass:
                     arrays["clock"], arrays["slots"], arrays["agents"], arrays["wallets"], arrays["held"],
                     arrays["volumes"], arrays["fee_now"], self.cursor, self.work, self.sig_row,
                     self.sig_target,
-                    self.sig_count, self.wake, self.exits, self.used, int(market.has_gaps), self.pairs, self.extremes,
-                    self.net_rows,
-                    self.net_done, self.equity_rows, self.todo,
+                    self.sig_count, self.wake, self.exits, self.extremes.levels, self.net_rows, self.net_done,
+                    self.equity_rows, self.todo,
                     self.leaving, self.fills.rows, self.rejections.rows, self.breaches.rows,
                     self.payments.rows,
                     self.mark_ts, self.agent_marks, self.wallet_marks, self.positions, arrays["books"], self.guard,

@@ -98,13 +98,14 @@ def sweep(
         agent_parameters(AgentSpec(family, params[p], wallet.bankroll), f"Set {p}")
     columns = exit_columns(rules)
     mark = market.marks(np.zeros(market.n_symbols))
+    extremes = market.extremes(mark)
     final = np.zeros(n_sets, AGENT_MARK)
     curves: dict[int, tuple[npt.NDArray[np.int64], Float64]] = {}
 
     def trade(start: int) -> None:
         part = slice(start, min(start + CHUNK, n_sets))
         cohort = _chunk(market, common, params[part], columns[part], symbols, costs, wallet, mark_every_ms)
-        one = Pass(market, cohort, None, mark)
+        one = Pass(market, cohort, None, mark, extremes)
         one.trade()
         result = one.result()
         final[part] = result.final.agents[0]
