@@ -4,6 +4,7 @@ celery_app.
 
 from __future__ import annotations
 
+import gc
 import time
 from contextlib import AbstractContextManager
 from typing import Any
@@ -83,6 +84,13 @@ def _beat_from_now_on(sender: Any, **_kwargs: Any) -> None:
 
     stamp()
     sender.timer.call_repeatedly(WORKER_BEATS_EVERY_S, stamp)
+
+
+@signals.worker_process_init.connect(dispatch_uid="core.settled")
+def _let_the_collector_pass_over_what_is_loaded(**_kwargs: Any) -> None:
+    """What a worker has loaded by now stays. To look through all of it again and again held up whole bars of desks."""
+    gc.collect()
+    gc.freeze()
 
 
 @signals.worker_shutdown.connect(dispatch_uid="core.goodbye")
