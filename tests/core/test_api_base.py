@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.http.response import HttpResponseBase
-from django.test import Client
+from django.test import AsyncClient, Client
 from django.urls import get_resolver
 from rest_framework import serializers
 from rest_framework.exceptions import Throttled
@@ -22,6 +24,7 @@ from rest_framework.views import APIView
 from fundops.core.api_classes import csv_cell, flat, to_csv
 from fundops.core.api_lists import ListMixin, stream_csv
 from fundops.core.errors import FundopsError
+from fundops.core.events import publish
 from fundops.core.models import User
 from fundops.core.permissions import SIGNED_IN
 from fundops.core.roles import Role
@@ -260,3 +263,27 @@ def test_documentation_lists_every_operation(client: Client) -> None:
     page = client.get("/api/docs/").content.decode()
     for path in client.get("/api/schema/?format=json").json()["paths"]:
         assert path in page
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_csv_is_sent_as_it_is_made_where_requests_are_served_asynchronously(recwarn: Any) -> None:
+    """As uvicorn serves it: outside a transaction, the cursor held over it, each piece when it is asked for."""
+    reader = await sync_to_async(reader_of_events)()
+    client = AsyncClient()
+    await client.aforce_login(reader)
+    response: Any = await client.get("/api/audit/events/", {"format": "csv"})
+    assert response.status_code == 200
+    text = b"".join([piece async for piece in response.streaming_content]).decode()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert [(row["payload.one"], row["payload.two"]) for row in rows[:2]] == [("", "2"), ("1", "")]
+    assert len(rows) == int(response["X-Total-Count"])
+    assert [str(one.message) for one in recwarn if "StreamingHttpResponse" in str(one.message)] == []
+
+
+@transaction.atomic
+def reader_of_events() -> User:
+    """A reader, and two events to read whose payloads have other keys."""
+    reader = user_with(Role.COMPLIANCE_OFFICER)
+    publish("core.test.first", actor=reader, payload={"one": 1})
+    publish("core.test.second", actor=reader, payload={"two": 2})
+    return reader

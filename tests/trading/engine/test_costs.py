@@ -25,6 +25,7 @@ def test_the_four_venues_load_with_their_entry_rates() -> None:
         "bybit": (10.0, 10.0, 5.5),
         "coinbase": (40.0, 60.0, 4.0),
         "kraken": (16.0, 26.0, 5.0),
+        "kraken_2026": (25.0, 40.0, 5.0),
     }
 
 
