@@ -179,13 +179,20 @@ def _joined(parts: Sequence[engine.Run]) -> engine.Run:
     """Runs that went on from one another, as one."""
     if len(parts) == 1:
         return parts[0]
-    tables = ("fills", "rejections", "breaches", "funding")
-    columns = ("ts_ms", "agents", "parent", "positions")
-    marks = {name: np.concatenate([getattr(part.marks, name) for part in parts]) for name in columns}
+    marks = [part.marks for part in parts]
     return replace(
         parts[-1],
-        marks=replace(parts[-1].marks, **marks),
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in tables},
+        fills=np.concatenate([part.fills for part in parts]),
+        rejections=np.concatenate([part.rejections for part in parts]),
+        breaches=np.concatenate([part.breaches for part in parts]),
+        funding=np.concatenate([part.funding for part in parts]),
+        marks=replace(
+            marks[-1],
+            ts_ms=np.concatenate([mark.ts_ms for mark in marks]),
+            agents=np.concatenate([mark.agents for mark in marks]),
+            parent=np.concatenate([mark.parent for mark in marks]),
+            positions=np.concatenate([mark.positions for mark in marks]),
+        ),
     )
 
 
