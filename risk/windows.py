@@ -29,8 +29,9 @@ class Window:
 
 
 def bitcoin_markets() -> list[str]:
-    """The assets that are Bitcoin or contracts on it, by their codes."""
-    return list(Asset.objects.filter(code__startswith="BTC").order_by("code").values_list("code", flat=True))
+    """The first five assets that are Bitcoin or contracts on it, by their codes; Bitcoin where there is none yet."""
+    found = Asset.objects.filter(code__startswith="BTC").order_by("code").values_list("code", flat=True)
+    return list(found[:5]) or ["BTC"]
 
 
 def read_window(
