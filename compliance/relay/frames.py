@@ -31,7 +31,7 @@ class Frame:
     topics: list[str]
     body: str
     audit: str
-    _texts: dict[str, str] = field(default_factory=dict)
+    _texts: dict[str, str] = field(default_factory=dict, compare=False)
 
     def text(self, topic: str) -> str:
         """The whole message for ``topic``, built once however many sockets it goes to."""

@@ -230,7 +230,7 @@ class Hub:
             await self._catch_up(upto=batch.first - 1)
             if batch.first > self.seq + 1:
                 raise ValueError(f"places {self.seq + 1} to {batch.first - 1} are nowhere to be found")
-        elif batch.last < self.seq:
+        elif batch.last < self.seq or self._contradicts(batch):
             await self._notice_restore(batch)
         self._tell([frame for frame in batch.frames if frame.seq > self.seq])
 
@@ -242,13 +242,21 @@ class Hub:
             if len(missed) < CATCH_UP:
                 return
 
-    async def _notice_restore(self, batch: Batch) -> None:
-        """The relay stands behind this hub: believable only if the database itself went back in time.
+    def _contradicts(self, batch: Batch) -> bool:
+        """Whether the batch has something else in a place of which this hub has told."""
+        if batch.first > self.seq:
+            return False
+        told = {frame.seq: frame for frame in self._ring if frame.seq >= batch.first}
+        return any(told.get(frame.seq, frame) != frame for frame in batch.frames)
 
-        Then the hub goes back to the place before the batch, whose frames are news again.
+    async def _notice_restore(self, batch: Batch) -> None:
+        """The relay stands behind this hub, or says otherwise: the database itself may have gone back in time.
+
+        Then the hub goes back to the place before the batch, whose frames are news again. A stream that has come as
+        far again is known by what it says.
         """
         head, _ = await _sealed_head()
-        if head >= self.seq:
+        if head >= self.seq and not self._contradicts(batch):
             return
         logger.warning("The stream went back from place %d to %d: the database was restored.", self.seq, head)
         place = min(head, batch.first - 1)

@@ -19,7 +19,10 @@ LISTEN = """([topic, attributes]) => {
   window.heard = []; window.refreshed = 0; window.others = [];
   document.addEventListener(`live:${topic.split(":")[0]}`, (event) => window.heard.push(event.detail.data.n));
   for (const name of ["live:subscribed", "live:reset", "live:denied", "live:signed-out"])
-    document.addEventListener(name, () => window.others.push(name));
+    document.addEventListener(name, (event) => {
+      const about = event.detail?.topic;  // other parts of the page listen to topics of their own
+      if (about === undefined || about === section.dataset.liveTopic) window.others.push(name);
+    });
   const section = document.createElement("section");
   section.id = "live-section";
   section.dataset.liveTopic = topic;

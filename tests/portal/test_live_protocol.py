@@ -12,6 +12,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Group
 from django.db import connections
 
+from compliance.relay.frames import Batch, Frame
 from compliance.relay.live import LivePush
 from compliance.stream import Sealed, sealed_head
 from fundops.core import live as live_topics
@@ -382,4 +383,20 @@ async def test_database_that_went_back_in_time_resets_everybody(hub: Hub) -> Non
     assert await browser.next() == {"type": "reset", "topic": "cohort:1", "seq": 2}
     await tell(topics=["cohort:1"])
     assert (await browser.next())["seq"] == 3
+    await browser.leave()
+
+
+async def test_a_stream_that_says_otherwise_of_a_place_is_another_one_however_far_it_came(hub: Hub) -> None:
+    _, key = await person("ada")
+    browser = Browser(key)
+    await browser.hello()
+    await tell(2)
+    await eventually(lambda: hub.seq == 2)
+    await browser.subscribe("cohort:1")
+    same = Batch(2, 2, [frame for frame in hub._ring if frame.seq == 2])
+    await hub._receive(same)  # told twice: nothing new
+    other = Frame(2, ["cohort:1"], '"type":"trading.cohort.advanced","seq":2,"data":{}}', "")
+    await hub._receive(Batch(2, 2, [other]))
+    assert await browser.next() == {"type": "reset", "topic": "cohort:1", "seq": 1}
+    assert (await browser.next())["type"] == "trading.cohort.advanced"
     await browser.leave()

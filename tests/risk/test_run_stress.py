@@ -131,7 +131,7 @@ def test_reverse_stress_finds_the_fall(tree: Tree, trading: WrittenSource) -> No
 
 
 def test_what_cannot_be_priced_is_null_and_named(tree: Tree, trading: WrittenSource) -> None:
-    window = {"start": "2021-04-17T00:00:00Z", "end": "2021-04-18T00:00:00Z"}
+    window = {"start": "2021-04-17T00:00:00Z", "end": "2021-04-18T00:00:00Z", "by_beta": False}
     del trading.windows["ETH"]
     result = run(tree, ScenarioKind.HISTORICAL, window, 0.1)
     said = "prices for ETH between 2021-04-17 00:00 and 2021-04-18 00:00 UTC are not in the catalog: import them"
