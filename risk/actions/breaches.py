@@ -19,7 +19,7 @@ from simple_history.utils import bulk_create_with_history, bulk_update_with_hist
 from fundops.core import clock
 from fundops.core.events import publish
 from fundops.core.models import User
-from risk.actions.order_breaches import ORDER_ONLY, QUIET
+from risk.actions.order_breaches import ORDER_ONLY, QUIET, tell_breach
 from risk.errors import BreachClosedError
 from risk.limits_in_force import Column, LimitRow, LimitsInForce, limits_in_force
 from risk.measuring import MeasuredBooks, measure_books
@@ -228,23 +228,7 @@ def _keep(
         bulk_update_with_history(turned, LimitBreach, _UPDATED, default_user=actor, batch_size=1000)
     for verb, breach, finding in told:
         getattr(summary, verb).append(breach.pk)
-        publish(
-            f"risk.breach.{verb}",
-            actor=actor,
-            obj=breach,
-            payload={
-                "book": breach.book_id,
-                "limit": breach.limit_id,
-                "metric": breach.metric,
-                "symbol": breach.symbol,
-                "venue": breach.venue,
-                "level": breach.level,
-                "value": breach.last_value,
-                "threshold": None if finding is None else _threshold(finding),
-                "actions": breach.actions,
-            },
-            topics=["risk", f"book:{breach.book_id}"],
-        )
+        tell_breach(verb, breach, threshold=None if finding is None else _threshold(finding), actor=actor)
 
 
 def _orders_keep_within(breach: LimitBreach, limits: LimitsInForce, at: datetime) -> bool:

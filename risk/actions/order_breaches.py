@@ -15,6 +15,7 @@ from django.db import connection
 
 from fundops.core import clock
 from fundops.core.events import publish
+from fundops.core.models import User
 from risk.models import HardAction, LimitBreach, RiskLimit
 from risk.quant.metrics import METRICS, STATE_METRICS
 
@@ -135,23 +136,28 @@ def _tell(verb: str, ids: Sequence[int], *, changed: bool) -> None:
     breaches = list(LimitBreach.objects.filter(pk__in=ids).select_related("limit").order_by("pk"))
     LimitBreach.history.bulk_history_create(breaches, update=changed)
     for breach in breaches:
-        publish(
-            f"risk.breach.{verb}",
-            actor=None,
-            obj=breach,
-            payload={
-                "book": breach.book_id,
-                "limit": breach.limit_id,
-                "metric": breach.metric,
-                "symbol": breach.symbol,
-                "venue": breach.venue,
-                "level": breach.level,
-                "value": breach.last_value,
-                "threshold": _threshold(breach.limit, breach.level),
-                "actions": breach.actions,
-            },
-            topics=["risk", f"book:{breach.book_id}"],
-        )
+        tell_breach(verb, breach, threshold=_threshold(breach.limit, breach.level), actor=None)
+
+
+def tell_breach(verb: str, breach: LimitBreach, *, threshold: float | None, actor: User | None) -> None:
+    """Publishes what became of a breach, and the level that was passed."""
+    publish(
+        f"risk.breach.{verb}",
+        actor=actor,
+        obj=breach,
+        payload={
+            "book": breach.book_id,
+            "limit": breach.limit_id,
+            "metric": breach.metric,
+            "symbol": breach.symbol,
+            "venue": breach.venue,
+            "level": breach.level,
+            "value": breach.last_value,
+            "threshold": threshold,
+            "actions": breach.actions,
+        },
+        topics=["risk", f"book:{breach.book_id}"],
+    )
 
 
 def _threshold(limit: RiskLimit, level: str) -> float | None:
