@@ -8,27 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
-from compliance.screening.policy import MomentumIgnition
-from compliance.screening.tactics import MarketWindow, OrderEnd, OwnOrder, momentum_ignition
-from risk.quant.metrics import CODES, Level
-from risk.quant.pretrade import (
-    BookState,
-    LimitSet,
-    OrderIntent,
-    PositionState,
-    TradingMode,
-    Verdict,
-    check_order,
-    check_order_path,
-)
-from risk.quant.pretrade import Side as OrderSide
+from compliance.screening.tactics import OwnOrder
+from tests.trading.engine.reference_judging import Judging
+from tests.trading.engine.reference_parts import ATOM, EPS, Agent, Instrument, Memory, Position, atoms
 from trading.quant.engine import (
     AgentSpec,
     BreachKind,
@@ -41,110 +27,14 @@ from trading.quant.engine import (
     OrderLimits,
     RejectionReason,
     Sizing,
-    UnitRisk,
     WalletRules,
 )
-from trading.quant.engine.codes import COHORT_LIMIT, LIMIT_UNKNOWN, OWN_LIMIT
 from trading.quant.engine.market import DAY_MS, HOUR_MS
 from trading.quant.engine.rules import agent_parameters, decimal_step, to_atoms
 from trading.strategies.spec import Scope
 
-ATOM = 1e8
-EPS = 1e-9
 
-
-def atoms(amount: float) -> int:
-    return round(amount * ATOM)
-
-
-@dataclass
-class Instrument:
-    rules: InstrumentRules
-    half_spread: float
-    impact: float
-    lot_value: float
-    tick: tuple[int, int]
-    lot: tuple[int, int]
-    margin: float
-    maintenance: float
-    cap: float
-
-    @property
-    def spot(self) -> bool:
-        return self.rules.kind is InstrumentKind.SPOT
-
-    def price(self, raw: float, side: int) -> float:
-        whole, power = self.tick
-        ticks = raw * power / whole
-        ticks = math.ceil(ticks - EPS) if side > 0 else math.floor(ticks + EPS)
-        return ticks * whole / power
-
-    def quantity(self, lots: float) -> float:
-        return lots * self.lot[0] / self.lot[1]
-
-    def slippage(self, lots: int, volume: float) -> float:
-        share = min(1.0, lots * self.lot_value / volume) if volume > 0 else 1.0
-        return self.impact * math.sqrt(share)
-
-
-@dataclass
-class Memory:
-    """What limits ask of a Book's past."""
-
-    day_open: float = math.nan
-    sent_bar: int = -1
-    sent: int = 0
-    last_loss: int | None = None
-
-
-@dataclass
-class Position:
-    agent: Agent
-    symbol: int
-    lots: int = 0
-    cost: int = 0
-    entry_bar: int = -1
-    best: float = 0.0
-    order: int = 0
-    reason: FillReason = FillReason.SIGNAL
-    noted: bool = False
-    denied: bool = False
-    cooldown_until: int = 0
-    trade: int = 0
-    signal: float | None = None
-    target: float = 0.0
-
-
-@dataclass
-class Agent:
-    index: int
-    spec: AgentSpec
-    params: Any
-    memory: Any
-    cash: int
-    positions: list[Position] = field(default_factory=list)
-    realised: int = 0
-    fees: int = 0
-    funding: int = 0
-    spread: int = 0
-    impact: int = 0
-    peak: float = 0.0
-    drawdown: float = 0.0
-    fills: int = 0
-    trades: int = 0
-    wins: int = 0
-    rejections: int = 0
-    breached: bool = False
-    bankrupt: bool = False
-    book: Memory = field(default_factory=Memory)
-
-    @property
-    def max_leverage(self) -> float:
-        limit = self.spec.max_leverage
-        return math.inf if limit == 0 or math.isnan(limit) else limit
-
-
-class Reference:
+class Reference(Judging):
     def __init__(
         self,
         market: Market,
@@ -301,158 +191,6 @@ class Reference:
         return equity
 
     # Limits
-
-    def judge(self, p: Position, side: int, part: int, price: float, *, drop: bool) -> int:
-        """What `check_order_path` leaves of an order; refusals are logged, ``drop`` says that the rest is forgotten."""
-        if self.limits is None or p.reason is FillReason.LIQUIDATION:
-            return part
-        close = self.last[p.symbol]
-        instrument = self.instruments[p.symbol]
-        unit = instrument.lot_value * close
-        allowed, why = 0, int(RejectionReason.UNPRICED)
-        if unit > 0:
-            risk = self.risk(p.symbol)
-            intent = OrderIntent(
-                symbol=self.market.symbols[p.symbol],
-                venue=self.limits.venue,
-                side=OrderSide(side),
-                quantity=float(part),
-                unit_notional=unit,
-                price=price,
-                reference_price=close,
-                volume=float(self.market.volume[self.bar, p.symbol]) / instrument.lot_value,
-                unit_var=risk.var_long if side > 0 else risk.var_short,
-                unit_es=risk.es_long if side > 0 else risk.es_short,
-                lot=1.0,
-            )
-            own = self.limits.agents.get(p.agent.index, self.limits.cohort)
-            path = [(self.own_state(p), own), (self.cohort_state(p), self.limits.cohort)]
-            verdict = check_order_path(path, intent)
-            allowed, why = int(verdict.size), self.reason_of(path, intent, verdict)
-            if allowed:
-                for book in (p.agent.book, self.book_memory):
-                    book.sent = book.sent + 1 if book.sent_bar == self.bar else 1
-                    book.sent_bar = self.bar
-        if allowed < part and (drop or not p.denied):
-            p.denied = True
-            self.reject(p, why, part, allowed, side)
-        return allowed
-
-    # Tactics
-
-    def prohibited(self, p: Position, side: int, part: int) -> RejectionReason | None:
-        """What the rules of `compliance.screening.tactics` say of the order, given the cohort's own flow so far."""
-        rules = None if self.limits is None else self.limits.tactics
-        if rules is None:
-            return None
-        order = self.own_order(p, side, part)
-        here = [other for at, other in self.flow if other.symbol == order.symbol]
-        if rules.self_crossing:
-            traded = [o for at, o in self.flow if at == self.ts and o.symbol == order.symbol]
-            if any(o.side == -side and o.owner != order.owner for o in traded):
-                return RejectionReason.SELF_CROSSING
-        if rules.momentum_ignition:
-            thresholds = MomentumIgnition(
-                window_s=rules.window_s,
-                min_orders=rules.min_orders,
-                market_share_frac=Decimal(repr(rules.market_share_frac)),
-                move_bps=Decimal(repr(rules.move_bps)),
-            )
-            if momentum_ignition(order, here, thresholds, self.last_bar(p.symbol)) is not None:
-                return RejectionReason.MOMENTUM_IGNITION
-        return None
-
-    def own_order(self, p: Position, side: int, lots: int, *, maker: bool = False) -> OwnOrder:
-        return OwnOrder(
-            id=f"{p.agent.index}:{self.bar}", owner=str(p.agent.index), symbol=str(p.symbol), venue="v", side=side,
-            size=float(lots), price=None, placed_at=datetime.fromtimestamp(self.ts / 1000, UTC), end=OrderEnd.FILLED,
-            filled=float(lots), aggressive=not maker,
-        )  # fmt: skip
-
-    def last_bar(self, symbol: int) -> MarketWindow | None:
-        if self.bar == 0:
-            return None
-        lot_value = self.instruments[symbol].lot_value
-        volume, opened = (float(x[self.bar - 1, symbol]) for x in (self.market.volume, self.market.open))
-        return MarketWindow(volume / lot_value, opened, self.last[symbol])
-
-    def reason_of(self, path: list[tuple[BookState, LimitSet]], intent: OrderIntent, verdict: Verdict) -> int:
-        """The rule that leaves least if it were the only one: the mode, then the agent's limits, then the cohort's."""
-        mode = path[0][0].mode
-        codes = {
-            TradingMode.REDUCING: RejectionReason.MODE_REDUCING,
-            TradingMode.HALTED: RejectionReason.MODE_HALTED,
-            None: RejectionReason.MODE_UNKNOWN,
-        }
-        least, why = verdict.asked, -1
-        if mode is not TradingMode.ACTIVE:
-            alone = check_order(path[0][0], intent, LimitSet(())).size
-            if alone < least:
-                least, why = alone, int(codes[mode])
-        for base, (state, limits) in zip((OWN_LIMIT, COHORT_LIMIT), path, strict=True):
-            active = self.with_mode(state, TradingMode.ACTIVE)
-            for limit in limits.for_target(intent.symbol, intent.venue).limits:
-                if limit.hard is None:
-                    continue
-                one = check_order(active, intent, LimitSet((limit,)))
-                if one.size < least:
-                    unknown = any(r.level is Level.UNKNOWN for r in one.reasons)
-                    least, why = one.size, base + CODES[limit.metric] + (LIMIT_UNKNOWN if unknown else 0)
-        return why
-
-    @staticmethod
-    def with_mode(state: BookState, mode: TradingMode | None) -> BookState:
-        return BookState(
-            state.equity, state.day_open_equity, state.peak_equity, state.positions, state.orders_in_window,
-            state.seconds_since_loss, state.var, state.es, mode, state.elsewhere,
-        )  # fmt: skip
-
-    def risk(self, symbol: int) -> UnitRisk:
-        assert self.limits is not None
-        return self.limits.unit_risk.get(self.market.symbols[symbol], UnitRisk())
-
-    def tail(self, positions: list[Position]) -> tuple[float, float]:
-        """VaR and ES of positions, each by itself."""
-        var = es = 0.0
-        for p in positions:
-            if p.lots:
-                risk, size = self.risk(p.symbol), abs(self.worth(p))
-                var += size * (risk.var_long if p.lots > 0 else risk.var_short)
-                es += size * (risk.es_long if p.lots > 0 else risk.es_short)
-        return var, es
-
-    def position_state(self, p: Position) -> PositionState:
-        assert self.limits is not None
-        unit = self.instruments[p.symbol].lot_value * self.last[p.symbol]
-        cost = p.cost / ATOM
-        loss = (cost - p.lots * unit) / abs(cost) if p.lots else 0.0
-        return PositionState(self.market.symbols[p.symbol], self.limits.venue, float(p.lots), unit, loss)
-
-    def book_state(
-        self, agent: Agent, memory: Memory, equity: float, peak: float, own: list[Position], others: list[Position]
-    ) -> BookState:
-        assert self.limits is not None
-        var, es = self.tail(own + others)
-        return BookState(
-            equity=equity,
-            day_open_equity=memory.day_open,
-            peak_equity=peak,
-            positions=tuple(self.position_state(p) for p in own if p.lots),
-            elsewhere=tuple(self.position_state(p) for p in others if p.lots),
-            orders_in_window=float(memory.sent) if memory.sent_bar == self.bar else 0.0,
-            seconds_since_loss=math.inf if memory.last_loss is None else (self.ts - memory.last_loss) / 1000.0,
-            var=var,
-            es=es,
-            mode=self.limits.agent_modes.get(agent.index, self.limits.mode),
-        )
-
-    def own_state(self, p: Position) -> BookState:
-        agent = p.agent
-        return self.book_state(agent, agent.book, self.agent_equity(agent), agent.peak, agent.positions, [])
-
-    def cohort_state(self, p: Position) -> BookState:
-        others = [q for a in self.agents if a is not p.agent for q in a.positions]
-        return self.book_state(p.agent, self.book_memory, self.wallet_equity(), self.peak, p.agent.positions, others)
 
     def decide(self, p: Position) -> None:
         agent, spec = p.agent, p.agent.spec
