@@ -18,6 +18,8 @@ from treasury.models import Asset
 
 #: A beta from fewer common days is none.
 BETA_DAYS = 20
+#: Bitcoin to Bitcoin, by no sample.
+_ITSELF = Beta(1.0, 0.0, 1.0, 0.0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,11 @@ def bitcoin_markets() -> list[str]:
 def read_window(
     held: Sequence[str], start: datetime, end: datetime, *, source: RiskSource, at: datetime, by_beta: bool
 ) -> Window:
-    """The window's prices of the assets that are held; one without prices or a beta is left out."""
+    """The window's prices of the assets that are held, from `start` to `end`; one without prices or a beta is left out.
+
+    What has none of its own moves as the first Bitcoin market with prices did, times its least-squares beta of the
+    daily returns up to `at` (at least `BETA_DAYS` common days, at most a year); relative prices then, 1 at the start.
+    """
     prices = source.prices(held, start, end) if held else {}
     lacking = [asset for asset in held if asset not in prices]
     if not lacking or not by_beta:
@@ -61,7 +67,7 @@ def _slopes(assets: Sequence[str], bitcoin: Sequence[str], source: RiskSource, a
     found = {}
     for asset in assets:
         if asset in bitcoin:
-            found[asset] = Beta(1.0, 0.0, 1.0, 0.0, returns.shape[0])
+            found[asset] = _ITSELF
             continue
         own = returns[:, names.index(asset)]
         slopes = [beta(own, returns[:, names.index(market)]) for market in bitcoin]
@@ -72,6 +78,6 @@ def _slopes(assets: Sequence[str], bitcoin: Sequence[str], source: RiskSource, a
 
 
 def _words(asset: str, slope: Beta, market: str) -> str:
-    if slope.alpha == 0.0 and slope.beta == 1.0:
+    if slope is _ITSELF:
         return f"{asset} as {market}"
     return f"{asset} as {slope.beta:.2f} x {market} ({slope.n} days)"

@@ -80,7 +80,7 @@ def read_many(
     """
     how = _selected(model, without)
     table = connection.ops.quote_name(model._meta.db_table)
-    found = run(f"SELECT {how.columns} FROM {table} t WHERE {where}", params)  # noqa: S608
+    found = run(f"SELECT {how.columns} FROM {table} t WHERE {where}", params)  # noqa: S608 - names of the model and its columns
     return [model.from_db(connection.alias, how.attnames, _parsed(row, how.documents)) for row in found]
 
 
@@ -147,7 +147,7 @@ def _update(model: type[models.Model], names: tuple[str, ...], back: str) -> str
     changes = ", ".join(f"{column} = {value}" for column, value in pairs)
     returning = f" RETURNING {back}" if back else ""
     return (
-        f"UPDATE {table} t SET {changes} FROM json_to_recordset(%s::json) AS v ({columns.record})"  # noqa: S608
+        f"UPDATE {table} t SET {changes} FROM json_to_recordset(%s::json) AS v ({columns.record})"  # noqa: S608 - names of the model and its columns
         f" WHERE t.id = v.id AND t.id = ANY (%s::bigint[]){returning}"  # by the index, however small the table
     )
 
@@ -171,7 +171,7 @@ def _insert(model: type[models.Model], key: str) -> tuple[str, _Columns]:
     by: Any = model._meta.get_field(key) if key else None
     back = f" RETURNING id, {connection.ops.quote_name(by.column)}" if key else ""
     return (
-        f"INSERT INTO {table} ({into}) SELECT {values} FROM json_to_recordset(%s::json)"  # noqa: S608
+        f"INSERT INTO {table} ({into}) SELECT {values} FROM json_to_recordset(%s::json)"  # noqa: S608 - names of the model and its columns
         f" AS v ({columns.record}){back}"
     ), columns
 

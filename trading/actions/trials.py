@@ -131,7 +131,7 @@ def run_sweep(
     interval: str,
     start: datetime,
     end: datetime,
-    exits: engine.ExitRules | Sequence[engine.ExitRules] = engine.ExitRules(),  # noqa: B008  # frozen
+    exits: engine.ExitRules | Sequence[engine.ExitRules] = engine.ExitRules(),  # noqa: B008 - frozen
     bankroll: float = 1000.0,
     leverage: float = 1.0,
     costs: str = "binance",

@@ -188,7 +188,7 @@ def test_the_documents_sweep_runs_as_printed_on_other_candles(candles: object, s
         assert there in printed
         printed = printed.replace(there, instead)
     names: dict[str, Any] = {}
-    exec(printed, names)  # noqa: S102
+    exec(printed, names)  # noqa: S102 - the example as the docs print it
     kept = TrialSet.objects.get()
     assert names["got"].trials == kept
     assert kept.sets == len(names["params"]) == 400
