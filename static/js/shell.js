@@ -123,6 +123,34 @@
   document.addEventListener("htmx:beforeSwap", remember);
   document.addEventListener("htmx:afterSettle", restore);
 
+  // --- A form that is checked while it is filled in: what is typed while an answer travels stays, and is checked in turn --
+  const fieldsOf = (form) => [...form.elements].filter((field) => field.name && field.type !== "file" && field.tagName !== "BUTTON");
+  const isBox = (field) => field.type === "checkbox" || field.type === "radio";
+  const stateOf = (field) => (isBox(field) ? field.checked : field.value);
+  const nameOf = (field) => (isBox(field) ? field.name + "=" + field.value : field.name);
+  let typed = null;
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const asked = event.detail.requestConfig, form = asked.elt.closest("form");
+    typed = null;
+    // Removing an element renumbers the ones after it, so their names no longer say which is meant.
+    if (!form || !form.contains(event.detail.target) || asked.elt.name === "_remove") return;
+    const wasSent = (field) => (isBox(field) ? asked.formData.getAll(field.name).includes(field.value) : asked.formData.get(field.name));
+    const later = fieldsOf(form).filter((field) => event.detail.target.contains(field) && !field.disabled && stateOf(field) !== wasSent(field));
+    if (later.length) typed = { form, states: new Map(later.map((field) => [nameOf(field), stateOf(field)])) };
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    if (!typed) return;
+    const { form, states } = typed;
+    typed = null;
+    for (const field of fieldsOf(form).filter((one) => states.has(nameOf(one)))) {
+      if (isBox(field)) { field.checked = states.get(nameOf(field)); continue; }
+      const caret = field === document.activeElement && typeof field.selectionStart === "number" ? field.selectionStart : null;
+      field.value = states.get(nameOf(field));
+      if (caret !== null) field.setSelectionRange(caret, caret);
+    }
+    form.dispatchEvent(new Event("change", { bubbles: true }));
+  });
+
   // Passkeys: a cancelled or failed ceremony says so instead of doing nothing.
   document.addEventListener("allauth.error", (event) => {
     event.preventDefault();

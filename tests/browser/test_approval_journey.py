@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from compliance.actions.approval_execution import execute_request
 from compliance.actions.approvals import expire_requests
@@ -40,6 +40,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pyte
 
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 LIMIT = "risk.set_limit"
+NEXT_SWAP = """() => { window.swapped = new Promise((done) =>
+    document.addEventListener("htmx:afterSettle", () => done(true), { once: true })); }"""
 
 
 @pytest.fixture
@@ -72,6 +74,56 @@ def risk_officer() -> User:
     user = user_with(Role.RISK_OFFICER, username="petra")
     link_account(account=user, reference="staff-petra", full_name="Petra", actor=None)
     return user
+
+
+@pytest.mark.usefixtures("people")
+def test_what_is_typed_while_a_check_travels_stays_and_is_checked(open_page: OpenPage, fund: Fund, watch: Watch) -> None:
+    watch.allow("htmx:(afterRequest|sendAbort)")
+    held: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        held.append(route)
+        if len(held) > 1:
+            route.continue_()
+
+    maker = open_page(Role.PORTFOLIO_MANAGER)
+    maker.goto(f"/approvals/new/{LIMIT}/?book={fund.code}&metric=leverage&hard=3")
+    soft, reason = maker.get_by_label("Soft level"), maker.get_by_label("Reason")
+    maker.route("**/check/", hold_the_first)
+    with maker.expect_request("**/check/"):
+        soft.fill("9")
+        reason.focus()
+    soft.press("ControlOrMeta+a")
+    soft.press("2")
+    assert len(held) == 1, "nobody has left the field yet, so nothing else has been asked"
+    maker.evaluate(NEXT_SWAP)
+    held[0].continue_()
+    maker.evaluate("() => window.swapped")
+    expect(maker.locator("#preview")).to_contain_text("Hard level")
+    expect(maker.locator("#refusal")).to_be_hidden()  # of the 9 that was sent first nothing is left
+    expect(soft).to_have_value("2")
+    expect(soft).to_be_focused()
+    soft.press("5")
+    expect(soft).to_have_value("25")  # the caret is where it was
+
+
+@pytest.mark.usefixtures("people")
+def test_an_element_added_right_after_a_field_was_filled_is_added(
+    open_page: OpenPage, fund: Fund, watch: Watch
+) -> None:
+    watch.allow("htmx:(afterRequest|sendAbort)")
+    held: list[Route] = []
+    maker = open_page(Role.PORTFOLIO_MANAGER)
+    maker.goto(f"/approvals/new/{LIMIT}/?book={fund.code}&metric=leverage&hard=3")
+    maker.route("**/check/", lambda route: held.append(route))
+    maker.get_by_label("Soft level").press("2")
+    with maker.expect_request(lambda asked: "_add" in (asked.post_data or "")):
+        maker.locator("[id='f---evidence']").get_by_role("button", name="Add").click()
+    maker.get_by_label("Reason").focus()
+    maker.evaluate("() => new Promise((done) => setTimeout(done, 400))")  # the check of the level is due meanwhile
+    maker.unroute("**/check/")  # and what is held goes on
+    expect(maker.get_by_label("Choose a file")).to_have_count(1)
+    expect(maker.get_by_label("Soft level")).to_have_value("2")
 
 
 @pytest.mark.usefixtures("relay")
