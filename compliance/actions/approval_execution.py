@@ -18,7 +18,6 @@ from compliance.approvals.errors import (
     RequestExpiredError,
     RoleNotAskedError,
     SamePersonError,
-    StaleRequestError,
     TransitionRefusedError,
 )
 from compliance.approvals.evidence import check_evidence
@@ -29,7 +28,7 @@ from compliance.approvals.steps import hold, locked, step
 from compliance.approvals.votes import check_interest, check_people, check_quorum, check_releaser, check_signature
 from compliance.models import ApprovalExecution, ApprovalRequest, ApprovalStatement, Person, RequestState
 from compliance.models.audit import CurrentTransaction
-from compliance.selectors_approvals import decisions_of, had_part, is_delegate, person_of, policy_in_force, statement_of
+from compliance.selectors_approvals import decisions_of, had_part, is_delegate, person_of, statement_of
 from fundops.core import clock
 from fundops.core.errors import FundopsError
 from fundops.core.models import User
@@ -190,17 +189,9 @@ def _check_all(request: ApprovalRequest) -> ApprovalStatement:
     check_people(request, decisions)
     check_quorum(statement, decisions)
     check_releaser(request, statement)
-    in_force, _ = policy_in_force(request.kind)
-    if in_force.pk != statement.policy_id:
-        raise StaleRequestError("The policy has changed since this was signed. Submit the request again.")
+    check_fresh(statement, content, request)
     action: Action[object] = action_for(request.kind)  # type: ignore[type-var]
-    check_fresh(content, request, action)
     typed = action.read(request.payload)
-    amount = action.amount(typed)
-    if (None if amount is None else amount.normalize()) != (
-        None if request.amount is None else request.amount.normalize()
-    ):
-        raise StaleRequestError("The amount is not the one that was signed. Submit the request again.")
     parts = [request.maker_person_id, request.released_person_id, *(decision.person_id for decision in decisions)]
     check_interest(action, typed, parts)
     action.recheck(typed)

@@ -38,7 +38,7 @@ from compliance.approvals.proofs import prove
 from compliance.approvals.refusals import refusals
 from compliance.approvals.registry import ActionPayload, action_for
 from compliance.approvals.signing import decision_digest, decision_document, seal
-from compliance.approvals.statement import check_statement, write_statement
+from compliance.approvals.statement import check_fresh, check_statement, write_statement
 from compliance.approvals.steps import hold, step, tell
 from compliance.approvals.votes import check_interest, missing_votes
 from compliance.models import (
@@ -359,6 +359,8 @@ def _decidable(
     if decision == Decision.BREAK_GLASS and _review_overdue(request.kind):
         raise BreakGlassError("An earlier break of the glass has not been reviewed in time. Review it first.")
     content = check_statement(statement, request)
+    if decision != Decision.REJECT:
+        check_fresh(statement, content, request)  # nobody signs for what would be refused
     action = action_for(request.kind)
     check_interest(action, action.read(request.payload), [person.pk])
     return (

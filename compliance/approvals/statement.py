@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import secrets
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from compliance.approvals.canonical import canonical_text, digest, plain, sha256_of
 from compliance.approvals.errors import StaleRequestError, TamperedError
 from compliance.approvals.policy import Band
-from compliance.approvals.registry import Action
+from compliance.approvals.registry import Action, action_for
 from compliance.approvals.signing import FORMAT
 from compliance.models import ApprovalPolicy, ApprovalRequest, ApprovalStatement
+from compliance.selectors_approvals import policy_in_force
 
 _TAMPERED = (
     "What was signed and what the database holds are not the same ({what}). Stop, and tell compliance: "
@@ -79,12 +81,23 @@ def check_statement(statement: ApprovalStatement, request: ApprovalRequest) -> d
     return content
 
 
-def check_fresh(content: dict[str, Any], request: ApprovalRequest, action: Action[Any]) -> None:
-    """Raises StaleRequestError when the approver would see something else today."""
+def check_fresh(statement: ApprovalStatement, content: dict[str, Any], request: ApprovalRequest) -> None:
+    """Raises StaleRequestError when today's rules, today's picture or today's amount are not those of ``content``."""
+    in_force, _ = policy_in_force(request.kind)
+    if in_force.pk != statement.policy_id:
+        raise StaleRequestError("The policy has changed since this was submitted. Its maker submits it again.")
+    action: Action[Any] = action_for(request.kind)
     if content["fields"] != plain(displayed_fields(action, request)):
         raise StaleRequestError(
-            "What the approvers saw is not so any more. Look at the request, submit it again, and have it signed again."
+            "What this request shows is not so any more. Its maker looks at it and submits it again."
         )
+    amount = action.amount(action.read(request.payload))
+    if _normal(amount) != _normal(request.amount):
+        raise StaleRequestError("The amount is not the one that was submitted. Its maker submits it again.")
+
+
+def _normal(amount: Decimal | None) -> Decimal | None:
+    return None if amount is None else amount.normalize()
 
 
 def _facts(request: ApprovalRequest) -> dict[str, Any]:

@@ -7,6 +7,7 @@ a form that is filled in already. What is valid is decided by the payload's own 
 from __future__ import annotations
 
 import json
+import re
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ from pydantic_core import PydanticUndefined
 MOST_ITEMS = 50
 _LONG_TEXT = 160
 _UNITS = {"_frac": "as a fraction", "_bps": "bps", "_ms": "ms", "_usd": "USD", "_days": "days", "_h": "h", "_s": "s"}
+#: Of a second: a browser's field takes no six places of it and would stay empty.
+_FRACTION = re.compile(r"(?<=:\d\d)\.\d+$")
 #: Pydantic's kinds of error in the words of a form; the others are told as pydantic tells them.
 _BY_TYPE = {
     "missing": "Fill this in",
@@ -391,18 +394,17 @@ def _fill(node: Node, kind: Any, value: Any, errors: Errors, hints: Hints, hint:
         case "lines":
             node.value = "\n".join(str(_plain(one)) for one in value) if isinstance(value, list | tuple) else value
         case "datetime":
-            node.value = str(value).replace("+00:00", "").removesuffix("Z")
+            node.value = _FRACTION.sub("", str(value).replace("+00:00", "").removesuffix("Z"))
         case "json":
             node.value = value if isinstance(value, str) else json.dumps(value, indent=2, default=str)
         case "check":
             node.value = bool(value)
         case _:
             node.value = value
-    if hint.choices is not None and node.shape in {"text", "area"}:
-        node.shape, offered = "choice", hint.choices()
-        known = [v for v, _ in offered]
-        rest = [] if node.value in known or not node.value else [(str(node.value), str(node.value))]
-        node.choices = [(v, label, v == node.value) for v, label in [*offered, *rest]]
+    if hint.choices is not None and node.shape in {"text", "area", "number"}:
+        node.shape, offered, chosen = "choice", hint.choices(), str(node.value)
+        rest = [] if not chosen or chosen in {v for v, _ in offered} else [(chosen, chosen)]
+        node.choices = [(v, label, v == chosen) for v, label in [*offered, *rest]]
 
 
 def _element(node: Node, kind: Any, place: int, item: Any, errors: Errors, hints: Hints) -> Node:

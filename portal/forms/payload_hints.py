@@ -18,14 +18,19 @@ from portal.forms.payload import Hint, Hints
 from portal.gate.policies import present_document
 from risk.actions.leverage import SET_LEVERAGE_POLICY
 from risk.actions.overrides import OVERRIDE_GUARDRAIL, SET_OVERRIDE_POLICY
+from risk.actions.switches import switch_label
 from risk.leverage import policy_in_force as leverage_policy
-from risk.models import RiskLimit
+from risk.models import KillSwitch, RiskLimit, StopCause
+from risk.models.switches import TRIGGERS
 from risk.overrides import override_policy_in_force
 from risk.quant.metrics import describe
+from risk.quant.pretrade import TradingMode
+from risk.switch_gate import RESTORE, SET_TRIGGER
 from trading.models.marketdata import CandleSet
 from treasury.models import Book, Fund
 
 _MOST = 400
+_NO_TRIGGERS = frozenset(StopCause.values) - {cause.value for cause in TRIGGERS}
 _NO_SIGNERS = frozenset({Role.INVESTOR.value, Role.ADMINISTRATOR.value, Role.AUDITOR.value})
 
 
@@ -48,6 +53,11 @@ def _funds() -> list[tuple[str, str]]:
 
 def _kinds() -> list[tuple[str, str]]:
     return [(action.kind, f"{action.title} ({action.kind})") for action in registered_actions()]
+
+
+def _turned_switches() -> list[tuple[str, str]]:
+    turned = KillSwitch.objects.exclude(mode=TradingMode.ACTIVE).select_related("book").order_by("pk")
+    return [(str(switch.pk), f"{switch_label(switch)}, {switch.mode.lower()}") for switch in turned]
 
 
 #: "kind:path", or ":path" for every kind; a place in a list is written *.
@@ -88,9 +98,18 @@ HINTS: dict[str, Hint] = {
     f"{OVERRIDE_GUARDRAIL}:book": Hint(suggest=_books, help="The Book that has the limit; it is looser below it too."),
     f"{OVERRIDE_GUARDRAIL}:metric": Hint(label="Limit", words=describe),
     f"{OVERRIDE_GUARDRAIL}:level": Hint(label="Level meanwhile"),
-    f"{OVERRIDE_GUARDRAIL}:trigger": Hint(label="Or: trigger of the kill switch", help="It is silent meanwhile."),
+    f"{OVERRIDE_GUARDRAIL}:trigger": Hint(
+        label="Or: trigger of the kill switch", help="It is silent meanwhile.", leave_out=_NO_TRIGGERS
+    ),
     f"{OVERRIDE_GUARDRAIL}:starts_at": Hint(label="From", unit="UTC", help="Empty: from its execution on."),
     f"{OVERRIDE_GUARDRAIL}:ends_at": Hint(label="Until", unit="UTC", help="It reverts by itself at this time."),
+    f"{RESTORE}:switch": Hint(label="Trading of", choices=_turned_switches),
+    f"{RESTORE}:version": Hint(
+        label="After turn", help="How often it had been turned when you looked: a later stop is not answered by this."
+    ),
+    f"{RESTORE}:mode": Hint(label="Then", leave_out=frozenset({TradingMode.HALTED.value})),
+    f"{SET_TRIGGER}:cause": Hint(label="Trigger", leave_out=_NO_TRIGGERS),
+    f"{SET_TRIGGER}:mode": Hint(label="Then", leave_out=frozenset({TradingMode.ACTIVE.value})),
     f"{SET_POLICY}:document": Hint(label=" "),
     f"{SET_POLICY}:document.kind": Hint(label="Rules for", choices=_kinds),
     f"{SET_POLICY}:also": Hint(

@@ -12,6 +12,7 @@ from compliance.actions.approvals import REVIEW
 from compliance.approvals.errors import ApprovalError, InterestedError
 from compliance.approvals.humans import records_of
 from compliance.approvals.registry import action_for
+from compliance.approvals.statement import check_fresh, read_statement
 from compliance.approvals.votes import check_interest
 from compliance.models import (
     ApprovalDecision,
@@ -30,6 +31,7 @@ from compliance.selectors_approvals import (
     release_queue,
 )
 from fundops.core import clock
+from fundops.core.errors import FundopsError
 from fundops.core.models import User
 from fundops.core.permissions import may
 
@@ -65,6 +67,17 @@ class Waiting:
             if vote.decision == Decision.APPROVE and holds(vote.actor, vote.role):
                 missing[vote.role] = missing.get(vote.role, 0) - 1
         return {role: number for role, number in missing.items() if number > 0}
+
+    @cached_property
+    def stale(self) -> str:
+        """Why nobody can sign or release it as it stands, or nothing."""
+        if self.statement is None or self.request.state not in EXPIRING:
+            return ""
+        try:
+            check_fresh(self.statement, read_statement(self.statement), self.request)
+        except FundopsError as error:
+            return error.message
+        return ""
 
     @property
     def glass_broken(self) -> bool:

@@ -149,6 +149,8 @@ def _band(waiting: Waiting, content: dict[str, Any]) -> dict[str, Any] | None:
 
 def _verdict(asked: ApprovalRequest, waiting: Waiting) -> tuple[str, str]:
     """(tone, sentence): where it stands, and what it waits for."""
+    if waiting.stale:
+        return "bad", waiting.stale
     by = f" by {asked.released_person.full_name}" if asked.released_person else ""
     match asked.state:
         case RequestState.DRAFT:

@@ -77,7 +77,7 @@ def risk_officer() -> User:
 
 
 @pytest.mark.usefixtures("people")
-def test_what_is_typed_while_a_check_travels_stays_and_is_checked(open_page: OpenPage, fund: Fund, watch: Watch) -> None:
+def test_what_is_typed_while_a_check_travels_stays(open_page: OpenPage, fund: Fund, watch: Watch) -> None:
     watch.allow("htmx:(afterRequest|sendAbort)")
     held: list[Route] = []
 

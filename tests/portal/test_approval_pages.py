@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,7 +18,14 @@ from compliance.approvals.registry import action_for, registered_actions
 from compliance.models import ApprovalRequest, AuditEvent, Decision, RequestState
 from fundops.core.models import User
 from fundops.core.roles import Role
+from portal.forms.payload import nodes_of
+from portal.forms.payload_hints import hints_for
 from portal.gate.queue import waiting_count as count_of_account
+from risk.actions.overrides import OVERRIDE_GUARDRAIL
+from risk.actions.switches import stop_trading
+from risk.approvals_leverage import OverrideGuardrail
+from risk.models.switches import TRIGGERS
+from risk.switch_gate import RESTORE, RestoreTrading
 from tests.compliance.approvals.conftest import people, world  # noqa: F401 - fixtures of the gate
 from tests.compliance.approvals.support import (
     KIND,
@@ -163,6 +171,50 @@ def test_moved_world_is_shown_as_stale(people: People) -> None:  # noqa: F811
     html = page(people.risk, "approval", request.pk)
     assert 'id="stale"' in html
     assert re.search(r"today</th><td[^>]*>90</td><td[^>]*>65</td>", html)
+
+
+def test_nobody_signs_or_releases_what_the_world_has_left_behind(people: People) -> None:  # noqa: F811
+    request = ask(people)
+    vote(request, people.risk, Role.RISK_OFFICER)
+    WORLD["balance"] = "90"
+    html = page(people.operations, "approval", request.pk)
+    verdict = re.search(r'id="verdict".*?</section>', html, re.DOTALL)
+    assert verdict is not None and "is not so any more" in verdict[0]
+    assert "<b>Approve:</b> What this request shows is not so any more" in html
+    refused = sign(people.operations, request)
+    assert refused.status_code == 409
+    assert "Stale: its maker submits it again" in page(people.operations, "approvals")
+    WORLD["balance"] = "100"
+    vote(request, people.operations, Role.OPERATIONS)
+    WORLD["balance"] = "90"
+    assert "Waits for a third person" not in page(people.releaser, "approval", request.pk)
+    WORLD["balance"] = "100"
+    assert "Waits for a third person" in page(people.releaser, "approval", request.pk)
+
+
+def test_a_stale_request_can_be_rejected(people: People) -> None:  # noqa: F811
+    request = ask(people)
+    WORLD["balance"] = "90"
+    assert sign(people.risk, request, decision="reject", comment="Too late.").status_code == 302
+    request.refresh_from_db()
+    assert request.state == RequestState.REJECTED
+
+
+def test_a_time_is_written_as_the_field_of_a_browser_takes_it(db: None) -> None:
+    """With six places of a second it would show nothing, and an edit would lose it."""
+    given = {"ends_at": "2026-03-01T12:30:15.184082+00:00", "starts_at": datetime(2026, 3, 1, 7, tzinfo=UTC)}
+    nodes = {node.name: node for node in nodes_of(OverrideGuardrail, given, {}, hints_for(OVERRIDE_GUARDRAIL))}
+    assert nodes["ends_at"].value == "2026-03-01T12:30:15"
+    assert nodes["starts_at"].value == "2026-03-01T07:00:00"
+
+
+def test_forms_of_the_kill_switch_offer_what_it_can_do(db: None) -> None:
+    silenced = {node.name: node for node in nodes_of(OverrideGuardrail, {}, {}, hints_for(OVERRIDE_GUARDRAIL))}
+    assert {value for value, *_ in silenced["trigger"].choices} == {cause.value for cause in TRIGGERS}
+    stopped = stop_trading(reason="A look first.", actor=user_with(Role.RISK_OFFICER))
+    restored = {node.name: node for node in nodes_of(RestoreTrading, {"switch": stopped.pk}, {}, hints_for(RESTORE))}
+    assert restored["switch"].choices == [(str(stopped.pk), "All trading, halted", True)]
+    assert {value for value, *_ in restored["mode"].choices} == {"ACTIVE", "REDUCING"}
 
 
 def test_vote_on_what_was_changed_meanwhile_is_refused_with_a_reason(people: People) -> None:  # noqa: F811
