@@ -178,7 +178,7 @@ def measure_books(
         peak_equity=_column(f.peak_equity for f in figures),
         var=var,
         es=es,
-        orders_in_window=_column(f.orders_in_window for f in figures),
+        orders_in_window=_summed((f.orders_in_window for f in figures), parent),
         seconds_since_loss=_column(f.seconds_since_loss for f in figures),
     )
     measured = measure(books, table, n_symbols=len(symbols), n_venues=len(venues))
@@ -228,6 +228,12 @@ def _losses(table: PositionTable, parent: IntArray, n_symbols: int) -> FloatArra
 
 def _column(values: Iterable[float | None]) -> FloatArray:
     return np.array([_number(v) for v in values], dtype=np.float64)
+
+
+def _summed(values: Iterable[float | None], parent: IntArray) -> FloatArray:
+    """Each Book's own and that of all below it; one that is not known makes those above it unknown."""
+    own = _column(values)
+    return np.asarray(roll_up(own[:, None], parent)[:, 0]) if own.size else own
 
 
 def rows_below(measured: MeasuredBooks, row: int) -> list[int]:

@@ -217,7 +217,7 @@ def _state(
         peak_equity=figures.peak_equity,
         positions=_one_a_market(_positions(own)),
         elsewhere=_positions(elsewhere),
-        orders_in_window=figures.orders_in_window,
+        orders_in_window=figure(Metric.ORDER_RATE),
         seconds_since_loss=figures.seconds_since_loss,
         var=figure(Metric.VAR) if measured.symbols else 0.0,
         es=figure(Metric.ES) if measured.symbols else 0.0,

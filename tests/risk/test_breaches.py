@@ -216,6 +216,22 @@ def test_every_state_metric_can_breach(
     assert (LimitBreach.objects.get().book_id, LimitBreach.objects.get().level) == (tree.agent.pk, "hard")
 
 
+def test_the_orders_of_a_book_are_its_own_and_those_of_all_below(tree: Tree, source: WrittenSource) -> None:
+    limit(tree.root, Metric.ORDER_RATE, 10)
+    write(source, tree, figures(900.0, orders_in_window=6))
+    source.books[tree.carry.pk] = figures(500.0, orders_in_window=4)
+    buy = OrderIntent("BTC", "binance", Side.BUY, 1.0, 100.0)
+    assert not evaluate_limits(actor=None).opened, "ten are not past ten"
+    (own, _), *_, (whole, _) = order_path(tree.agent)
+    assert (own.orders_in_window, whole.orders_in_window) == (6.0, 10.0)
+    assert not check_order_path(order_path(tree.agent), buy).allowed, "it would be the eleventh of the fund"
+    source.books[tree.carry.pk] = figures(500.0, orders_in_window=5)
+    evaluate_limits(actor=None)
+    assert [(b.book_id, b.last_value) for b in LimitBreach.objects.all()] == [(tree.root.pk, 11.0)]
+    source.books[tree.carry.pk] = figures(500.0, orders_in_window=None)
+    assert not check_order_path(order_path(tree.agent), buy).allowed, "how many carry sent is not known"
+
+
 def test_var_needs_history_and_measures_with_it(tree: Tree, source: WrittenSource) -> None:
     limit(tree.agent, Metric.VAR_FRAC, 0.02)
     write(source, tree, figures(1000.0, position("BTC", 10.0)))

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from risk.measuring import ALPHA, HISTORY_DAYS, MeasuredBooks, measure_books, rows_below
+from risk.measuring import ALPHA, HISTORY_DAYS, MeasuredBooks, measure_books
 from risk.quant.contributions import standalone
 from risk.quant.metrics import CODES, Metric, describe
 from risk.selectors import EffectiveLimit, effective_limits_of_line
@@ -91,20 +91,12 @@ def _held(measured: MeasuredBooks, metric: Metric, above: Book, book: Book, from
         returns = risk_source().daily_returns(measured.symbols, HISTORY_DAYS, measured.at)
         var, es = standalone(elsewhere, returns, ALPHA) if np.isfinite(elsewhere).all() else (_UNKNOWN, _UNKNOWN)
         held = float((var if metric is Metric.VAR else es)[0])
-    elif metric is Metric.ORDER_RATE:
-        held = _sent(measured, whole) - _sent(measured, own)
     elif metric is Metric.DAILY_LOSS:
         held = _lost(measured, whole) - _lost_of_its_day(measured, own, book, from_ms)
     else:
         values = measured.measured.values[:, CODES[metric]]
         held = float(values[whole] - values[own])
     return held if math.isnan(held) else max(0.0, held)
-
-
-def _sent(measured: MeasuredBooks, row: int) -> float:
-    """The orders of a Book and all below it within the last minute of their clocks; each keeps its own count."""
-    counts = [measured.figures[below].orders_in_window for below in rows_below(measured, row)]
-    return sum((math.nan if count is None else float(count) for count in counts), 0.0)
 
 
 def _lost(measured: MeasuredBooks, row: int) -> float:
