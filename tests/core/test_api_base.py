@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import connections, transaction
 from django.http.response import HttpResponseBase
 from django.test import AsyncClient, Client
 from django.urls import get_resolver
@@ -268,6 +268,7 @@ def test_documentation_lists_every_operation(client: Client) -> None:
 @pytest.mark.django_db(transaction=True)
 async def test_csv_is_sent_as_it_is_made_where_requests_are_served_asynchronously(recwarn: Any) -> None:
     """As uvicorn serves it: outside a transaction, the cursor held over it, each piece when it is asked for."""
+    await sync_to_async(connections.close_all)()  # this thread's: whoever used it before may have left it anyhow
     reader = await sync_to_async(reader_of_events)()
     client = AsyncClient()
     await client.aforce_login(reader)
