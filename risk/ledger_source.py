@@ -33,8 +33,8 @@ class Place:
     `marks` are prices in the fund's base asset by asset; `symbols` how orders and limits call an asset there, where
     that is not by its own name; `currencies` what a line's value is denominated in, where
     that is not the asset itself; `unrealised` the open result of a position, in the base asset. With `keeps_day` the
-    equity that the day opened with and its peak are of the Book's own clock, instead of the snapshots'. `at_rest` says
-    that what traded there has ended.
+    equity that the day opened with and its peak are of the Book's own clock, instead of the snapshots'. `working` are
+    the units that open orders may still buy and sell, by asset. `at_rest` says that what traded there has ended.
     """
 
     venue: str = ""
@@ -42,6 +42,7 @@ class Place:
     symbols: Mapping[str, str] = field(default_factory=dict)
     currencies: Mapping[str, str] = field(default_factory=dict)
     unrealised: Mapping[str, float] = field(default_factory=dict)
+    working: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     keeps_day: bool = False
     day_open_equity: float | None = None
     peak_equity: float | None = None
@@ -121,9 +122,10 @@ class LedgerSource:
         self, held: Mapping[str, Decimal], base: str, place: Place | None, marks: Mapping[str, float]
     ) -> tuple[HeldPosition, ...]:
         known = marks if place is None else place.marks
+        working = {} if place is None else place.working
         lines = []
-        for asset, exact in sorted(held.items()):
-            amount = float(exact)
+        for asset in sorted({*held, *working}):
+            amount = float(held.get(asset, 0))
             cash = asset == base
             price = 1.0 if cash else known.get(asset)
             lines.append(
@@ -134,7 +136,9 @@ class LedgerSource:
                     quantity=amount,
                     unit_notional=0.0 if cash else price,
                     value=None if price is None else amount * price,
-                    loss_frac=0.0 if cash else _loss_frac(place, asset, amount, price),
+                    loss_frac=0.0 if cash or not amount else _loss_frac(place, asset, amount, price),
+                    working_buy=working.get(asset, _NOTHING)[0],
+                    working_sell=working.get(asset, _NOTHING)[1],
                 )
             )
         return tuple(lines)
@@ -153,6 +157,9 @@ class LedgerSource:
 
     def price_advice(self, symbols: Sequence[str], start: datetime, end: datetime) -> str:
         return self.advice(symbols, start, end)
+
+
+_NOTHING = (0.0, 0.0)
 
 
 def _loss_frac(place: Place | None, asset: str, amount: float, price: float | None) -> float | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
 from itertools import pairwise
@@ -20,7 +20,7 @@ from fundops.core import clock
 from fundops.core.bulk import run
 from risk.measuring import MeasuredBooks, measure_books
 from risk.quant.metrics import Metric
-from risk.quant.pretrade import BookState, LimitSet, TradingMode
+from risk.quant.pretrade import BookState, LimitSet, PositionState, TradingMode
 from risk.selectors import EffectiveLimit, _effective, _limit_set, _state
 from risk.switches import Modes, lines_of, modes_now
 from treasury.models import Book
@@ -49,17 +49,56 @@ _kept: OrderedDict[tuple[int, ...], tuple[str, Mapping[int, tuple[EffectiveLimit
 
 
 @dataclass(frozen=True, slots=True)
+class PassedOrder:
+    """An order that was let pass a moment ago, so that no measured Book knows of it yet. ``line`` are its Book and
+    those above it by id, ``adds`` the position it may add to them (None when it only closes); VaR and ES are money.
+    """
+
+    line: tuple[int, ...]
+    adds: PositionState | None = None
+    var: float = 0.0
+    es: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AboveBook:
+    """A Book above with limits of its own, as it was measured."""
+
+    book_id: int
+    state: BookState
+    limits: LimitSet
+
+    def after(self, passed: Sequence[PassedOrder]) -> BookState:
+        """Its state with the orders among ``passed`` that are of Books below it. What they add stands beside what their
+        Books hold, so each of them counts as one more open position.
+        """
+        mine = [order for order in passed if self.book_id in order.line]
+        if not mine:
+            return self.state
+        state = self.state
+        return replace(
+            state,
+            elsewhere=(*state.elsewhere, *(order.adds for order in mine if order.adds is not None)),
+            orders_in_window=None if state.orders_in_window is None else state.orders_in_window + len(mine),
+            var=None if state.var is None else state.var + sum(order.var for order in mine),
+            es=None if state.es is None else state.es + sum(order.es for order in mine),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class OrderPath:
-    """What binds orders of one Book. ``mode`` None is not known, and means: deny."""
+    """What binds orders of one Book. ``mode`` None is not known, and means: deny. ``line`` are the ids of the Book and
+    those above it."""
 
     mode: TradingMode | None
     limits: LimitSet
     effective: tuple[EffectiveLimit, ...]
-    above: tuple[tuple[BookState, LimitSet], ...]
+    above: tuple[AboveBook, ...] = ()
+    line: tuple[int, ...] = ()
 
-    def with_own(self, state: BookState) -> list[tuple[BookState, LimitSet]]:
-        """The path for `check_order_path`, nearest first, from the Book's own state."""
-        return [(state, self.limits), *self.above]
+    def with_own(self, state: BookState, passed: Sequence[PassedOrder] = ()) -> list[tuple[BookState, LimitSet]]:
+        """The path for `check_order_path`, nearest first, from the Book's own state, after the orders ``passed``."""
+        return [(state, self.limits), *((above.after(passed), above.limits) for above in self.above)]
 
 
 def order_paths(books: Sequence[Book], *, venue: str = "", at: datetime | None = None) -> Mapping[int, OrderPath]:
@@ -77,6 +116,7 @@ def order_paths(books: Sequence[Book], *, venue: str = "", at: datetime | None =
             limits=_ready(limits[book.pk]),
             effective=limits[book.pk],
             above=tuple(_above(book, lines[book.pk], limits, modes, measured, moment, venue)),
+            line=tuple(lines[book.pk]),
         )
         for book in books
     }
@@ -117,7 +157,7 @@ def _above(
     measured: dict[int, MeasuredBooks],
     at: datetime,
     venue: str,
-) -> list[tuple[BookState, LimitSet]]:
+) -> list[AboveBook]:
     """The Books above that have limits of their own, nearest first; measured once a fund."""
     found = []
     for i in range(len(line) - 2, -1, -1):
@@ -130,7 +170,7 @@ def _above(
         whole = measured[book.fund_id]
         own = whole.figures[whole.row(book.pk)].positions
         mode = None if modes is None else modes.of(line[: i + 1], venue)
-        found.append((_state(whole, pk, book.pk, own, mode), _ready(limits[pk])))
+        found.append(AboveBook(pk, _state(whole, pk, book.pk, own, mode), _ready(limits[pk])))
     return found
 
 

@@ -7,7 +7,7 @@ at a later one. The same holds for a desk. So the figures here are the last that
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +17,7 @@ from django.db.models import Count, Max, OuterRef, Q, Subquery
 from fundops.core import clock
 from risk.ledger_source import Place
 from trading.models.cohort import LIVE_STATUSES, AgentDay, CohortAgent, CohortDay, CohortFill, CohortRun
-from trading.models.deployments import ENDED_STATUSES, DeskRun, Order, Position
+from trading.models.deployments import ENDED_STATUSES, LIVE_ORDERS, DeskRun, Order, Position
 from trading.models.instruments import Instrument, InstrumentKind
 from trading.quant.engine import EngineState
 from trading.quant.engine.errors import EngineStateError
@@ -232,6 +232,20 @@ def _unrealised(held: Collection[str], quote: str, result: float | None) -> dict
 
 
 # --- Deployments ---------------------------------------------------------------------------------------------
+def _working_orders(deployment_ids: Sequence[int]) -> dict[int, dict[str, tuple[float, float]]]:
+    """Units that open orders may still buy and sell, by deployment and symbol; what was sent and not answered too."""
+    live = Order.objects.filter(deployment__in=deployment_ids, status__in=LIVE_ORDERS)
+    found: dict[int, dict[str, tuple[float, float]]] = {}
+    for deployment, symbol, side, quantity, filled in live.values_list(
+        "deployment_id", "symbol", "side", "quantity", "filled"
+    ):
+        mine = found.setdefault(deployment, {})
+        buys, sells = mine.get(symbol, (0.0, 0.0))
+        open_units = float(quantity - filled)
+        mine[symbol] = (buys + open_units, sells) if side == "buy" else (buys, sells + open_units)
+    return found
+
+
 def _deployment_places(held: Mapping[int, Collection[str]], *, rate: Rate) -> dict[int, Place]:
     runs = list(
         DeskRun.objects.filter(deployment__book__in=held)
@@ -249,6 +263,7 @@ def _deployment_places(held: Mapping[int, Collection[str]], *, rate: Rate) -> di
     positions: dict[int, list[Position]] = {}
     for position in Position.objects.filter(deployment__in=[run.deployment_id for run in runs]).exclude(quantity=0):
         positions.setdefault(position.deployment_id, []).append(position)
+    working = _working_orders([run.deployment_id for run in runs])
     out = {}
     for run in runs:
         deployment = run.deployment
@@ -267,6 +282,11 @@ def _deployment_places(held: Mapping[int, Collection[str]], *, rate: Rate) -> di
                 market.assets[p.symbol]: (float(p.quantity) * run.last_closes[p.symbol] - float(p.cost)) * quote_worth
                 for p in positions.get(run.deployment_id, ())
                 if quote_worth is not None and p.symbol in market.assets and p.symbol in run.last_closes
+            },
+            working={
+                market.assets[symbol]: units
+                for symbol, units in working.get(run.deployment_id, {}).items()
+                if symbol in market.assets
             },
             keeps_day=True,
             day_open_equity=None if quote_worth is None else day_open * quote_worth,

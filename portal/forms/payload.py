@@ -402,9 +402,9 @@ def _fill(node: Node, kind: Any, value: Any, errors: Errors, hints: Hints, hint:
         case _:
             node.value = value
     if hint.choices is not None and node.shape in {"text", "area", "number"}:
-        node.shape, offered, chosen = "choice", hint.choices(), str(node.value)
-        rest = [] if not chosen or chosen in {v for v, _ in offered} else [(chosen, chosen)]
-        node.choices = [(v, label, v == chosen) for v, label in [*offered, *rest]]
+        node.shape, offered, picked = "choice", hint.choices(), str(node.value)
+        rest = [] if not picked or picked in {v for v, _ in offered} else [(picked, picked)]
+        node.choices = [(v, label, v == picked) for v, label in [*offered, *rest]]
 
 
 def _element(node: Node, kind: Any, place: int, item: Any, errors: Errors, hints: Hints) -> Node:

@@ -19,10 +19,11 @@ from fundops.core import clock
 from fundops.core.events import publish
 from fundops.core.money import to_decimal
 from risk.actions.order_breaches import note_order_levels
-from risk.order_paths import OrderPath, order_paths
+from risk.order_paths import OrderPath, PassedOrder, order_paths
 from risk.quant.metrics import ORDER_METRICS, Level
 from risk.quant.pretrade import (
     BookState,
+    LimitSet,
     OrderIntent,
     PositionState,
     Reason,
@@ -51,14 +52,17 @@ def judge(seats: Sequence[Seat], *, bar: Market, at_ms: int) -> None:
     """Judges the drafted orders of all seats; denied ones get their status and reasons, cut ones their size."""
     asking = [seat for seat in seats if seat.intents]
     paths = _paths(seats) if asking else {}
+    passed: list[PassedOrder] = []
     for seat in asking:
         path = paths[seat.desk.deployment.book_id]
         tails = _tails(seat, path, at_ms)
         kept: list[tuple[Intent, Order]] = []
         for intent, order in seat.intents:
-            judged = _risk(seat, path, tails, intent, order, bar, at_ms, kept)
+            own = path.with_own(_state(seat, path, tails, at_ms, kept), passed)
+            judged = _risk(seat, path, own, tails, intent, order, bar)
             if judged is not None:
                 kept.append((judged, order))
+                passed.append(_passed(seat, path, tails, judged))
         seat.intents = kept
     note_order_levels([level for seat in asking for level in seat.passed])
     _compliance([seat for seat in asking if seat.intents], paths, bar, clock.from_ms(at_ms))
@@ -79,14 +83,13 @@ def _paths(seats: Sequence[Seat]) -> Mapping[int, OrderPath]:
 def _risk(
     seat: Seat,
     path: OrderPath,
+    states: Sequence[tuple[BookState, LimitSet]],
     tails: _Tails,
     intent: Intent,
     order: Order,
     bar: Market,
-    at_ms: int,
-    before: Sequence[tuple[Intent, Order]],
 ) -> Intent | None:
-    """The order as risk leaves it; None when nothing of it is left."""
+    """The order as risk leaves it, judged in these states of its Book and those above; None when nothing is left."""
     deployment = seat.desk.deployment
     rules = seat.desk.parts.rules[intent.symbol]
     asked = rules.quantity(abs(intent.lots))
@@ -94,7 +97,7 @@ def _risk(
     volume = float(bar.volume[-1, column])
     unit_var, unit_es = _side_of(tails, intent.symbol, intent.side)
     verdict = check_order_path(
-        path.with_own(_state(seat, path, tails, at_ms, before)),
+        states,
         OrderIntent(
             symbol=intent.symbol,
             venue=deployment.venue,
@@ -137,6 +140,27 @@ def _risk(
         order.status_reason = ("Cut by risk: " + " ".join(reasons))[:400]
     seat.run.sent_notional += to_decimal(float(order.quantity) * intent.price, places=8)
     return replace(intent, lots=intent.side * lots)
+
+
+def _passed(seat: Seat, path: OrderPath, tails: _Tails, intent: Intent) -> PassedOrder:
+    """What the Books above must know of it before the next order is judged: by how much it may lengthen a position."""
+    rules = seat.desk.parts.rules[intent.symbol]
+    held = seat.positions.get(intent.symbol)
+    before = float(held.quantity) if held else 0.0
+    more = abs(before + rules.quantity(intent.lots)) - abs(before)
+    if more <= 0.0:
+        return PassedOrder(path.line)
+    unit = intent.price * rules.multiplier
+    var, es = _side_of(tails, intent.symbol, intent.side)
+    adds = PositionState(
+        symbol=intent.symbol,
+        venue=seat.desk.deployment.venue,
+        quantity=0.0,
+        unit_notional=unit,
+        working_buy=more if intent.side > 0 else 0.0,
+        working_sell=0.0 if intent.side > 0 else more,
+    )
+    return PassedOrder(path.line, adds, more * unit * (var or 0.0), more * unit * (es or 0.0))
 
 
 _MODE_HOLDS: Mapping[TradingMode | None, str] = {
