@@ -8,13 +8,12 @@ engine: the fast one must be above by more than ``TIE`` of itself.
 
 from __future__ import annotations
 
-import numpy as np
 from numba import njit
 
+from trading.quant.jit import kernel, plain, u
 from trading.strategies.spec import Float64, Parameter, Scope, StrategyFamily
 
 TIE = 1e-10
-u = np.uint64
 
 
 @njit(error_model="numpy")
@@ -48,13 +47,13 @@ def step(open_: float, high: float, low: float, close: float, volume: float, par
     return 1.0 if quick * slow > calm * fast * (1.0 + TIE) else -params[u(2)]
 
 
-@njit(error_model="numpy", _nrt=False, forceinline=True)
+@kernel
 def move(source: Float64, to: Float64, n: int) -> None:
     for k in range(u(n)):
         to[k] = source[k]
 
 
-@njit(error_model="numpy", _nrt=False)
+@plain
 def block(
     opens: Float64, highs: Float64, lows: Float64, closes: Float64, volumes: Float64, params: Float64, state: Float64,
     targets: Float64, room: Float64,

@@ -305,7 +305,8 @@ def block_problems(family: StrategyFamily, params: Float64, size: int, bars: Flo
             continue
         targets = np.full(end - first, np.nan)
         room = np.full((BLOCK_ROOM, end - first + size), np.nan)
-        family.block(*columns[:, first:end], params, whole, targets, room)
+        opens, highs, lows, closes, volumes = columns[:, first:end]
+        family.block(opens, highs, lows, closes, volumes, params, whole, targets, room)
         for k, row in enumerate(bars[first:end].tolist()):
             target = step(*row, params, state)
             stood = stood if math.isnan(target) else target

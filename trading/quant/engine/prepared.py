@@ -246,9 +246,14 @@ def prepare(
     digest = hashlib.sha256()
     index = {symbol: k for k, symbol in enumerate(market.symbols)}
     drawn = 0
+    exits: ExitRules | None = None  # those of the agent before; cohorts share them more often than not
+    levels: tuple[float, ...] = ()
     for a, agent in enumerate(agents):
         where = f"Agent {a}"
         symbol = check_agent(agent, where, index)
+        if agent.exits is not exits:
+            exits = agent.exits
+            levels = exit_levels(exits)
         genome = agent_parameters(agent, where)
         size = int(agent.family.state_size(genome, n_symbols))
         if size < 0:
@@ -257,8 +262,7 @@ def prepare(
         slot_of[a] = len(slot_rules)
         symbol_of[a] = symbol
         wanted = range(n_symbols) if symbol < 0 else (symbol,)
-        rules = exit_levels(agent.exits)
-        slot_rules.extend((a, s, *rules) for s in wanted)
+        slot_rules.extend([(a, s, *levels) for s in wanted])
         limit = _off(agent.max_leverage) or math.inf
         draw_atoms = to_atoms(agent.draw, f"{where}: the draw")
         drawn += draw_atoms
