@@ -8,13 +8,12 @@ engine: the fast one must be above by more than ``TIE`` of itself.
 
 from __future__ import annotations
 
-import numpy as np
 from numba import njit
 
+from trading.quant.jit import kernel, plain, u
 from trading.strategies.spec import Float64, Parameter, Scope, StrategyFamily
 
 TIE = 1e-10
-u = np.uint64
 
 
 @njit(error_model="numpy")
@@ -30,8 +29,8 @@ def step(open_: float, high: float, low: float, close: float, volume: float, par
     at = state[u(0)]
     leaving = at - fast
     leaving = leaving + slow if leaving < 0.0 else leaving
-    oldest = u(4) + u(at)
-    quick = state[u(1)] + (close - state[u(4) + u(leaving)])
+    oldest = u(4 + int(at))
+    quick = state[u(1)] + (close - state[u(4 + int(leaving))])
     calm = state[u(2)] + (close - state[oldest])
     state[u(1)] = quick
     state[u(2)] = calm
@@ -48,6 +47,48 @@ def step(open_: float, high: float, low: float, close: float, volume: float, par
     return 1.0 if quick * slow > calm * fast * (1.0 + TIE) else -params[u(2)]
 
 
+@kernel
+def move(source: Float64, to: Float64, n: int) -> None:
+    for k in range(u(n)):
+        to[k] = source[k]
+
+
+@plain
+def block(
+    opens: Float64, highs: Float64, lows: Float64, closes: Float64, volumes: Float64, params: Float64, state: Float64,
+    targets: Float64, room: Float64,
+) -> None:  # fmt: skip
+    """``step`` over many bars: what leaves the windows is read off one row, the ring's closes and then the block's."""
+    fast, slow = params[u(0)], params[u(1)]
+    short = -params[u(2)]
+    size = int(slow)
+    at = int(state[u(0)])
+    n = closes.shape[0]
+    ring, row = state[4:], room[0]
+    move(ring[at:], row, size - at)
+    move(ring, row[size - at :], at)
+    move(closes, row[size:], n)
+    leaves_fast, leaves_slow = row[size - int(fast) :], row[0:]
+    quick, calm = state[u(1)], state[u(2)]
+    for k in range(u(n)):
+        close = closes[k]
+        quick += close - leaves_fast[k]
+        calm += close - leaves_slow[k]
+        targets[k] = 1.0 if quick * slow > calm * fast * (1.0 + TIE) else short
+    state[u(1)], state[u(2)] = quick, calm
+    if state[u(3)] == 0.0:
+        missing = size - at  # closes in the ring
+        for k in range(u(min(missing - 1, n))):
+            targets[k] = 0.0
+        if n >= missing:
+            state[u(3)] = 1.0
+    at = (at + n) % size
+    state[u(0)] = at
+    last = row[n:]
+    move(last, ring[at:], size - at)
+    move(last[size - at :], ring, at)
+
+
 DUAL_SMA = StrategyFamily(
     name="bench_dual_sma",
     version=1,
@@ -62,6 +103,8 @@ DUAL_SMA = StrategyFamily(
     ),
     init=clear,
     step=step,
+    block=block,
     state_size=lambda p, _n: 4 + int(p[1]),
     warm_up=lambda p, _n: int(p[1]),
+    validate=lambda p: None if p["fast"] <= p["slow"] else "fast must not be longer than slow.",
 )

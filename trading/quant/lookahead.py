@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ from numba.core.dispatcher import Dispatcher
 from trading.quant.genome import draw_parameters
 from trading.strategies.errors import StrategyCheckError, StrategyError
 from trading.strategies.frames import COLUMNS, FrameStrategy
-from trading.strategies.spec import Float64, Parameter, Scope, StrategyFamily
+from trading.strategies.spec import BLOCK_ROOM, Float64, Parameter, Scope, StrategyFamily
 
 #: Counted up whenever a check becomes stricter, so that remembered results of the old one no longer count.
 CHECK_VERSION = 1
@@ -95,8 +96,8 @@ def check_family(family: StrategyFamily, *, seed: int = 20_240_805, points: int 
     problems = specification_problems(family.name, family.parameters, family.validate)
     problems += [
         f"{name} is not compiled; decorate the step with @strategy, or both with numba.njit."
-        for name in ("init", "step")
-        if not isinstance(getattr(family, name), Dispatcher) and not config.DISABLE_JIT  # type: ignore[attr-defined]
+        for name in ("init", "step", "block")
+        if not isinstance(getattr(family, name) or family.step, Dispatcher) and not config.DISABLE_JIT  # type: ignore[attr-defined]
     ]
     problems += [
         f"{name} is empty; say it." for name in ("title", "description", "source") if not getattr(family, name)
@@ -118,6 +119,7 @@ def check_family(family: StrategyFamily, *, seed: int = 20_240_805, points: int 
         longest = max(longest, n_bars)
         found = _check_point(_family_runner(family, params, size), family.scope, n_bars, warm_up, seed)
         found += _memory_problems(family, params, size, seed)
+        found += _block_problems(family, params, size, seed)
         if found:
             return CheckReport(family.key, tuple(f"{text} ({where})" for text in found), longest, tried)
     return CheckReport(family.key, (), longest, tried)
@@ -272,4 +274,47 @@ def _memory_problems(family: StrategyFamily, params: Float64, size: int, seed: i
             return [f"it writes outside its {size} state slots; state_size is too small or an offset is wrong."]
     if outcomes[0] != outcomes[1]:
         return [f"its targets depend on memory outside its {size} state slots or on what init leaves unset."]
+    return []
+
+
+def _block_problems(family: StrategyFamily, params: Float64, size: int, seed: int) -> list[str]:
+    """The block form, if there is one, over three pieces of some candles."""
+    if family.block is None:
+        return []
+    bars = synthetic_bars(max(300, 2 * int(family.warm_up(params, 1)) + 100), seed=seed + 3)[:, 0, :]
+    cuts = sorted(np.random.default_rng(seed + 4).integers(1, len(bars), 2).tolist())
+    return block_problems(family, params, size, bars, cuts)
+
+
+def block_problems(family: StrategyFamily, params: Float64, size: int, bars: Float64, cuts: Sequence[int]) -> list[str]:
+    """Whether the block form of a SINGLE family says and leaves what its step does, to the last bit.
+
+    ``bars`` has shape (n_bars, 5) and is handed over in pieces that begin at ``cuts``, the state inside guard numbers.
+    """
+    assert family.block is not None  # noqa: S101 - callers ask for those that have one
+    step: Callable[..., float] = family.step  # type: ignore[assignment]
+    state = np.zeros(size)
+    buffer = np.full(size + 2 * _GUARD, 7.25)
+    whole = buffer[_GUARD : _GUARD + size]
+    family.init(params, state)
+    family.init(params, whole)
+    columns = np.ascontiguousarray(bars.T)
+    stood = said = 0.0
+    for first, end in pairwise([0, *cuts, len(bars)]):
+        if first == end:
+            continue
+        targets = np.full(end - first, np.nan)
+        room = np.full((BLOCK_ROOM, end - first + size), np.nan)
+        opens, highs, lows, closes, volumes = columns[:, first:end]
+        family.block(opens, highs, lows, closes, volumes, params, whole, targets, room)
+        for k, row in enumerate(bars[first:end].tolist()):
+            target = step(*row, params, state)
+            stood = stood if math.isnan(target) else target
+            said = said if math.isnan(targets[k]) else float(targets[k])
+            if stood != said:
+                return [f"its block form says {said:g} at bar {first + k}, its step {stood:g}."]
+        if whole.tobytes() != state.tobytes():
+            return [f"its block form leaves another state than its step after bars {first} to {end - 1}."]
+    if np.any(buffer[:_GUARD] != 7.25) or np.any(buffer[_GUARD + size :] != 7.25):
+        return [f"its block form writes outside its {size} state slots."]
     return []

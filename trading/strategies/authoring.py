@@ -13,9 +13,9 @@ import numpy.typing as npt
 from numba.core.dispatcher import Dispatcher
 
 from trading.quant.jit import kernel, plain, u
-from trading.strategies.spec import InitStep, Parameter, Scope, StrategyFamily
+from trading.strategies.spec import BlockStep, InitStep, Parameter, Scope, StrategyFamily
 
-__all__ = ["Parameter", "Scope", "on_change", "strategy"]
+__all__ = ["Parameter", "Scope", "last_spoken", "on_change", "strategy"]
 
 Float64 = npt.NDArray[np.float64]
 
@@ -41,6 +41,15 @@ def on_change(target: float, state: Float64, at: int) -> float:
     return target
 
 
+@plain
+def last_spoken(targets: Float64, state: Float64, at: int) -> None:
+    """What :func:`on_change` leaves in ``state[at]`` after the targets of a block of bars (NaN: hold)."""
+    for k in range(targets.shape[0] - 1, -1, -1):
+        if targets[u(k)] == targets[u(k)]:
+            state[u(at)] = targets[u(k)]
+            return
+
+
 def strategy(
     *,
     title: str,
@@ -53,6 +62,7 @@ def strategy(
     description: str = "",
     scope: Scope = Scope.SINGLE,
     init: InitStep | None = None,
+    block: BlockStep | None = None,
     validate: Callable[[Mapping[str, float]], str | None] | None = None,
 ) -> Callable[[Callable[..., Any]], StrategyFamily]:
     """Turn a step function into a :class:`StrategyFamily`; it is compiled here unless it already is.
@@ -74,6 +84,7 @@ def strategy(
             state_size=state_size,
             warm_up=warm_up,
             validate=validate or (lambda _values: None),
+            block=None if block is None else _compiled(block, kernel=False),
         )
 
     return wrap

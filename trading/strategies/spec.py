@@ -25,6 +25,13 @@ SingleStep = Callable[[float, float, float, float, float, Float64, Float64], flo
 #: every array has shape (n_symbols,), ``targets`` is written in place with the same meaning as above.
 PanelStep = Callable[[Float64, Float64, Float64, Float64, Float64, Float64, Float64, Float64], None]
 
+#: ``block(opens, highs, lows, closes, volumes, params, state, targets, room) -> None`` for one symbol and many closed
+#: bars, none of them missing: what ``step`` says bar by bar, at once. It leaves the same ``state`` to the last bit and
+#: writes the wanted position of every bar into ``targets``, NaN for "hold"; repeating a target says nothing.
+#: ``room``, of shape (BLOCK_ROOM, at least the bars + the length of ``state``), is its own to write into.
+BlockStep = Callable[[Float64, Float64, Float64, Float64, Float64, Float64, Float64, Float64, Float64], None]
+BLOCK_ROOM = 3
+
 
 class Scope(StrEnum):
     SINGLE = "single"  # one agent trades one symbol
@@ -67,6 +74,8 @@ class StrategyFamily:
     warm_up: Callable[[Float64, int], int]
     #: Cross-parameter rule: returns a sentence saying what is wrong, or None.
     validate: Callable[[Mapping[str, float]], str | None] = field(default=lambda _values: None)
+    #: For speed only (SINGLE families): the step over a block of bars. ``step`` remains the definition.
+    block: BlockStep | None = None
 
     @property
     def key(self) -> str:

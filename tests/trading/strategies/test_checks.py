@@ -174,3 +174,30 @@ def test_a_frame_that_trades_too_early_or_returns_nonsense_is_refused() -> None:
     assert "return a pandas Series" in check_frame(listed).problems[0]
     failing = frame(lambda c, _p: c["no such column"])
     assert "KeyError" in check_frame(failing).problems[0]
+
+
+def test_a_block_form_that_differs_from_its_step_is_refused() -> None:
+    def step(
+        open_: float, high: float, low: float, close: float, volume: float, params: Float64, state: Float64
+    ) -> float:
+        state[0] += 1.0
+        return 1.0 if state[0] > 100.0 else np.nan
+
+    def make_block(first: float, extra: float) -> StrategyFamily:
+        def block(
+            opens: Float64, highs: Float64, lows: Float64, closes: Float64, volumes: Float64, params: Float64,
+            state: Float64, targets: Float64, room: Float64,
+        ) -> None:  # fmt: skip
+            for k in range(closes.shape[0]):
+                state[0] += 1.0
+                targets[k] = 1.0 if state[0] > first else np.nan
+            state[0] += extra
+
+        return strategy(
+            title="A test", source="house", description="Text.", name="under_test", block=block,
+            state_size=lambda _p, _n: 1, warm_up=lambda _p, _n: 100,
+        )(step)  # fmt: skip
+
+    assert check_family(make_block(100.0, 0.0)).passed
+    assert "block form says 0 at bar 100, its step 1" in check_family(make_block(101.0, 0.0)).problems[0]
+    assert "leaves another state" in check_family(make_block(100.0, 0.5)).problems[0]

@@ -6,21 +6,33 @@ source text,
 instantiated once per family with ``step`` as a global, which lets the compiler melt it in. Agents are stepped
 ``LANES`` at a time: one step waits for its own last result, so two or more in flight hide that latency.
 
+A family that can say a whole block at once (``StrategyFamily.block``) is asked for it instead, unless the block is
+short or has a missing bar: both forms leave the same, so where they take turns makes no difference.
+
 Every loop takes the same arguments. ``which`` lists the agents of the family, ``params[n]`` is the genome of
 ``which[n]`` and
-``memory[memory_start[a] : memory_start[a + 1]]`` the state of agent a.
+``memory[memory_start[a] : memory_start[a + 1]]`` the state of agent a. ``spoken`` (as long as a block) and ``room`` are
+for whole blocks, and ``bar`` is for the rows of PANEL families.
 """
 
 from __future__ import annotations
 
 import textwrap
+from typing import Any
+
+import numpy as np
+
+from trading.quant.engine.bits import ONE, set_bit
+from trading.quant.engine.jit import kernel
 
 LANES = 2
+SHORTEST_WHOLE = 64  # bars; a shorter block is stepped
+STRIDE = np.uint64(16)  # bars that are looked at together; a few changes a thousand bars are the rule
 
 _ARGUMENTS = """
     block, rows, opens, highs, lows, closes, volume, which, slot_of, symbol_of, params, memory,
     memory_start,
-    slots, sig_row, sig_target, sig_count, wake, bar
+    slots, sig_row, sig_target, sig_count, wake, bar, spoken, room
 """
 
 _OPEN_LANE = """
@@ -74,6 +86,66 @@ def single_source(lanes: int = LANES) -> str:
 
     head = f"def signals({_ARGUMENTS}):\n    n = 0\n"
     return head + (loop(lanes) if lanes > 1 else "") + loop(1)
+
+
+def whole_source() -> str:
+    """``signals`` for families of one symbol an agent that have a block form."""
+    lane = textwrap.indent(_OPEN_LANE.format(k=0), "        ")
+    step = textwrap.indent(_STEP_LANE.format(k=0), "                ")
+    close = textwrap.indent(_CLOSE_LANE.format(k=0), "            ")
+    return f"""def signals({_ARGUMENTS}):
+    for n in range(which.shape[0]):
+{lane}
+        if rows >= {SHORTEST_WHOLE} and is_whole(close0):
+            targets = spoken[0:rows]
+            block_form(open0, high0, low0, close0, volume0, params0, state0, targets, room)
+            note_changes(targets, slot0, slots, sig_row, sig_target, sig_count, wake)
+        else:
+            for row in range(rows):
+                r = np.uint64(row)
+{step}
+{close}
+"""
+
+
+@kernel
+def is_whole(closes: Any) -> bool:
+    """Whether no bar is missing."""
+    missing = 0
+    for k in range(np.uint64(closes.shape[0])):
+        missing += closes[k] != closes[k]
+    return missing == 0
+
+
+@kernel
+def note_changes(targets: Any, slot: int, slots: Any, sig_row: Any, sig_target: Any, sig_count: Any, wake: Any) -> None:
+    """Where the slot's target differs from the one before becomes a signal; NaN holds."""
+    last = slots[slot].last_target
+    count = np.uint64(0)
+    n = np.uint64(targets.shape[0])
+    at = np.uint64(0)
+    while at < n:
+        end = at + STRIDE
+        if end <= n:
+            other = 0
+            for k in range(at, end):
+                other += targets[k] != last
+            if other == 0:
+                at = end
+                continue
+        else:
+            end = n
+        for k in range(at, end):
+            target = targets[k]
+            if target != last and target == target:
+                last = target
+                sig_row[slot, count] = k
+                sig_target[slot, count] = target
+                count += ONE
+                set_bit(wake[k + ONE], slot)
+        at = end
+    slots[slot].last_target = last
+    sig_count[slot] = count
 
 
 def panel_source() -> str:

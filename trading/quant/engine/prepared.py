@@ -186,7 +186,7 @@ def run_table(
 
 
 def family_group(family: StrategyFamily, which: Sequence[int], params: Sequence[Float64]) -> FamilyGroup:
-    signals, start = family_loops(family.step, family.init, family.scope, family.key)
+    signals, start = family_loops(family.step, family.init, family.scope, family.key, family.block)
     return FamilyGroup(
         family=family,
         which=np.array(which, dtype=np.int64),
@@ -197,16 +197,26 @@ def family_group(family: StrategyFamily, which: Sequence[int], params: Sequence[
 
 
 @functools.lru_cache(maxsize=256)
-def family_loops(step: Any, init: Any, scope: Scope, key: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+def family_loops(
+    step: Any, init: Any, scope: Scope, key: str, block: Any = None
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """The compiled loops of a family: (signals, start)."""
-    for name, function in (("step", step), ("init", init)):
-        if not is_compiled(function):
+    for name, function in (("step", step), ("init", init), ("block", block)):
+        if function is not None and not is_compiled(function):
             raise StrategyStepError(
                 f"{key}: {name} is not compiled. Decorate it with @numba.njit; see trading.strategies.spec."
             )
-    source = drivers.panel_source() if scope is Scope.PANEL else drivers.single_source()
+    bindings = {"step": step}
+    if scope is Scope.PANEL:
+        source = drivers.panel_source()
+    elif block is None:
+        source = drivers.single_source()
+    else:
+        source = drivers.whole_source()
+        whole = {"is_whole": drivers.is_whole, "note_changes": drivers.note_changes}
+        bindings = {"step": step, "block_form": block, **whole}
     return (
-        instantiate(source, "signals", key, {"step": step}),
+        instantiate(source, "signals", key, bindings),
         instantiate(drivers.START_SOURCE, "start", key, {"init": init}),
     )
 
@@ -236,9 +246,14 @@ def prepare(
     digest = hashlib.sha256()
     index = {symbol: k for k, symbol in enumerate(market.symbols)}
     drawn = 0
+    exits: ExitRules | None = None  # those of the agent before; cohorts share them more often than not
+    levels: tuple[float, ...] = ()
     for a, agent in enumerate(agents):
         where = f"Agent {a}"
         symbol = check_agent(agent, where, index)
+        if agent.exits is not exits:
+            exits = agent.exits
+            levels = exit_levels(exits)
         genome = agent_parameters(agent, where)
         size = int(agent.family.state_size(genome, n_symbols))
         if size < 0:
@@ -247,8 +262,7 @@ def prepare(
         slot_of[a] = len(slot_rules)
         symbol_of[a] = symbol
         wanted = range(n_symbols) if symbol < 0 else (symbol,)
-        rules = exit_levels(agent.exits)
-        slot_rules.extend((a, s, *rules) for s in wanted)
+        slot_rules.extend([(a, s, *levels) for s in wanted])
         limit = _off(agent.max_leverage) or math.inf
         draw_atoms = to_atoms(agent.draw, f"{where}: the draw")
         drawn += draw_atoms

@@ -173,11 +173,16 @@ def decimal_step(value: float) -> tuple[int, int]:
     return (whole * 10**exponent, 1) if exponent >= 0 else (whole, 10**-exponent)
 
 
+@functools.lru_cache(maxsize=4096)
+def _exact_atoms(value: float) -> int:
+    return int((Decimal(repr(value)) * ATOMS_PER_UNIT).to_integral_value())
+
+
 def to_atoms(value: float, what: str) -> int:
     """An amount as whole 1e-8 units; refuses amounts with more than eight decimal places worth of meaning."""
     if not math.isfinite(value):
         raise AgentSpecError(f"{what} is {value}; it must be a finite amount.")
-    return int((Decimal(repr(float(value))) * ATOMS_PER_UNIT).to_integral_value())
+    return _exact_atoms(float(value))
 
 
 def agent_parameters(agent: AgentSpec, where: str) -> Float64:
@@ -228,12 +233,21 @@ def check_agent(agent: AgentSpec, where: str, symbols: Mapping[str, int]) -> int
 
 
 def check_exits(exits: ExitRules, where: str) -> None:
+    complaint = _complaint_about(exits)
+    if complaint:
+        raise AgentSpecError(f"{where}: {complaint}")
+
+
+@functools.lru_cache(maxsize=4096)
+def _complaint_about(exits: ExitRules) -> str:
+    """What is wrong with them, if anything; the agents of a cohort share them more often than not."""
     for name in ("stop_loss_frac", "take_profit_frac", "trailing_stop_frac"):
         value = getattr(exits, name)
         top = math.inf if name == "take_profit_frac" else 1.0
         if not math.isnan(value) and not (0 <= value < top):
-            raise AgentSpecError(f"{where}: {name} is {value}; 0 turns it off, else it lies between 0 and {top}.")
+            return f"{name} is {value}; 0 turns it off, else it lies between 0 and {top}."
     for name in ("time_limit_bars", "cooldown_bars"):
         value = getattr(exits, name)
         if not 0 <= value < 2**40 or value != int(value):
-            raise AgentSpecError(f"{where}: {name} is {value}; it must be a whole number, 0 turns it off.")
+            return f"{name} is {value}; it must be a whole number, 0 turns it off."
+    return ""

@@ -29,6 +29,9 @@ from trading.quant.engine.prepared import (
 from trading.quant.engine.results import AGENT_MARK, BREACH, FILL, FUNDING, REJECTION, WALLET_MARK, Marks, Run
 from trading.quant.engine.rules import AgentSpec, InstrumentRules, WalletRules
 from trading.quant.engine.state import EngineState
+from trading.strategies.spec import BLOCK_ROOM
+
+Float64 = npt.NDArray[np.float64]
 
 _SIGNALS_HELD = 1 << 19  # signal places of one block; bounds its rows for large cohorts
 _LONGEST_BLOCK = 2048
@@ -171,6 +174,7 @@ class Pass:
         self.wake = np.zeros((self.rows + 2, words), dtype=np.uint64)
         self.exits = np.zeros((self.rows + 2, words), dtype=np.uint64)
         self.bar = np.empty((6, n_symbols))
+        self.spoken, self.room = _block_room(cohort, self.rows)
         tracked = n_symbols + 1 if cohort.run_rules["shared_wallet"][0] else 1
         self.net_rows = np.zeros((tracked, wide))
         self.net_done = np.zeros(tracked, dtype=np.int64)
@@ -244,6 +248,7 @@ class Pass:
                 group.which, cohort.slot_of, cohort.symbol_of, group.params, arrays["memory"],
                 cohort.memory_start,
                 arrays["slots"], self.sig_row, self.sig_target, self.sig_count, self.wake, self.bar,
+                self.spoken, self.room,
             )  # fmt: skip
 
     def _make_room(self) -> None:
@@ -300,6 +305,11 @@ class Pass:
         )
 
 
+def _block_room(cohort: Prepared, rows: int) -> tuple[Float64, Float64]:
+    """What block forms of steps write into: targets of a block, and room of their own (see ``spec.BlockStep``)."""
+    return np.empty(rows), np.empty((BLOCK_ROOM, rows + int(np.diff(cohort.memory_start).max())))
+
+
 def hear(market: Market, cohort: Prepared, state: EngineState) -> EngineState:
     """The state after the strategies have heard a few bars (at most a block's), as `Pass.listen` leaves it.
 
@@ -316,6 +326,6 @@ def hear(market: Market, cohort: Prepared, state: EngineState) -> EngineState:
             group.which, cohort.slot_of, cohort.symbol_of, group.params, arrays["memory"], cohort.memory_start,
             arrays["slots"], np.empty((n_slots, wide), dtype=np.int32), np.empty((n_slots, wide)),
             np.zeros(n_slots, dtype=np.int64), np.zeros((rows + 2, (n_slots + 63) // 64), dtype=np.uint64),
-            np.empty((6, market.n_symbols)),
+            np.empty((6, market.n_symbols)), *_block_room(cohort, rows),
         )  # fmt: skip
     return heard

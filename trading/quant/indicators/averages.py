@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from trading.quant.jit import kernel, u
+from trading.quant.jit import kernel, plain, u
 
 State = npt.NDArray[np.float64]
 
@@ -76,6 +76,54 @@ def sma_pair(x: float, fast: float, slow: float, state: State, at: int) -> tuple
         j = 0.0
     state[u(at)] = j + 1.0
     return fast_sum / fast, slow_sum / slow
+
+
+@plain
+def sma_pair_block(
+    values: State, fast: float, slow: float, state: State, at: int, fast_means: State, slow_means: State
+) -> None:
+    """:func:`sma_pair` over many values, to the last bit: its means into two arrays of their length.
+
+    Block of one slow window by block, so that the prefix sums are all that is taken one after the other.
+    """
+    size, lead = int(slow), int(fast)
+    if state[u(at)] == 0.0:
+        state[u(at)] = 1.0
+        state[u(at + 1)] = np.nan
+    first = int(state[u(at)])
+    before = state[u(at + 1)]
+    sums = state[at + 2 :]
+    done = 0
+    while done < values.shape[0]:
+        count = min(size - first + 1, values.shape[0] - done)
+        n = u(count)
+        back = u(min(max(lead - first, 0), count))  # values whose fast window began in the block before
+        x, fasts, slows = values[done:], fast_means[done:], slow_means[done:]
+        own, ahead = sums[first:], sums[first - lead + size :]
+        for k in range(back):
+            fasts[k] = before - ahead[k]
+        for k in range(n):
+            slows[k] = before - own[k]
+        head = sums[u(first - 1)]
+        for k in range(n):
+            head += x[k]
+            own[k] = head
+        if back < n:
+            behind, rest, begun = sums[first + int(back) - lead :], fasts[int(back) :], n - back
+            for k in range(begun):
+                rest[k] = 0.0 - behind[k]
+        for k in range(n):
+            fasts[k] = (fasts[k] + own[k]) / fast
+        for k in range(n):
+            slows[k] = (slows[k] + own[k]) / slow
+        first += count
+        done += count
+        if first > size:
+            slows[n - u(1)] = head / slow
+            before = head
+            first = 1
+    state[u(at)] = first
+    state[u(at + 1)] = before
 
 
 def ema_size(window: float) -> int:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from trading.quant.indicators import sma_pair, sma_pair_size, sma_pair_warm_up
-from trading.quant.jit import u
-from trading.strategies.authoring import Parameter, on_change, strategy
+from trading.quant.indicators import sma_pair, sma_pair_block, sma_pair_size, sma_pair_warm_up
+from trading.quant.jit import plain, u
+from trading.strategies.authoring import Parameter, last_spoken, on_change, strategy
 from trading.strategies.spec import Float64
 
 
@@ -18,7 +18,22 @@ def _rule(values: Mapping[str, float]) -> str | None:
     return f"fast ({values['fast']:g}) must be smaller than slow ({values['slow']:g})."
 
 
+@plain
+def _block(
+    opens: Float64, highs: Float64, lows: Float64, closes: Float64, volumes: Float64, params: Float64, state: Float64,
+    targets: Float64, room: Float64,
+) -> None:  # fmt: skip
+    fasts, slows = room[0], room[1]
+    sma_pair_block(closes, params[u(0)], params[u(1)], state, 1, fasts[: closes.shape[0]], slows[: closes.shape[0]])
+    below = 0.0 - params[u(2)]
+    for k in range(u(closes.shape[0])):
+        fast, slow = fasts[k], slows[k]
+        targets[k] = 1.0 if fast > slow else (below if fast < slow else np.nan)
+    last_spoken(targets, state, 0)
+
+
 @strategy(
+    block=_block,
     title="SMA crossover",
     parameters=(
         Parameter("fast", 3, 120, 20, "integer", log=True, unit="bars", help="Window of the fast average."),
