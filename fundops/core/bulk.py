@@ -33,8 +33,21 @@ def run(sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[
     with connection.wrap_database_errors:
         connection.connection.prepare_threshold = 0  # Django switches it off; its own cursors never prepare
         cursor = psycopg.Cursor(connection.connection)
-        cursor.execute(sql, params)
+        cursor.execute(sql, _adapted(params))
         return cursor.fetchall() if cursor.description is not None else []
+
+
+def _adapted(params: Sequence[Any] | Mapping[str, Any]) -> Sequence[Any] | Mapping[str, Any]:
+    """Lists of whole numbers as one text; psycopg would adapt them number by number."""
+    if isinstance(params, Mapping):
+        return {name: _array(value) for name, value in params.items()}
+    return [_array(value) for value in params]
+
+
+def _array(value: Any) -> Any:
+    if type(value) is list and all(type(item) is int for item in value):
+        return f"{{{','.join(map(str, value))}}}"
+    return value
 
 
 @contextmanager

@@ -18,8 +18,8 @@ from fundops.core.bulk import run
 #: How long a desk belongs to a worker that says nothing. With a tick every second a killed one is replaced within four.
 LEASE_S = 2.5
 
-#: The desk that is furthest behind first; of those that stand at the same bar, the ones that this worker had last, whose
-#: seats it has kept (`trading.desk.warm`). Two workers that share the desks would else swap them at every other bar.
+#: The desk that is furthest behind first; of those at the same bar, the ones that this worker had last, whose seats it
+#: has kept (`trading.desk.warm`). Two workers that share the desks would else swap them at every other bar.
 _TAKE = """
 UPDATE trading_deskrun r
    SET owner = %s::text, token = r.token + 1,
