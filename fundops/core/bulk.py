@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import orjson
 import psycopg
-from django.db import connection, models, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models, transaction
 
 _Row = TypeVar("_Row", bound=models.Model)
 
@@ -28,13 +28,15 @@ def run(sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[
 
     Raises what Django raises of the database's errors. JSON comes back as text. Parameters need casts.
     """
-    connection.validate_no_broken_transaction()
-    connection.ensure_connection()
-    with connection.wrap_database_errors:
-        connection.connection.prepare_threshold = 0  # Django switches it off; its own cursors never prepare
-        cursor = psycopg.Cursor(connection.connection)
+    database = connections[DEFAULT_DB_ALIAS]  # `connection` would look it up at every name below
+    database.validate_no_broken_transaction()
+    database.ensure_connection()
+    with database.wrap_database_errors:
+        session: psycopg.Connection[Any] = database.connection
+        session.prepare_threshold = 0  # Django switches it off; its own cursors never prepare
+        cursor = psycopg.Cursor(session)
         cursor.execute(sql, _adapted(params))
-        return cursor.fetchall() if cursor.description is not None else []
+        return cursor.fetchall() if cursor.rownumber is not None else []  # a statement without rows has no place
 
 
 def _adapted(params: Sequence[Any] | Mapping[str, Any]) -> Sequence[Any] | Mapping[str, Any]:
