@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import orjson
 import psycopg
-from django.db import connection, models, transaction
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models, transaction
 
 _Row = TypeVar("_Row", bound=models.Model)
 
@@ -28,13 +28,28 @@ def run(sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[
 
     Raises what Django raises of the database's errors. JSON comes back as text. Parameters need casts.
     """
-    connection.validate_no_broken_transaction()
-    connection.ensure_connection()
-    with connection.wrap_database_errors:
-        connection.connection.prepare_threshold = 0  # Django switches it off; its own cursors never prepare
-        cursor = psycopg.Cursor(connection.connection)
-        cursor.execute(sql, params)
-        return cursor.fetchall() if cursor.description is not None else []
+    database = connections[DEFAULT_DB_ALIAS]  # `connection` would look it up at every name below
+    database.validate_no_broken_transaction()
+    database.ensure_connection()
+    with database.wrap_database_errors:
+        session: psycopg.Connection[Any] = database.connection
+        session.prepare_threshold = 0  # Django switches it off; its own cursors never prepare
+        cursor = psycopg.Cursor(session)
+        cursor.execute(sql, _adapted(params))
+        return cursor.fetchall() if cursor.rownumber is not None else []  # a statement without rows has no place
+
+
+def _adapted(params: Sequence[Any] | Mapping[str, Any]) -> Sequence[Any] | Mapping[str, Any]:
+    """Lists of whole numbers as one text; psycopg would adapt them number by number."""
+    if isinstance(params, Mapping):
+        return {name: _array(value) for name, value in params.items()}
+    return [_array(value) for value in params]
+
+
+def _array(value: Any) -> Any:
+    if type(value) is list and all(type(item) is int for item in value):
+        return f"{{{','.join(map(str, value))}}}"
+    return value
 
 
 @contextmanager

@@ -54,6 +54,9 @@ LOOKBACK_DAYS = 7
 
 _Group = tuple[str, tuple[str, ...], int, str]
 
+#: What is stored of the markets of desks: of each venue, markets and step the series, and until when all of them are.
+Known = dict[tuple[str, tuple[str, ...], int], tuple[list[Supply], int]]
+
 _WATCHED = """
 SELECT d.id, d.status, d.venue, d.symbols, d.interval, d.start_ms, d.end_ms, d.speed, d.running_since, r.next_bar_ms,
        EXISTS (SELECT FROM trading_tradingcycle c WHERE c.deployment_id = d.id AND c.phase = 'decided')
@@ -111,7 +114,7 @@ def run_desks(*, share: int = SHARE, lease_s: float = lease.LEASE_S) -> int:
 
 def due_desks() -> dict[int, int]:
     """Deployments with something to do, and until where (opening time of the first bar that may not be worked)."""
-    known: dict[tuple[str, str, int], Supply] = {}
+    known: Known = {}
     due = {}
     for row in run(_WATCHED, [[str(status) for status in WORKED_STATUSES]]):
         watched = Watched(*row)
@@ -124,18 +127,14 @@ def due_desks() -> dict[int, int]:
     return due
 
 
-def bars_known_until(
-    deployment: Deployment | Watched, run: DeskRun | Watched, known: dict[tuple[str, str, int], Supply]
-) -> int:
+def bars_known_until(deployment: Deployment | Watched, run: DeskRun | Watched, known: Known) -> int:
     """Opening time of the first bar that this deployment may not work yet, epoch ms; ``known`` keeps what was read."""
     step = deployment.interval_ms
-    supplies = []
-    for symbol in deployment.symbols:
-        key = (deployment.venue, symbol, step)
-        if key not in known:
-            known[key] = supply_of(*key)
-        supplies.append(known[key])
-    delivered = min(supply.stored_until_ms for supply in supplies)
+    key = deployment.venue, tuple(deployment.symbols), step
+    if key not in known:
+        supplies = [supply_of(deployment.venue, symbol, step) for symbol in deployment.symbols]
+        known[key] = supplies, min(supply.stored_until_ms for supply in supplies)
+    supplies, delivered = known[key]
     last = deployment.end_ms if deployment.end_ms is not None else 2**62
     if deployment.speed == 0.0:
         return min(delivered, last)

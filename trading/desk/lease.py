@@ -18,6 +18,8 @@ from fundops.core.bulk import run
 #: How long a desk belongs to a worker that says nothing. With a tick every second a killed one is replaced within four.
 LEASE_S = 2.5
 
+#: The desk that is furthest behind first; of those at the same bar, the ones that this worker had last, whose seats it
+#: has kept (`trading.desk.warm`). Two workers that share the desks would else swap them at every other bar.
 _TAKE = """
 UPDATE trading_deskrun r
    SET owner = %s::text, token = r.token + 1,
@@ -26,7 +28,7 @@ UPDATE trading_deskrun r
  WHERE r.deployment_id IN (
     SELECT deployment_id FROM trading_deskrun
      WHERE deployment_id = ANY (%s::bigint[]) AND (leased_until IS NULL OR leased_until < clock_timestamp())
-     ORDER BY next_bar_ms, deployment_id LIMIT %s::bigint FOR UPDATE SKIP LOCKED)
+     ORDER BY next_bar_ms, owner IS DISTINCT FROM %s::text, deployment_id LIMIT %s::bigint FOR UPDATE SKIP LOCKED)
 RETURNING r.deployment_id, r.token
 """
 _HOLD = """
@@ -56,8 +58,11 @@ def me() -> str:
 
 
 def take(deployment_ids: Collection[int], *, limit: int, lease_s: float = LEASE_S) -> dict[int, int]:
-    """Leases those that nobody holds; returns the token of each. One that somebody is taking now is left to them."""
-    return dict(run(_TAKE, [me(), lease_s, list(deployment_ids), limit]))
+    """Leases those that nobody holds; returns the token of each. One that somebody is taking now is left to them.
+
+    Where there are more than ``limit``, this worker's own come first among those that stand at the same bar.
+    """
+    return dict(run(_TAKE, [me(), lease_s, list(deployment_ids), me(), limit]))
 
 
 def release(tokens: Mapping[int, int]) -> None:

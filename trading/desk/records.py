@@ -8,9 +8,10 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import orjson
 from django.db import transaction
 
-from fundops.core.bulk import insert_many, read_many, save_many
+from fundops.core.bulk import insert_many, read_many, run, save_many
 from fundops.core.events import Event, publish, publish_all
 from trading.desk import lease, voices
 from trading.desk.loaded import Desk
@@ -43,7 +44,15 @@ _ORDER_FIELDS = (
     "venue_order_id", "quantity", "status", "status_reason", "filled", "cancel_asked", "submitted_at",
     "acknowledged_at", "ended_at",
 )  # fmt: skip
-_CYCLE_FIELDS = ("phase", "messages", "timings", "token", "done_at")
+#: What was said and timed first is in the row already; the answers are added to it.
+_ANSWERED = """
+UPDATE trading_tradingcycle t
+   SET phase = v.phase, messages = t.messages || v.messages, timings = t.timings || v.timings, token = v.token,
+       done_at = v.done_at
+  FROM json_to_recordset(%s::json) AS v (id bigint, phase text, messages jsonb, timings jsonb, token bigint,
+                                         done_at timestamptz)
+ WHERE t.id = v.id AND t.id = ANY (%s::bigint[])
+"""
 _LIVE = "t.deployment_id = ANY (%s::bigint[]) AND t.status IN ('pending', 'in_flight', 'working') ORDER BY t.id"
 _OPEN = "t.deployment_id = ANY (%s::bigint[]) AND t.phase = 'decided' ORDER BY t.bar_ms"
 _POSITION_FIELDS = ("quantity", "cost", "realised", "entry_bar", "cooldown_until")
@@ -169,16 +178,29 @@ def write_answers(seats: Sequence[Seat]) -> None:
         held = lease.hold({seat.desk.deployment.pk: seat.token for seat in seats})
         mine = [seat for seat in seats if seat.desk.deployment.pk in held]
         changed = {}
+        answered = []
         for seat in mine:
-            assert seat.cycle is not None  # noqa: S101
-            seat.cycle.messages = [*seat.cycle.messages, *as_json(seat.messages)]
+            cycle = seat.cycle
+            assert cycle is not None  # noqa: S101
+            said = as_json(seat.messages)
+            answered.append(
+                {
+                    "id": cycle.pk,
+                    "phase": cycle.phase,
+                    "messages": said,
+                    "timings": seat.timings,
+                    "token": seat.token,
+                    "done_at": cycle.done_at,
+                }
+            )
+            cycle.messages, cycle.timings = [*cycle.messages, *said], {**cycle.timings, **seat.timings}
+            cycle.token = seat.token
             seat.messages = []
-            seat.cycle.timings = {**seat.cycle.timings, **seat.timings}
-            seat.cycle.token = seat.token
             changed.update({order.pk: order for order in seat.changed_orders.values()})
-            changed.update({o.pk: o for o in seat.orders.values() if o.cycle_id == seat.cycle.pk})
+            changed.update({o.pk: o for o in seat.orders.values() if o.cycle_id == cycle.pk})
         save_many(Order, list(changed.values()), _ORDER_FIELDS)
-        save_many(TradingCycle, [seat.cycle for seat in mine if seat.cycle is not None], _CYCLE_FIELDS)
+        if answered:
+            run(_ANSWERED, [orjson.dumps(answered).decode(), [row["id"] for row in answered]])
         if mine:
             publish(
                 "trading.desk.answered",

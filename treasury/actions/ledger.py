@@ -214,8 +214,9 @@ def _begin_posting(fund: Fund) -> tuple[int, datetime]:
 def _check_now() -> None:
     """Lets the checks that wait for the commit run at once, and later ones of this transaction wait again."""
     with connection.cursor() as cursor:
-        cursor.execute("SET CONSTRAINTS treasury_posting_checked IMMEDIATE")
-        cursor.execute("SET CONSTRAINTS treasury_posting_checked DEFERRED")
+        cursor.execute(
+            "SET CONSTRAINTS treasury_posting_checked IMMEDIATE; SET CONSTRAINTS treasury_posting_checked DEFERRED"
+        )
 
 
 def _insert_entry(

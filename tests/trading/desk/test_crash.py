@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, connection, transaction
 
-from tests.trading.desk.support import by_family, cohort_fills, desk_fills, replay_of, start_of, work_off
+from tests.trading.desk.support import busiest, by_family, cohort_fills, desk_fills, replay_of, start_of, work_off
 from trading.desk import cycle as desk_cycle
 from trading.desk import lease
 from trading.desk.drive import run_desks
@@ -215,3 +215,27 @@ def test_leases_are_exclusive_rise_and_run_out(deployment: Deployment) -> None:
     assert third[deployment.pk] == second[deployment.pk] + 1, "one that has run out is anybody's"
     lease.release(second)  # by the owner that lost it: not its to give
     assert lease.take([deployment.pk], limit=5) == {}
+
+
+def test_of_desks_at_the_same_bar_a_worker_takes_first_those_it_had_last(
+    cohort: Cohort, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agents = [by_family(cohort, "tsmom_volatility"), busiest(cohort)]
+    first, second = (replay_of(agent, hours=HOURS).pk for agent in agents)
+    both = [first, second]
+    runs = DeskRun.objects.filter(deployment__in=both)
+    runs.update(next_bar_ms=0)
+
+    def takes_one(worker: str) -> int:
+        monkeypatch.setattr(lease, "me", lambda: worker)
+        (taken,) = lease.take(both, limit=1)
+        return taken
+
+    assert takes_one("a") == first
+    assert takes_one("b") == second, "the first one is held"
+    runs.update(leased_until=None)
+    assert takes_one("b") == second
+    assert takes_one("a") == first
+    runs.update(leased_until=None)
+    DeskRun.objects.filter(deployment=second).update(next_bar_ms=1)
+    assert takes_one("b") == first, "whoever is behind comes before one's own"
