@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
+import scipy
 
 from risk.quant.tail import FloatArray
 
@@ -60,7 +60,7 @@ def beta(returns: FloatArray, benchmark: FloatArray) -> Beta:
     r, m = r[both], m[both]
     if r.shape[0] < 3 or float(np.ptp(m)) == 0.0:
         return Beta(math.nan, math.nan, math.nan, math.nan, r.shape[0])
-    fit = stats.linregress(m, r)
+    fit = scipy.stats.linregress(m, r)
     return Beta(float(fit.slope), float(fit.intercept), float(fit.rvalue) ** 2, float(fit.stderr), r.shape[0])
 
 
