@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import scipy
 
 from risk.quant.tail import FloatArray
@@ -33,6 +32,8 @@ def ewma_volatility(returns: FloatArray, *, decay: float = 0.94, periods: int = 
     r = np.asarray(returns, dtype=np.float64)
     if r.shape[0] < 20:
         return math.nan
+    import pandas as pd  # noqa: PLC0415 - costs a second: only the process that measures pays for it
+
     squares = pd.Series(r * r).ewm(alpha=1 - decay, adjust=True, ignore_na=False).mean()
     return math.sqrt(float(squares.iloc[-1]) * periods) if np.isfinite(r).all() else math.nan
 
@@ -69,6 +70,8 @@ def correlation(returns: FloatArray, *, minimum: int = 20) -> FloatArray:
 
     NaN for a pair with fewer than `minimum` common days or an asset that does not move.
     """
+    import pandas as pd  # noqa: PLC0415 - as above
+
     frame = pd.DataFrame(np.asarray(returns, dtype=np.float64))
     return np.asarray(frame.corr(min_periods=minimum), dtype=np.float64)
 
