@@ -23,7 +23,7 @@ from django.test import TransactionTestCase
 from django.test.utils import setup_databases
 
 from risk.switches import forget_everything
-from tests.worlds import WORLDS, access_world, gate_world, leverage_world  # noqa: F401 - fixtures for every folder
+from tests.worlds import WORLDS, access_world, gate_world, leverage_world, ruled_world  # noqa: F401 - the fixtures
 
 # Found examples are the same in every run; how many there are is each test's own matter.
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)

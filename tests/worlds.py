@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -19,12 +20,27 @@ from django.db import connection
 from fundops.core import clock
 from fundops.core.models import User
 from fundops.core.roles import Role
+from risk.switch_gate import RESTORE, SET_TRIGGER
+from risk.switches import forget_everything
 from tests.compliance.approvals.support import KIND, People, make_people, policy_document, set_policies, staff
-from tests.gate import gate_people
+from tests.gate import gate_people, maker_of
 from tests.risk.conftest import NOW
 from tests.risk.leverage_support import LEVERAGE, LIMIT, OVERRIDE, OVERRIDES
 
 ACCESS = ("access.grant_role", "access.remove_role", "access.reopen_account", "access.reset_second_factor")
+#: What tests put in place by requests of their own before they begin with what they test.
+COMMON = (
+    LIMIT,
+    "risk.retire_limit",
+    "risk.apply_template",
+    "risk.set_budget",
+    "risk.save_scenario",
+    RESTORE,
+    SET_TRIGGER,
+    "trading.deploy",
+    "trading.promote",
+    "treasury.set_pool",
+)
 
 
 @dataclass
@@ -45,6 +61,7 @@ class World:
         if connection.settings_dict["NAME"] != self.database:
             return self.make()
         cache.clear()  # wrong codes and used ones of another test's, by the same accounts
+        forget_everything()  # and what another test stopped
         return copy.deepcopy(self.made)
 
 
@@ -67,8 +84,20 @@ def _access() -> User:
     return administrator
 
 
+def _ruled() -> None:
+    with clock.frozen(datetime(2025, 1, 1, tzinfo=UTC)):  # before whatever the tests' clocks show
+        set_policies(gate_people(), *(policy_document(kind) for kind in COMMON))
+        for kind in COMMON:
+            maker_of(kind)
+
+
 #: By the names of their fixtures.
-WORLDS = {"gate_world": World(_gate), "leverage_world": World(_leverage), "access_world": World(_access)}
+WORLDS = {
+    "gate_world": World(_gate),
+    "leverage_world": World(_leverage),
+    "access_world": World(_access),
+    "ruled_world": World(_ruled),
+}
 
 
 @pytest.fixture
@@ -91,3 +120,9 @@ def access_world(db: None) -> User:
     """An installation whose rules for access are in force; its administrator."""
     administrator: User = WORLDS["access_world"].given()
     return administrator
+
+
+@pytest.fixture
+def ruled_world(db: None) -> None:
+    """The people of `tests.gate`, with rules in force for what tests put in place by it."""
+    WORLDS["ruled_world"].given()

@@ -104,7 +104,7 @@ def make_agents(
 
 def candles_of(frame: CandleFrame, column: int) -> pd.DataFrame:
     """One symbol as a DataFrame strategy sees it."""
-    import pandas as pd  # noqa: PLC0415 - costs a second: only the process that runs a frame strategy pays for it
+    import pandas as pd
 
     names = ("open", "high", "low", "close", "volume")
     index = pd.to_datetime(frame.ts_ms, unit="ms", utc=True)

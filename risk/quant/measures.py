@@ -32,7 +32,7 @@ def ewma_volatility(returns: FloatArray, *, decay: float = 0.94, periods: int = 
     r = np.asarray(returns, dtype=np.float64)
     if r.shape[0] < 20:
         return math.nan
-    import pandas as pd  # noqa: PLC0415 - costs a second: only the process that measures pays for it
+    import pandas as pd
 
     squares = pd.Series(r * r).ewm(alpha=1 - decay, adjust=True, ignore_na=False).mean()
     return math.sqrt(float(squares.iloc[-1]) * periods) if np.isfinite(r).all() else math.nan
@@ -70,7 +70,7 @@ def correlation(returns: FloatArray, *, minimum: int = 20) -> FloatArray:
 
     NaN for a pair with fewer than `minimum` common days or an asset that does not move.
     """
-    import pandas as pd  # noqa: PLC0415 - as above
+    import pandas as pd
 
     frame = pd.DataFrame(np.asarray(returns, dtype=np.float64))
     return np.asarray(frame.corr(min_periods=minimum), dtype=np.float64)

@@ -86,7 +86,7 @@ def synthetic_bars(n_bars: int, *, seed: int, n_symbols: int = 1) -> Float64:
 
 def as_frame(bars: Float64) -> pd.DataFrame:
     """Bars of shape (n_bars, 5) as the frame a DataFrame strategy receives: one-minute opening times, UTC."""
-    import pandas as pd  # noqa: PLC0415 - costs a second: only the process that checks a frame strategy pays for it
+    import pandas as pd
 
     index = pd.date_range("2024-01-01", periods=len(bars), freq="min", tz="UTC", name="time")
     return pd.DataFrame(bars, columns=list(COLUMNS), index=index)

@@ -57,7 +57,7 @@ class FrameStrategy:
         """One float64 target a row of ``candles``; raises FrameStrategyError when the function breaks
         its contract.
         """
-        import pandas as pd  # noqa: PLC0415 - whoever brings a frame has it loaded
+        import pandas as pd
 
         given = candles.loc[:, list(COLUMNS)].copy()
         result = self.signals(given, dict(params))

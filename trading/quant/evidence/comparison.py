@@ -54,7 +54,7 @@ def superior_ability(returns: Float64, *, block: float, resamples: int = 1000, s
     if n < _FEWEST or k == 0:
         return SuperiorAbility(None, None, None, k, n)
     # arch costs seconds to import: only the process that compares pays for it.
-    from arch.bootstrap import SPA  # noqa: PLC0415
+    from arch.bootstrap import SPA
 
     test = SPA(np.zeros(n), -table, block_size=max(1, round(block)), reps=resamples, bootstrap="stationary", seed=seed)
     test.compute()
@@ -75,7 +75,7 @@ def confidence_set(
     first, twin_of = _twins(table)
     if n < _FEWEST or first.size < 2:
         return ConfidenceSet(size, (), p_values, n)
-    from arch.bootstrap import MCS  # noqa: PLC0415 - as above
+    from arch.bootstrap import MCS
 
     test = MCS(
         -table[:, first],

@@ -41,7 +41,7 @@ def block_length(values: Float64) -> float:
     if n < _FEWEST or np.ptp(values) == 0:
         return 1.0
     # arch costs seconds to import: only the process that resamples pays for it.
-    from arch.bootstrap import optimal_block_length  # noqa: PLC0415
+    from arch.bootstrap import optimal_block_length
 
     found = float(optimal_block_length(values)["stationary"].iloc[0])
     return float(min(max(1.0, found if np.isfinite(found) else 1.0), n / 3))
