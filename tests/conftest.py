@@ -109,6 +109,7 @@ def _stand_on(name: str) -> None:
     """From here on the connection is to the database of this name."""
     connection.close()
     settings.DATABASES["default"]["NAME"] = connection.settings_dict["NAME"] = name
+    cache.clear()  # numbers of accounts mean others here
 
 
 def _commits(request: pytest.FixtureRequest) -> bool:
@@ -131,7 +132,15 @@ def _ground(request: pytest.FixtureRequest, django_db_setup: None, django_db_blo
         ground = (asked and WORLDS[asked].database) or own
         if connection.settings_dict["NAME"] != ground:
             _stand_on(ground)
-            cache.clear()  # numbers of accounts mean others here
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """A module begins on the empty database: what starts once a module, like a server, belongs to no world."""
+    yield
+    stands_on = connection.settings_dict["NAME"]
+    if nextitem and nextitem.path != item.path and stands_on in {world.database for world in WORLDS.values()}:
+        _stand_on(_own(item.config))
 
 
 @pytest.fixture
