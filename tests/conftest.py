@@ -17,11 +17,13 @@ import hypothesis
 import psycopg
 import pytest
 from django.conf import settings
+from django.core.cache import cache
 from django.db import connection, connections
 from django.test import TransactionTestCase
 from django.test.utils import setup_databases
 
 from risk.switches import forget_everything
+from tests.worlds import WORLDS, access_world, gate_world, leverage_world, ruled_world  # noqa: F401 - the fixtures
 
 # Found examples are the same in every run; how many there are is each test's own matter.
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
@@ -69,25 +71,81 @@ def django_db_setup(
     """A database of this worker's own, copied from the run's template; then works as the application's role."""
     app = {key: connection.settings_dict[key] for key in _LOGIN}
     original = connection.settings_dict["NAME"]
-    template = f"{_PREFIX}template"
-    own = f"{_PREFIX}{getattr(request.config, 'workerinput', {}).get('workerid', 'main')}"
+    template, own = _template(), _own(request.config)
     with django_db_blocker.unblock(), _superuser_connection(original) as session:
         session.execute(_ONE_WORKER_AT_A_TIME)
         if template not in _databases_of_this_run(session):
             _migrate(template)
-        owner = settings.DATABASE_OWNER
-        assert owner is not None, "the tests need the owner's URL"
-        session.execute(f'CREATE DATABASE "{own}" TEMPLATE "{template}" OWNER "{owner["USER"]}"')
-    settings.DATABASES["default"]["NAME"] = connection.settings_dict["NAME"] = own
+        _copy_template(session, own)
     _become(app)
+    _stand_on(own)
     yield
     with django_db_blocker.unblock(), _superuser_connection(original) as session:
         connections.close_all()
         session.execute(_ONE_WORKER_AT_A_TIME)
-        session.execute(f'DROP DATABASE "{own}" WITH (FORCE)')  # a cut-off request's thread may still be connected
+        for made in [own, *(world.database for world in WORLDS.values() if world.database)]:
+            session.execute(f'DROP DATABASE "{made}" WITH (FORCE)')  # a cut-off request's thread may still be connected
         if _databases_of_this_run(session) == {template}:
             session.execute(f'DROP DATABASE "{template}"')
     settings.DATABASES["default"]["NAME"] = connection.settings_dict["NAME"] = original
+
+
+def _template() -> str:
+    return f"{_PREFIX}template"
+
+
+def _own(config: pytest.Config) -> str:
+    """The database on which this worker's tests stand, unless they ask for a world."""
+    return f"{_PREFIX}{getattr(config, 'workerinput', {}).get('workerid', 'main')}"
+
+
+def _copy_template(session: psycopg.Connection[Any], name: str) -> None:
+    owner = settings.DATABASE_OWNER
+    assert owner is not None, "the tests need the owner's URL"
+    session.execute(f'CREATE DATABASE "{name}" TEMPLATE "{_template()}" OWNER "{owner["USER"]}"')
+
+
+def _stand_on(name: str) -> None:
+    """From here on the connection is to the database of this name."""
+    connection.close()
+    settings.DATABASES["default"]["NAME"] = connection.settings_dict["NAME"] = name
+    cache.clear()  # numbers of accounts mean others here
+
+
+def _commits(request: pytest.FixtureRequest) -> bool:
+    marker = request.node.get_closest_marker("django_db")
+    return "transactional_db" in request.fixturenames or bool(marker and marker.kwargs.get("transaction"))
+
+
+@pytest.fixture
+def _ground(request: pytest.FixtureRequest, django_db_setup: None, django_db_blocker: Any) -> None:
+    """The database that the test's transaction begins on: the empty one, or that of the world it asks for."""
+    own = _own(request.config)
+    asked = None if _commits(request) else next((name for name in WORLDS if name in request.fixturenames), None)
+    with django_db_blocker.unblock():
+        if asked and not WORLDS[asked].database:
+            with _superuser_connection() as session:
+                session.execute(_ONE_WORKER_AT_A_TIME)
+                _copy_template(session, f"{own}_{asked}")
+            _stand_on(f"{own}_{asked}")
+            WORLDS[asked].make_in(f"{own}_{asked}")
+        ground = (asked and WORLDS[asked].database) or own
+        if connection.settings_dict["NAME"] != ground:
+            _stand_on(ground)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """A module begins on the empty database: what starts once a module, like a server, belongs to no world."""
+    yield
+    stands_on = connection.settings_dict["NAME"]
+    if nextitem and nextitem.path != item.path and stands_on in {world.database for world in WORLDS.values()}:
+        _stand_on(_own(item.config))
+
+
+@pytest.fixture
+def _django_db_helper(_ground: None, _django_db_helper: None) -> None:
+    """Pytest-django's own, once the connection is to the right database."""
 
 
 def _migrate(name: str) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-import pandas as pd
 
 from trading.actions.instruments import PERPETUAL_VENUE_SUFFIX
 from trading.cohorts.setup import volatility_of
@@ -20,6 +19,9 @@ from trading.strategies.frames import FrameStrategy
 from trading.strategies.profiles import Profile, find_profile
 from trading.strategies.registry import Registry
 from trading.strategies.spec import Parameter, Scope, StrategyFamily
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,8 @@ def make_agents(
 
 def candles_of(frame: CandleFrame, column: int) -> pd.DataFrame:
     """One symbol as a DataFrame strategy sees it."""
+    import pandas as pd
+
     names = ("open", "high", "low", "close", "volume")
     index = pd.to_datetime(frame.ts_ms, unit="ms", utc=True)
     return pd.DataFrame({name: getattr(frame, name)[:, column] for name in names}, index=index)

@@ -158,8 +158,8 @@ def _optimum(
 ) -> FloatArray:
     # skfolio brings scikit-learn and cvxpy: only the process that optimises pays for the import.
     import cvxpy  # noqa: PLC0415
-    from skfolio import RiskMeasure  # type: ignore[import-untyped]  # noqa: PLC0415
-    from skfolio.optimization import (  # type: ignore[import-untyped]  # noqa: PLC0415
+    from skfolio import RiskMeasure  # type: ignore[import-untyped]
+    from skfolio.optimization import (  # type: ignore[import-untyped]
         MeanRisk,
         ObjectiveFunction,
         RiskBudgeting,

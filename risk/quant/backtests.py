@@ -14,7 +14,7 @@ from enum import StrEnum
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 from scipy.special import xlogy
 
 from risk.quant.tail import FloatArray, check_alpha
@@ -81,7 +81,7 @@ def find_exceptions(pnl: FloatArray, var: FloatArray) -> BoolArray:
 
 def _ratio(log_null: float, log_alternative: float, degrees: int) -> LikelihoodRatio:
     statistic = max(0.0, -2.0 * (log_null - log_alternative))
-    return LikelihoodRatio(statistic, degrees, float(stats.chi2.sf(statistic, degrees)))
+    return LikelihoodRatio(statistic, degrees, float(scipy.stats.chi2.sf(statistic, degrees)))
 
 
 def kupiec_pof(n: int, exceptions: int, alpha: float = 0.99) -> LikelihoodRatio:
@@ -124,7 +124,7 @@ def christoffersen_coverage(hits: BoolArray, alpha: float = 0.99) -> LikelihoodR
     pof = kupiec_pof(len(hits), int(np.sum(hits)), alpha)
     independence = christoffersen_independence(hits)
     statistic = pof.statistic + independence.statistic
-    return LikelihoodRatio(statistic, 2, float(stats.chi2.sf(statistic, 2)))
+    return LikelihoodRatio(statistic, 2, float(scipy.stats.chi2.sf(statistic, 2)))
 
 
 _PLUS_FACTORS = (0.0, 0.0, 0.0, 0.0, 0.0, 0.40, 0.50, 0.65, 0.75, 0.85)
@@ -139,7 +139,7 @@ def traffic_light(n: int, exceptions: int, alpha: float = 0.99) -> TrafficLight 
         raise ValueError(f"{exceptions} exceptions in {n} days is no count.")
     if n == 0:
         return None
-    model = stats.binom(n, 1.0 - alpha)
+    model = scipy.stats.binom(n, 1.0 - alpha)
     cumulative = float(model.cdf(exceptions))
     zone = Zone.GREEN if cumulative < 0.95 else Zone.YELLOW if cumulative < 0.9999 else Zone.RED
     plus = None

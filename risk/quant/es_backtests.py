@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from risk.quant.backtests import Zone
 from risk.quant.garch import MINIMUM_FIT, GarchFit, backcast, fit_garch, garch_variance
@@ -87,9 +87,9 @@ def _from_expansion(sample: FloatArray, alpha: float) -> Forecast | None:
     if not math.isfinite(risk.es):
         return None
     mean, std = float(sample.mean()), float(sample.std())
-    s, k = float(stats.skew(sample)), float(stats.kurtosis(sample))
+    s, k = float(scipy.stats.skew(sample)), float(scipy.stats.kurtosis(sample))
     p = (1.0 - alpha) * (np.arange(_GRID) + 0.5) / _GRID
-    z = stats.norm.ppf(p)
+    z = scipy.stats.norm.ppf(p)
     q = z + (z * z - 1) * s / 6 + (z**3 - 3 * z) * k / 24 - (2 * z**3 - 5 * z) * s * s / 36
     return Forecast(risk.var, risk.es, mean + std * q, (1.0 - alpha) * (np.arange(_GRID) + 1.0) / _GRID)
 

@@ -62,7 +62,7 @@ def fit_garch(pnl: FloatArray) -> GarchFit | None:
     does not converge.
     """
     # arch costs seconds to import: only the process that fits pays for it.
-    from arch import arch_model  # noqa: PLC0415
+    from arch import arch_model
 
     sample = np.asarray(pnl, dtype=np.float64)
     if sample.shape[0] < MINIMUM_FIT or not np.isfinite(sample).all():

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
-from scipy import stats
+import scipy
 
 from risk.quant.tail import FloatArray
 
@@ -33,6 +32,8 @@ def ewma_volatility(returns: FloatArray, *, decay: float = 0.94, periods: int = 
     r = np.asarray(returns, dtype=np.float64)
     if r.shape[0] < 20:
         return math.nan
+    import pandas as pd
+
     squares = pd.Series(r * r).ewm(alpha=1 - decay, adjust=True, ignore_na=False).mean()
     return math.sqrt(float(squares.iloc[-1]) * periods) if np.isfinite(r).all() else math.nan
 
@@ -60,7 +61,7 @@ def beta(returns: FloatArray, benchmark: FloatArray) -> Beta:
     r, m = r[both], m[both]
     if r.shape[0] < 3 or float(np.ptp(m)) == 0.0:
         return Beta(math.nan, math.nan, math.nan, math.nan, r.shape[0])
-    fit = stats.linregress(m, r)
+    fit = scipy.stats.linregress(m, r)
     return Beta(float(fit.slope), float(fit.intercept), float(fit.rvalue) ** 2, float(fit.stderr), r.shape[0])
 
 
@@ -69,6 +70,8 @@ def correlation(returns: FloatArray, *, minimum: int = 20) -> FloatArray:
 
     NaN for a pair with fewer than `minimum` common days or an asset that does not move.
     """
+    import pandas as pd
+
     frame = pd.DataFrame(np.asarray(returns, dtype=np.float64))
     return np.asarray(frame.corr(min_periods=minimum), dtype=np.float64)
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import optimize, stats
+import scipy
 
 from risk.quant.contributions import standalone
 from risk.quant.tail import FloatArray, TailRisk, find_tail, historical
@@ -194,7 +194,7 @@ def reverse_stress(
     top = loss(upper)
     if not math.isfinite(top) or top < target:
         return math.nan
-    return float(optimize.brentq(lambda severity: loss(severity) - target, 0.0, upper, xtol=tolerance))
+    return float(scipy.optimize.brentq(lambda severity: loss(severity) - target, 0.0, upper, xtol=tolerance))
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +223,7 @@ def most_plausible_loss(exposure: FloatArray, covariance: FloatArray, target: fl
     if not math.isfinite(variance) or variance <= 0:
         return None
     distance = target / math.sqrt(variance)
-    return PlausibleLoss(-target * (C @ x) / variance, distance, float(stats.norm.sf(distance)))
+    return PlausibleLoss(-target * (C @ x) / variance, distance, float(scipy.stats.norm.sf(distance)))
 
 
 def worst_windows(pnl: FloatArray, *, length: int, count: int = 5) -> list[tuple[int, float]]:

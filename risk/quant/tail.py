@@ -15,7 +15,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 FloatArray = npt.NDArray[np.float64]
 _EPS = 1e-12
@@ -164,7 +164,9 @@ def cornish_fisher(pnl: FloatArray, alpha: float = 0.99) -> TailRisk:
     mean, std = float(sample.mean()), float(sample.std())
     if std <= 1e-15 * max(1.0, abs(mean)):
         return TailRisk(-mean, -mean, alpha, n)
-    return cornish_fisher_moments(mean, std, float(stats.skew(sample)), float(stats.kurtosis(sample)), alpha, n=n)
+    return cornish_fisher_moments(
+        mean, std, float(scipy.stats.skew(sample)), float(scipy.stats.kurtosis(sample)), alpha, n=n
+    )
 
 
 def cornish_fisher_moments(
@@ -180,12 +182,12 @@ def cornish_fisher_moments(
     nothing = TailRisk(math.nan, math.nan, alpha, n)
     if not all(math.isfinite(v) for v in (mean, std, skew, excess_kurtosis)) or std < 0:
         return nothing
-    z = float(stats.norm.ppf(1.0 - alpha))
+    z = float(scipy.stats.norm.ppf(1.0 - alpha))
     s, k = skew, excess_kurtosis
     if not _increasing_below(z, k / 8 - s * s / 6, s / 3, 1 - k / 8 + 5 * s * s / 36):
         return nothing
     q = z + (z * z - 1) * s / 6 + (z**3 - 3 * z) * k / 24 - (2 * z**3 - 5 * z) * s * s / 36
-    density = float(stats.norm.pdf(z)) / (1.0 - alpha)
+    density = float(scipy.stats.norm.pdf(z)) / (1.0 - alpha)
     tail_mean = -density * (1 + z * s / 6 + (z * z - 1) * k / 24 - (2 * z * z - 1) * s * s / 36)
     return TailRisk(-(mean + std * q), -(mean + std * tail_mean), alpha, n)
 

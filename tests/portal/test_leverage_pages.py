@@ -21,7 +21,7 @@ from tests.compliance.approvals.support import People
 from tests.factories import user_with
 from tests.portal.support import READERS
 from tests.risk.conftest import NOW, Tree, WrittenSource, figures, position
-from tests.risk.leverage_support import GOOD, LEVERAGE, LIMIT, OVERRIDE, OVERRIDES, cast, did, through_the_gate
+from tests.risk.leverage_support import GOOD, LEVERAGE, LIMIT, OVERRIDE, OVERRIDES, did, through_the_gate
 from treasury.models import Book
 
 ON_DUTY = READERS - {Role.AUDITOR}
@@ -41,8 +41,8 @@ def page(client: Client, address: str) -> str:
 
 
 @pytest.fixture
-def people(db: None, now: datetime) -> People:
-    return cast()
+def people(leverage_world: People, now: datetime) -> People:
+    return leverage_world
 
 
 class TwoWeeks:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -17,10 +17,12 @@ from fundops.core.roles import Role
 from risk.actions.breaches import evaluate_limits
 from risk.models import HardAction, RiskLimit
 from risk.quant.metrics import Metric
+from risk.sources import BookFigures, install_source
 from tests.factories import user_with
 from tests.portal.support import client_of
-from tests.risk.conftest import NOW, Tree, WrittenSource, figures, position
+from tests.risk.conftest import NOW, Tree, WrittenSource, figures, make_tree, position
 from tests.risk.gated import end_limit, put_limit, put_template
+from tests.worlds import WORLDS, World
 
 READERS = {Role.PORTFOLIO_MANAGER, Role.RISK_OFFICER, Role.OPERATIONS, Role.AUDITOR}
 LIMITS = "/risk/limits/"
@@ -31,15 +33,20 @@ def officer(db: None) -> Client:
     return client_of(user_with(Role.RISK_OFFICER))
 
 
-@pytest.fixture
-def limited(tree: Tree, source: WrittenSource) -> dict[str, RiskLimit]:
-    """The fund at 1.1x of a hard 2x, changed once; trend past its money; one planned, one retired, a set on carry."""
-    source.books = {
+def _figures(tree: Tree) -> dict[int, BookFigures]:
+    return {
         tree.root.pk: figures(1000.0),
         tree.trend.pk: figures(500.0),
         tree.agent.pk: figures(500.0, position("BTC", 20.0)),
         tree.carry.pk: figures(500.0, position("ETH", 2.0)),
     }
+
+
+def _limit_tree() -> tuple[Tree, dict[str, RiskLimit]]:
+    with clock.frozen(NOW):
+        tree = make_tree()
+    written = WrittenSource(_figures(tree))
+    before = install_source(written)
     with clock.frozen(NOW - timedelta(days=2)):
         put_limit(book=tree.root, metric=Metric.LEVERAGE, hard=Decimal(3))
         retired = put_limit(book=tree.trend, metric=Metric.OPEN_POSITIONS, hard=Decimal(5))
@@ -52,7 +59,27 @@ def limited(tree: Tree, source: WrittenSource) -> dict[str, RiskLimit]:
         planned = put_limit(
             book=tree.root, metric=Metric.ORDER_NOTIONAL, hard=Decimal(9), effective_from=NOW + timedelta(days=1)
         )
-    return {"fund": fund, "trend": trend, "small": small, "planned": planned, "retired": retired}
+    install_source(before)
+    return tree, {"fund": fund, "trend": trend, "small": small, "planned": planned, "retired": retired}
+
+
+WORLDS["limits_world"] = World(_limit_tree)
+
+
+@pytest.fixture
+def limits_world(db: None) -> tuple[Tree, dict[str, RiskLimit]]:
+    made: tuple[Tree, dict[str, RiskLimit]] = WORLDS["limits_world"].given()
+    return made
+
+
+@pytest.fixture
+def limited(
+    limits_world: tuple[Tree, dict[str, RiskLimit]], now: datetime, source: WrittenSource
+) -> dict[str, RiskLimit]:
+    """The fund at 1.1x of a hard 2x, changed once; trend past its money; one planned, one retired, a set on carry."""
+    tree, limits = limits_world
+    source.books = _figures(tree)
+    return limits
 
 
 def exported(client: Client, query: str = "") -> list[dict[str, str]]:
@@ -134,13 +161,13 @@ def test_links_lead_to_the_forms_with_what_is_in_force(limited: dict[str, RiskLi
     assert "/approvals/new/" not in client_of(user_with(Role.AUDITOR)).get(LIMITS).content.decode()
 
 
-def test_one_limit_shows_its_levels_over_time(limited: dict[str, RiskLimit], tree: Tree, officer: Client) -> None:
+def test_one_limit_shows_its_levels_over_time(limited: dict[str, RiskLimit], officer: Client) -> None:
     evaluate_limits(actor=None)
     html = officer.get(f"{LIMITS}{limited['fund'].pk}/").content.decode()
     assert "3.00x" in html and "2.00x" in html and "2.20x" in html
     assert html.count("in force</span>") == 1 and html.count(">past</span>") == 1
     assert 'data-live-topic="risk"' in html and "Approval request" in html
-    former = RiskLimit.objects.get(book=tree.root, metric="leverage", hard=3)
+    former = RiskLimit.objects.get(book=limited["fund"].book, metric="leverage", hard=3)
     assert officer.get(f"{LIMITS}{former.pk}/").content.decode().count("2.20x") == html.count("2.20x"), "the same limit"
     gone = officer.get(f"{LIMITS}{limited['retired'].pk}/").content.decode()
     assert "No level is in force now" in gone and "Set again" in gone and "retire_limit" not in gone

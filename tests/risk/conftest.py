@@ -65,6 +65,10 @@ def source() -> Iterator[WrittenSource]:
 
 @pytest.fixture
 def tree(db: None, now: datetime) -> Tree:
+    return make_tree()
+
+
+def make_tree() -> Tree:
     opened = date(2026, 1, 1)
     usdt = ensure_asset(code="USDT", name="Tether", kind=AssetKind.CRYPTO, places=8, actor=None)
     fund = open_fund(code="MAIN", name="Main fund", base_asset=usdt, opened_on=opened, actor=None)

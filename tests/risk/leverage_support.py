@@ -8,16 +8,8 @@ from typing import Any
 from compliance.actions.approvals import draft_request, submit_request
 from compliance.models import ApprovalRequest
 from fundops.core.models import User
-from fundops.core.roles import Role
 from risk.quant.leverage import Performance
-from tests.compliance.approvals.support import (
-    People,
-    carry_through,
-    make_people,
-    policy_document,
-    set_policy,
-    staff,
-)
+from tests.compliance.approvals.support import People, carry_through
 
 LEVERAGE = "risk.set_leverage_policy"
 OVERRIDES = "risk.set_override_policy"
@@ -26,14 +18,6 @@ LIMIT = "risk.set_limit"
 
 #: As in test_leverage_rules: a Sharpe of 3.68 over 14 days.
 GOOD = (0.006, -0.004) * 7
-
-
-def cast() -> People:
-    """The gate's cast, asked by a risk officer, with its rules for our kinds."""
-    people = make_people()
-    for kind in (LEVERAGE, OVERRIDES, OVERRIDE, LIMIT):
-        set_policy(people, policy_document(kind))
-    return People(**(vars(people) | {"maker": staff("rosa", Role.RISK_OFFICER)}))
 
 
 def ask(people: People, kind: str, payload: dict[str, Any], *, maker: User | None = None) -> ApprovalRequest:

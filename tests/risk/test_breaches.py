@@ -45,6 +45,8 @@ from tests.risk.gated import end_limit, put_limit
 from treasury.actions.books import close_book
 from treasury.models import Book
 
+pytestmark = pytest.mark.usefixtures("ruled_world")
+
 D = Decimal
 HOUR = timedelta(hours=1)
 

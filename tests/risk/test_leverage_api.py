@@ -16,7 +16,7 @@ from risk.models import GuardrailOverride, LeverageDecision, OverrideEnd
 from tests.compliance.approvals.support import People, carry_through
 from tests.factories import user_with
 from tests.risk.conftest import NOW, Tree
-from tests.risk.leverage_support import LEVERAGE, LIMIT, OVERRIDE, OVERRIDES, cast, through_the_gate
+from tests.risk.leverage_support import LEVERAGE, LIMIT, OVERRIDE, OVERRIDES, through_the_gate
 
 READERS = {
     Role.PORTFOLIO_MANAGER,
@@ -37,8 +37,8 @@ def api(user: User) -> APIClient:
 
 
 @pytest.fixture
-def people(db: None, now: datetime) -> People:
-    return cast()
+def people(leverage_world: People, now: datetime) -> People:
+    return leverage_world
 
 
 @pytest.fixture

@@ -34,14 +34,14 @@ from risk.selectors import effective_limits, order_path
 from tests.compliance.approvals.support import People
 from tests.factories import user_with
 from tests.risk.conftest import NOW, Tree, WrittenSource, figures, position
-from tests.risk.leverage_support import GOOD, LEVERAGE, LIMIT, ask, cast, days, did, through_the_gate
+from tests.risk.leverage_support import GOOD, LEVERAGE, LIMIT, ask, days, did, through_the_gate
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def people(db: None, now: datetime) -> People:
-    return cast()
+def people(leverage_world: People, now: datetime) -> People:
+    return leverage_world
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ from tests.factories import user_with
 from tests.risk.conftest import NOW, Tree, WrittenSource, figures
 from tests.risk.gated import end_limit, put_limit
 
+pytestmark = pytest.mark.usefixtures("ruled_world")
+
 MINUTE = timedelta(minutes=1)
 
 

@@ -31,7 +31,7 @@ from risk.tasks import revert_overrides as revert_task
 from tests.compliance.approvals.support import People, policy_document, set_policy, staff, vote
 from tests.factories import user_with
 from tests.risk.conftest import NOW, Tree, WrittenSource, figures, position
-from tests.risk.leverage_support import LIMIT, OVERRIDE, OVERRIDES, ask, cast, through_the_gate
+from tests.risk.leverage_support import LIMIT, OVERRIDE, OVERRIDES, ask, through_the_gate
 
 pytestmark = pytest.mark.django_db
 
@@ -39,10 +39,9 @@ END = NOW + timedelta(hours=8)
 
 
 @pytest.fixture
-def people(db: None, now: datetime) -> People:
-    made = cast()
-    through_the_gate(made, OVERRIDES, {})
-    return made
+def people(leverage_world: People, now: datetime) -> People:
+    through_the_gate(leverage_world, OVERRIDES, {})
+    return leverage_world
 
 
 @pytest.fixture
@@ -240,12 +239,11 @@ def test_a_policy_that_makes_no_sense_is_refused(people: People, bad: dict[str, 
         ask(people, OVERRIDES, bad)
 
 
-def test_without_a_policy_nothing_is_overridden(tree: Tree) -> None:
-    people = cast()
-    through_the_gate(people, LIMIT, {"book": tree.trend.path, "metric": "leverage", "hard": "2"})
+def test_without_a_policy_nothing_is_overridden(leverage_world: People, tree: Tree) -> None:
+    through_the_gate(leverage_world, LIMIT, {"book": tree.trend.path, "metric": "leverage", "hard": "2"})
     assert override_policy_in_force() is None
     with pytest.raises(OverridePolicyMissingError):
-        ask(people, OVERRIDE, payload(tree))
+        ask(leverage_world, OVERRIDE, payload(tree))
 
 
 # --- Attacks ----------------------------------------------------------------------------------------------------

@@ -23,6 +23,8 @@ from tests.risk.gated import put_scenario
 from treasury.actions.books import ensure_asset
 from treasury.models import AssetKind
 
+pytestmark = pytest.mark.usefixtures("ruled_world")
+
 RNG = np.random.default_rng(3)
 
 

@@ -29,6 +29,8 @@ from tests.risk.conftest import NOW, Tree
 from tests.risk.gated import end_limit, put_limit, put_template, setting_limits
 from treasury.actions.books import close_book
 
+pytestmark = pytest.mark.usefixtures("ruled_world")
+
 D = Decimal
 DAY = timedelta(days=1)
 

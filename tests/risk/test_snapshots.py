@@ -33,6 +33,8 @@ from treasury.models import AccountKind, AssetKind, Book, EntryKind
 from treasury.postings import Line
 from treasury.selectors import book_accounts
 
+pytestmark = pytest.mark.usefixtures("ruled_world")
+
 DAY = timedelta(days=1)
 RNG = np.random.default_rng(21)
 

@@ -23,6 +23,8 @@ from tests.factories import everyone, user_with
 from tests.gate import ensure_policy
 from tests.risk.conftest import Tree
 
+pytestmark = pytest.mark.usefixtures("ruled_world")
+
 URL = "/api/risk/switches/"
 ON_DUTY = {Role.PORTFOLIO_MANAGER, Role.RISK_OFFICER, Role.OPERATIONS, Role.COMPLIANCE_OFFICER}
 READERS = ON_DUTY | {Role.AUDITOR}

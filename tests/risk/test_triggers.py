@@ -36,6 +36,8 @@ from tests.gate import by_gate
 from tests.risk.conftest import NOW, Tree, WrittenSource, figures
 from tests.risk.gated import put_scenario
 
+pytestmark = pytest.mark.usefixtures("ruled_world")
+
 
 def later(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import scipy
 from django.db.models import Sum
-from scipy.stats import rankdata
 
 from risk.quant.metrics import Metric
 from risk.templates_of_limits import load_template
@@ -257,6 +257,6 @@ def ranks(values: Float64) -> list[int | None]:
     """1 for the largest, ties alike; None for NaN."""
     out: list[int | None] = [None] * len(values)
     known = np.flatnonzero(np.isfinite(values))
-    for place, rank in zip(known, rankdata(-values[known], method="min"), strict=True):
+    for place, rank in zip(known, scipy.stats.rankdata(-values[known], method="min"), strict=True):
         out[int(place)] = int(rank)
     return out

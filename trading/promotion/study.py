@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta, binom
+import scipy
 
 from trading.promotion.gate import musts_hold
 from trading.promotion.policy import Figure, GatePolicy
@@ -136,8 +136,8 @@ class Study:
 def rate_of(hits: int, n: int, *, confidence: float = 0.95) -> Rate:
     """Clopper and Pearson (1934): the interval that covers the true rate at least so often."""
     tail = (1.0 - confidence) / 2.0
-    low = 0.0 if hits == 0 else float(beta.ppf(tail, hits, n - hits + 1))
-    high = 1.0 if hits == n else float(beta.ppf(1.0 - tail, hits + 1, n - hits))
+    low = 0.0 if hits == 0 else float(scipy.stats.beta.ppf(tail, hits, n - hits + 1))
+    high = 1.0 if hits == n else float(scipy.stats.beta.ppf(1.0 - tail, hits + 1, n - hits))
     return Rate(hits, n, hits / n if n else math.nan, low, high)
 
 
@@ -347,7 +347,7 @@ def _false_rows(plan: StudyPlan, model: NoiseModel, judged: Sequence[Judged]) ->
 def _level_rows(plan: StudyPlan, model: NoiseModel, judged: Sequence[Judged]) -> list[LevelRow]:
     chance = np.sort(np.array([one.chance for one in judged]), axis=0)
     n, rate = len(judged), plan.false_positive_rate
-    places = [round(float(binom.ppf(q, n, rate))) - 1 for q in (0.025, 0.5, 0.975)]
+    places = [round(float(scipy.stats.binom.ppf(q, n, rate))) - 1 for q in (0.025, 0.5, 0.975)]
     low, middle, high = (chance[min(max(place, 0), n - 1)] for place in places)
     return [
         LevelRow(model.name.lower(), days, float(middle[i]), float(low[i]), float(high[i]))

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import kurtosis
+import scipy
 
 from trading.cohorts.installed import installed_families, installed_profiles
 from trading.cohorts.population import choose_members
@@ -147,7 +147,7 @@ def _cohort(plan: StudyPlan, policy: GatePolicy, *, seed: int, replay_days: int)
         z=z[np.isfinite(z)],
         correlation=float((matrix.sum() - n) / (n * (n - 1))) if n > 1 else 0.0,
         explained=float(np.nanmean(fair[1].explained)),
-        kurtosis=float(np.median(kurtosis(moved, axis=0))),
+        kurtosis=float(np.median(scipy.stats.kurtosis(moved, axis=0))),
         invested=float(np.mean(moved != 0.0)),
     )
 

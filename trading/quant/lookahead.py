@@ -15,10 +15,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from numba import config
 from numba.core.dispatcher import Dispatcher
 
@@ -26,6 +26,9 @@ from trading.quant.genome import draw_parameters
 from trading.strategies.errors import StrategyCheckError, StrategyError
 from trading.strategies.frames import COLUMNS, FrameStrategy
 from trading.strategies.spec import BLOCK_ROOM, Float64, Parameter, Scope, StrategyFamily
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Counted up whenever a check becomes stricter, so that remembered results of the old one no longer count.
 CHECK_VERSION = 1
@@ -84,6 +87,8 @@ def synthetic_bars(n_bars: int, *, seed: int, n_symbols: int = 1) -> Float64:
 
 def as_frame(bars: Float64) -> pd.DataFrame:
     """Bars of shape (n_bars, 5) as the frame a DataFrame strategy receives: one-minute opening times, UTC."""
+    import pandas as pd
+
     index = pd.date_range("2024-01-01", periods=len(bars), freq="min", tz="UTC", name="time")
     return pd.DataFrame(bars, columns=list(COLUMNS), index=index)
 

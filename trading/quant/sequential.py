@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 Float64 = npt.NDArray[np.float64]
 
@@ -87,7 +87,7 @@ def claim_of(returns: Float64, *, scale: float = 1.0, confidence: float = 0.95) 
 def _bound(values: Float64, side: int, confidence: float) -> float:
     n = values.size
     error = float(values.std(ddof=1)) / math.sqrt(n)
-    return float(values.mean()) + side * float(stats.t.ppf(confidence, n - 1)) * error
+    return float(values.mean()) + side * float(scipy.stats.t.ppf(confidence, n - 1)) * error
 
 
 def watch(returns: Float64, claim: Claim, *, alpha: float, shift: float = 0.25, inflation: float = 2.0) -> Watch:

@@ -14,23 +14,25 @@ import inspect
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from numba import njit, objmode
 
 from trading.quant.jit import kernel, load_at, u
 from trading.strategies.errors import FrameStrategyError
 from trading.strategies.spec import Parameter, Scope, StrategyFamily
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Float64 = npt.NDArray[np.float64]
 COLUMNS = ("open", "high", "low", "close", "volume")
 
 #: ``signals(candles, params) -> targets``: candles has the five float64 columns and a UTC DatetimeIndex of
 #: opening times; the series returned has the same index, values in [-1, 1], NaN for "hold".
-Signals = Callable[[pd.DataFrame, Mapping[str, float]], pd.Series]
+Signals = Callable[["pd.DataFrame", Mapping[str, float]], "pd.Series"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class FrameStrategy:
         """One float64 target a row of ``candles``; raises FrameStrategyError when the function breaks
         its contract.
         """
+        import pandas as pd
+
         given = candles.loc[:, list(COLUMNS)].copy()
         result = self.signals(given, dict(params))
         if not isinstance(result, pd.Series):

@@ -20,13 +20,13 @@ import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
 import numba
 import numpy as np
-import pandas as pd
 
 from trading.quant.jit import kernel_digest
 from trading.quant.lookahead import CHECK_VERSION, CheckReport, check_family, check_frame
@@ -247,10 +247,11 @@ class CheckMemory:
 
     @staticmethod
     def digest(strategy: Strategy, source: Path) -> str:
+        versions = f"{numba.__version__} {np.__version__} {metadata.version('pandas')}"
         parts = (
             source.read_bytes(),
             kernel_digest().encode(),
-            f"{strategy.key} {CHECK_VERSION} {numba.__version__} {np.__version__} {pd.__version__}".encode(),
+            f"{strategy.key} {CHECK_VERSION} {versions}".encode(),
         )
         return hashlib.sha256(b"\0".join(parts)).hexdigest()[:24]
 

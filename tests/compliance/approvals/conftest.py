@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.compliance.approvals.support import WORLD, People, make_people, policy_document, set_policy
+from tests.compliance.approvals.support import WORLD, People
 
 
 @pytest.fixture(autouse=True)
@@ -17,8 +17,6 @@ def world() -> Iterator[None]:
 
 
 @pytest.fixture
-def people(db: None) -> People:
-    """The cast, with a policy in force for the tests' action, made through the gate."""
-    made = make_people()
-    set_policy(made, policy_document())
-    return made
+def people(gate_world: People) -> People:
+    """The cast, with a policy in force for the tests' action."""
+    return gate_world

@@ -181,9 +181,13 @@ def carry_through(request: ApprovalRequest, people: People) -> ApprovalRequest:
 
 def set_policy(people: People, document: dict[str, Any]) -> ApprovalRequest:
     """The whole way of a policy through the gate."""
-    request = draft_request(
-        kind="compliance.set_policy", payload={"document": document}, reason="Rules", actor=people.maker
-    )
+    return set_policies(people, document)
+
+
+def set_policies(people: People, document: dict[str, Any], *also: dict[str, Any]) -> ApprovalRequest:
+    """The whole way of policies of several kinds through the gate, by one request."""
+    payload: dict[str, Any] = {"document": document} | ({"also": list(also)} if also else {})
+    request = draft_request(kind="compliance.set_policy", payload=payload, reason="Rules", actor=people.maker)
     submit_request(request_id=request.pk, actor=people.maker)
     return carry_through(request, people)
 

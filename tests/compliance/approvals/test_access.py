@@ -38,12 +38,9 @@ def administrator(db: None) -> User:
 
 
 @pytest.fixture
-def founded(administrator: User) -> User:
+def founded(access_world: User) -> User:
     """An installation whose rules for access are in force; the administrator."""
-    gate_people()
-    for kind in (GRANT, "access.remove_role", "access.reopen_account", "access.reset_second_factor"):
-        ensure_policy(kind)
-    return administrator
+    return access_world
 
 
 def refused(statement: str, params: list[Any]) -> str:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from arch.bootstrap import MCS, SPA
 
 from trading.quant.evidence.errors import EvidenceError
 
@@ -54,6 +53,9 @@ def superior_ability(returns: Float64, *, block: float, resamples: int = 1000, s
     n, k = table.shape
     if n < _FEWEST or k == 0:
         return SuperiorAbility(None, None, None, k, n)
+    # arch costs seconds to import: only the process that compares pays for it.
+    from arch.bootstrap import SPA
+
     test = SPA(np.zeros(n), -table, block_size=max(1, round(block)), reps=resamples, bootstrap="stationary", seed=seed)
     test.compute()
     p = test.pvalues
@@ -73,6 +75,8 @@ def confidence_set(
     first, twin_of = _twins(table)
     if n < _FEWEST or first.size < 2:
         return ConfidenceSet(size, (), p_values, n)
+    from arch.bootstrap import MCS
+
     test = MCS(
         -table[:, first],
         size=size,

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata, spearmanr
+import scipy
 
 Float64 = npt.NDArray[np.float64]
 
@@ -31,11 +31,13 @@ class Consistency:
 def consistency(daily: Float64, agent: int) -> Consistency:
     """``daily`` (n_days, n_agents): returns of each day of every agent."""
     n_days, n_agents = daily.shape
-    ranks = np.vstack([rankdata(-row, method="min") for row in daily]) if n_days else np.empty((0, n_agents))
+    ranks = (
+        np.vstack([scipy.stats.rankdata(-row, method="min") for row in daily]) if n_days else np.empty((0, n_agents))
+    )
     own = daily[:, agent]
     total = float(own.sum())
     pairs = [
-        float(spearmanr(before, after).statistic)
+        float(scipy.stats.spearmanr(before, after).statistic)
         for before, after in pairwise(daily)
         if np.ptp(before) > 0 and np.ptp(after) > 0 and n_agents > 2
     ]

@@ -20,9 +20,8 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import brentq
+import scipy
 from scipy.special import ndtr, ndtri
-from scipy.stats import multivariate_normal, qmc
 
 from trading.quant.evidence.errors import EvidenceError
 from trading.quant.evidence.skill import critical_score
@@ -69,11 +68,11 @@ def critical_of_best(n_agents: int, correlation: float, level: float) -> float:
 
     def excess(c: float) -> float:
         single = float(ndtr(-c))
-        pair = float(multivariate_normal.cdf([-c, -c], cov=[[1.0, r], [r, 1.0]]))
+        pair = float(scipy.stats.multivariate_normal.cdf([-c, -c], cov=[[1.0, r], [r, 1.0]]))
         return n * single - math.comb(n, 2) * pair + math.comb(n, 3) * single**3 - level
 
     start = critical_score(level, n)
-    return float(brentq(excess, start - 0.5, start + 0.5, xtol=1e-10))
+    return float(scipy.optimize.brentq(excess, start - 0.5, start + 0.5, xtol=1e-10))
 
 
 @lru_cache(maxsize=1024)
@@ -107,7 +106,7 @@ def limit_of_power(
 
 @lru_cache(maxsize=8)
 def _points(dimensions: int) -> Float64:
-    points: Float64 = qmc.Sobol(dimensions, seed=20_260).random(_DRAWS)
+    points: Float64 = scipy.stats.qmc.Sobol(dimensions, seed=20_260).random(_DRAWS)
     return points
 
 

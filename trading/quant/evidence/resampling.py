@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from arch.bootstrap import optimal_block_length
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
@@ -41,6 +40,9 @@ def block_length(values: Float64) -> float:
     n = len(values)
     if n < _FEWEST or np.ptp(values) == 0:
         return 1.0
+    # arch costs seconds to import: only the process that resamples pays for it.
+    from arch.bootstrap import optimal_block_length
+
     found = float(optimal_block_length(values)["stationary"].iloc[0])
     return float(min(max(1.0, found if np.isfinite(found) else 1.0), n / 3))
 

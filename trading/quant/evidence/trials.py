@@ -14,8 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import squareform
+import scipy
 
 from trading.quant.evidence.errors import EvidenceError
 from trading.quant.metrics import deflated_sharpe, expected_max_sharpe
@@ -117,10 +116,10 @@ def _clusters(matrix: Float64) -> int:
         return whole
     distance = np.sqrt(np.clip((1.0 - part) / 2.0, 0.0, 1.0))
     np.fill_diagonal(distance, 0.0)
-    tree = linkage(squareform(distance, checks=False), method="average")
+    tree = scipy.cluster.hierarchy.linkage(scipy.spatial.distance.squareform(distance, checks=False), method="average")
     best, score = n, 0.05  # a silhouette below this separates nothing
     for k in range(2, min(n - 1, 40) + 1):
-        labels = fcluster(tree, k, criterion="maxclust")
+        labels = scipy.cluster.hierarchy.fcluster(tree, k, criterion="maxclust")
         found = _silhouette(distance, labels)
         if found > score:
             best, score = int(labels.max()), found

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from trading.quant.metrics.errors import MetricsError
 from trading.quant.metrics.ratios import DAYS_PER_YEAR, _spread, defined
@@ -132,12 +132,12 @@ def confidence(returns: Floats) -> Confidence:
         return Confidence(n, None, None, None, None, None, None, None, None, None, text)
     sharpe = float(values.mean()) / spread
     t_stat = sharpe * math.sqrt(n)
-    p_value = float(2.0 * stats.t.sf(abs(t_stat), n - 1))
+    p_value = float(2.0 * scipy.stats.t.sf(abs(t_stat), n - 1))
     skew, kurtosis = _moments(values)
     psr = probabilistic_sharpe(
         sharpe, n, skew=0.0 if skew is None else skew, kurtosis=3.0 if kurtosis is None else kurtosis
     )
-    half = float(stats.t.ppf(0.975, n - 1)) * math.sqrt((1.0 + sharpe * sharpe / 2.0) / n)
+    half = float(scipy.stats.t.ppf(0.975, n - 1)) * math.sqrt((1.0 + sharpe * sharpe / 2.0) / n)
     year = math.sqrt(DAYS_PER_YEAR)
     needed = min_track_record(
         sharpe, skew=0.0 if skew is None else skew, kurtosis=3.0 if kurtosis is None else kurtosis
