@@ -13,14 +13,12 @@ from portal import demo_gate
 from risk.actions.leverage import SET_LEVERAGE_POLICY, begin_leverage, evaluate_leverage
 from risk.actions.overrides import OVERRIDE_GUARDRAIL, SET_OVERRIDE_POLICY
 from risk.leverage import last_decision, policy_in_force
-from risk.models import RiskLimit
+from risk.models import StopCause
 from risk.overrides import override_policy_in_force
-from risk.quant.metrics import Metric
 from trading.models.cohort import Cohort
 from treasury.models import Fund
 
 Say = Callable[[str], None]
-OVERRIDDEN = Metric.NET_EXPOSURE_FRAC.value
 #: Long enough to be signed at leisure, and within what the shipped policy allows.
 OVERRIDE_FOR = timedelta(hours=23)
 
@@ -59,21 +57,19 @@ def make_books(cohorts: Sequence[Cohort], *, say: Say) -> None:
 
 
 def make_override(fund: Fund, *, say: Say) -> None:
-    """An override that waits for its two signatures: of another limit than the one whose change waits at the gate, so
-    that the one does not make the other stale.
+    """An override that waits for its two signatures: of a trigger, so that the change of a limit that waits at the gate
+    does not make it stale.
     """
-    limit = RiskLimit.objects.in_force(clock.now()).filter(book__path=fund.code, metric=OVERRIDDEN, symbol="").first()
-    if limit is None or limit.hard is None or ApprovalRequest.objects.filter(kind=OVERRIDE_GUARDRAIL).exists():
+    if ApprovalRequest.objects.filter(kind=OVERRIDE_GUARDRAIL).exists():
         return
     propose(
         kind=OVERRIDE_GUARDRAIL,
         payload={
             "book": fund.code,
-            "metric": OVERRIDDEN,
-            "level": f"{(limit.hard * 6 / 5).normalize():f}",
+            "trigger": StopCause.STALE_DATA.value,
             "ends_at": (clock.now() + OVERRIDE_FOR).replace(second=0, microsecond=0).isoformat(),
         },
-        reason="Room to roll the expiring hedge without closing the book first.",
+        reason="The venue is down for maintenance tonight: late prices are expected and stop nothing.",
         actor=User.objects.get(username=demo_gate.MAKER),
     )
-    say("An override of the fund's limit of net exposure waits for risk and operations.")
+    say("An override of a trigger, late market data, waits for risk and operations.")

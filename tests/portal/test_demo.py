@@ -19,6 +19,7 @@ from fundops.core.roles import Role
 from portal import demo, demo_promotion
 from portal.knowledge import tell
 from portal.models import KnowledgeKind
+from risk.actions.overrides import OVERRIDE_GUARDRAIL
 from risk.models import LeverageDecision, LeveragePolicy, OverridePolicy
 from tests.factories import PASSWORD
 from trading.actions.cohort_drive import drive_cohort
@@ -81,6 +82,7 @@ def test_demo_fills_an_empty_installation_once() -> None:
     assert apps == {"rachel", "ravi", "oscar", "olga", "clara"}
     requests = ApprovalRequest.objects.filter(kind="risk.set_limit").order_by("created_at")
     assert [request.state for request in requests] == [RequestState.EXECUTED, RequestState.SUBMITTED]
+    assert ApprovalRequest.objects.get(kind=OVERRIDE_GUARDRAIL).state == RequestState.SUBMITTED
     assert verify_approvals()[1] == []
     assert (LeveragePolicy.objects.count(), OverridePolicy.objects.count()) == (1, 1)
     assert {c.book_id for c in finished} <= {d.book_id for d in LeverageDecision.objects.all()}
