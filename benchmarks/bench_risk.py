@@ -188,7 +188,7 @@ def bench_live_check(limits: int) -> Row:
             for p in state.positions
         },
     )
-    path = OrderPath(mode=TradingMode.ACTIVE, limits=ready, effective=(), above=())
+    path = OrderPath(mode=TradingMode.ACTIVE, limits=ready, effective=(), above=(), line=())
 
     def live() -> Any:
         return check_order_path(path.with_own(judging._state(seat, path, {}, 0, ())), intent)

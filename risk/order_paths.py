@@ -93,8 +93,8 @@ class OrderPath:
     mode: TradingMode | None
     limits: LimitSet
     effective: tuple[EffectiveLimit, ...]
-    above: tuple[AboveBook, ...] = ()
-    line: tuple[int, ...] = ()
+    above: tuple[AboveBook, ...]
+    line: tuple[int, ...]
 
     def with_own(self, state: BookState, passed: Sequence[PassedOrder] = ()) -> list[tuple[BookState, LimitSet]]:
         """The path for `check_order_path`, nearest first, from the Book's own state, after the orders ``passed``."""
