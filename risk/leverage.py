@@ -46,9 +46,13 @@ _LAST_DECISIONS = (
 
 
 class PerformanceSource(Protocol):
-    """What the layer above answers: how a Book did, or None where it does not know the Book."""
+    """What the layer above answers of the Books that it trades."""
 
-    def performance(self, book: Book, *, observation: Observation, window: int, at: datetime) -> Performance | None: ...
+    def performance(self, book: Book, *, observation: Observation, window: int, at: datetime) -> Performance | None:
+        """How a Book did; None where it does not know the Book."""
+
+    def ended(self, book_ids: Collection[int]) -> set[int]:
+        """Those of the Books that will never trade again, though they are open."""
 
 
 _source: PerformanceSource | None = None
@@ -138,9 +142,11 @@ def last_decision(book: Book) -> LeverageDecision | None:
 
 
 def levered_books() -> list[Book]:
-    """The open Books that have a state of their own."""
+    """The Books that have a state of their own and may still trade: neither closed nor ended. By path."""
     decided = LeverageDecision.objects.order_by().values("book").distinct()
-    return list(Book.objects.filter(pk__in=decided, closed_at=None).select_related("fund__base_asset").order_by("path"))
+    books = Book.objects.filter(pk__in=decided, closed_at=None).select_related("fund__base_asset").order_by("path")
+    ended: set[int] = set() if _source is None else _source.ended([book.pk for book in books])
+    return [book for book in books if book.pk not in ended]
 
 
 def blockers(book: Book) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ only of those that are bound by a limit of their own.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import lru_cache
@@ -44,6 +44,11 @@ SELECT concat_ws('|',
     'restricted', (SELECT string_agg(x.id || '.' || x.xmin, ',' ORDER BY x.id) FROM compliance_restrictedinstrument x,
         asked WHERE x.effective_from <= at AND (x.lifted_at IS NULL OR x.lifted_at > at)))
 """
+#: Says that somebody judges orders against the Books of these roots, one after the other in their order.
+_HOLD = (
+    "SELECT pg_advisory_xact_lock(hashtextextended('risk.judging:' || root, 0))"
+    " FROM (SELECT unnest(%s::bigint[]) AS root ORDER BY 1) AS roots"
+)
 _KEPT = 64
 _kept: OrderedDict[tuple[int, ...], tuple[str, Mapping[int, tuple[EffectiveLimit, ...]]]] = OrderedDict()
 
@@ -102,20 +107,27 @@ class OrderPath:
 
 
 def order_paths(books: Sequence[Book], *, venue: str = "", at: datetime | None = None) -> Mapping[int, OrderPath]:
-    """The paths of these Books, by id."""
+    """The paths of these Books, by id.
+
+    Where Books above are bound by limits of their own, the judging of their fund is the caller's until its transaction
+    ends: who judges next measures what was let pass.
+    """
     if not books:
         return {}
     moment = at or clock.now()
     lines = lines_of(books)
     limits = _limits_of(lines, moment)
     modes = modes_now()
+    binding = {pk: [above for above in line[-2::-1] if _binds(above, limits)] for pk, line in lines.items()}
+    _hold_judging([lines[pk][0] for pk, above in binding.items() if above])
+    moment = at or clock.now()  # after the wait
     measured: dict[int, MeasuredBooks] = {}
     return {
         book.pk: OrderPath(
             mode=None if modes is None else modes.of(lines[book.pk], venue),
             limits=_ready(limits[book.pk]),
             effective=limits[book.pk],
-            above=tuple(_above(book, lines[book.pk], limits, modes, measured, moment, venue)),
+            above=tuple(_above(book, lines[book.pk], binding[book.pk], limits, modes, measured, moment, venue)),
             line=tuple(lines[book.pk]),
         )
         for book in books
@@ -149,9 +161,22 @@ def _stamp(ids: Sequence[int], at: datetime) -> str:
     return str(stamp)
 
 
+def _binds(book_id: int, limits: Mapping[int, tuple[EffectiveLimit, ...]]) -> bool:
+    """Whether a Book has limits of its own."""
+    return any(book_id in (x.soft_book_id, x.hard_book_id) for x in limits[book_id])
+
+
+def _hold_judging(roots: Collection[int]) -> None:
+    """One judge a fund at a time, until the transaction ends; always in the same order, so that no two wait for one
+    another."""
+    if roots:
+        run(_HOLD, [sorted(set(roots))])
+
+
 def _above(
     book: Book,
     line: Sequence[int],
+    binding: Sequence[int],
     limits: Mapping[int, tuple[EffectiveLimit, ...]],
     modes: Modes | None,
     measured: dict[int, MeasuredBooks],
@@ -160,16 +185,13 @@ def _above(
 ) -> list[AboveBook]:
     """The Books above that have limits of their own, nearest first; measured once a fund."""
     found = []
-    for i in range(len(line) - 2, -1, -1):
-        pk = line[i]
-        if not any(pk in (x.soft_book_id, x.hard_book_id) for x in limits[pk]):
-            continue
+    for pk in binding:
         if book.fund_id not in measured:
             tail = any(x.metric in _TAIL for found_limits in limits.values() for x in found_limits)
             measured[book.fund_id] = measure_books(at=at, book_ids=[line[0]], tail=tail)
         whole = measured[book.fund_id]
         own = whole.figures[whole.row(book.pk)].positions
-        mode = None if modes is None else modes.of(line[: i + 1], venue)
+        mode = None if modes is None else modes.of(line[: line.index(pk) + 1], venue)
         found.append(AboveBook(pk, _state(whole, pk, book.pk, own, mode), _ready(limits[pk])))
     return found
 

@@ -8,7 +8,7 @@ is resized is taken out of its returns (`trading.desk.growth`); into a cohort no
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -17,8 +17,8 @@ from fundops.core.clock import from_ms
 from risk.leverage import install_performance_source
 from risk.quant.leverage import Observation, Performance
 from trading.desk.growth import point_now, unit_points
-from trading.models.cohort import Cohort, CohortDay
-from trading.models.deployments import Deployment
+from trading.models.cohort import LIVE_STATUSES, Cohort, CohortDay
+from trading.models.deployments import ENDED_STATUSES, Deployment
 from treasury.models import Book
 
 DAY_MS, HOUR_MS = 86_400_000, 3_600_000
@@ -34,6 +34,11 @@ class OwnClockPerformance:
             return _of_deployment(deployment, observation, window)
         cohort = Cohort.objects.select_related("run").filter(book=book).first()
         return None if cohort is None else _of_cohort(cohort, observation, window)
+
+    def ended(self, book_ids: Collection[int]) -> set[int]:
+        deployments = Deployment.objects.filter(book__in=book_ids, status__in=ENDED_STATUSES)
+        cohorts = Cohort.objects.filter(book__in=book_ids).exclude(status__in=LIVE_STATUSES)
+        return set(deployments.values_list("book", flat=True)) | set(cohorts.values_list("book", flat=True))
 
 
 def install() -> None:

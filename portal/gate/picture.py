@@ -1,4 +1,4 @@
-"""What a request changes, line by line, and whether it still would: the signed picture against today's."""
+"""What a request changes, line by line: the signed picture against today's."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Picture:
-    """``stale`` when approvers signed something else than what would be done today; ``trouble`` says why it cannot
-    be drawn."""
+    """What a request shows; ``trouble`` says why it cannot be drawn today."""
 
     lines: tuple[Line, ...]
     signed: bool
     trouble: str = ""
 
     @property
-    def stale(self) -> bool:
-        return self.signed and (bool(self.trouble) or any(line.today is not None for line in self.lines))
+    def marked(self) -> bool:
+        """Approvers signed something else than what would be done today."""
+        return any(line.today is not None for line in self.lines)
 
     @property
     def changing(self) -> list[Line]:

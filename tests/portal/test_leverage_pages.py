@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime, timedelta
 
 import pytest
@@ -50,6 +50,9 @@ class TwoWeeks:
 
     def performance(self, book: Book, *, observation: Observation, window: int, at: datetime) -> Performance | None:
         return did(GOOD, at, 0.005, equity=1000.0, source="test")
+
+    def ended(self, book_ids: Collection[int]) -> set[int]:
+        return set()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -25,7 +26,13 @@ from risk.actions.leverage import (
 )
 from risk.actions.switches import stop_trading
 from risk.errors import LeverageError, LeveragePolicyError, LeveragePolicyMissingError
-from risk.leverage import install_performance_source, leverage_in_force, planned_step, policy_in_force
+from risk.leverage import (
+    install_performance_source,
+    last_decision,
+    leverage_in_force,
+    planned_step,
+    policy_in_force,
+)
 from risk.models import BreachStatus, HardAction, LeverageDecision, LeveragePolicy, LimitBreach, RiskLimit
 from risk.quant.leverage import LeverageRules, Performance
 from risk.quant.metrics import Metric
@@ -35,6 +42,8 @@ from tests.compliance.approvals.support import People
 from tests.factories import user_with
 from tests.risk.conftest import NOW, Tree, WrittenSource, figures, position
 from tests.risk.leverage_support import GOOD, LEVERAGE, LIMIT, ask, days, did, through_the_gate
+from treasury.actions.books import open_book
+from treasury.models import BookKind
 
 pytestmark = pytest.mark.django_db
 
@@ -232,7 +241,18 @@ def test_the_schedule_asks_the_installed_source_and_goes_on_after_a_failure(poli
                 raise LeverageError("Not today.")
             return did(GOOD, at, 0.06) if book == tree.trend else None
 
-    for book in (tree.root, tree.trend, tree.carry):
+        def ended(self, book_ids: Collection[int]) -> set[int]:
+            return {over.pk} & set(book_ids)
+
+    over = open_book(
+        parent=tree.trend,
+        code="over",
+        name="Over",
+        kind=BookKind.DEPLOYMENT,
+        opened_on=tree.trend.opened_on,
+        actor=None,
+    )
+    for book in (tree.root, tree.trend, tree.carry, over):
         start_leverage(book=book, actor=None)
     before = install_performance_source(Source())
     try:
@@ -241,6 +261,8 @@ def test_the_schedule_asks_the_installed_source_and_goes_on_after_a_failure(poli
         install_performance_source(before)
     assert {(d.book_id, d.rule) for d in decided} == {(tree.trend.pk, "step_down"), (tree.carry.pk, "hold")}
     assert leverage_in_force(tree.root) == 2
+    told = last_decision(over)
+    assert told is not None and told.rule == "start"
 
 
 # --- The gate ---------------------------------------------------------------------------------------------------

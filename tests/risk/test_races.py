@@ -10,18 +10,20 @@ from threading import Barrier
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 
 from compliance.actions.approval_execution import execute_request
 from compliance.models import ApprovalRequest, AuditEvent
 from risk.actions.breaches import evaluate_limits
 from risk.models import LimitBreach, RiskLimit
+from risk.order_paths import order_paths
 from risk.quant.metrics import Metric
+from risk.quant.pretrade import BookState, OrderIntent, Side, check_order_path
 from tests.gate import released
 from tests.risk.conftest import WrittenSource, figures, position
 from tests.risk.gated import put_limit
-from treasury.actions.books import ensure_asset, open_fund
-from treasury.models import AssetKind, Book
+from treasury.actions.books import ensure_asset, open_book, open_fund
+from treasury.models import AssetKind, Book, BookKind
 
 WORKERS = 6
 
@@ -81,3 +83,26 @@ def test_evaluations_at_once_open_one_breach(book: Book, source: WrittenSource) 
     assert sorted(len(r.opened) for r in results) == [0] * (WORKERS - 1) + [1]
     assert LimitBreach.objects.count() == 1
     assert AuditEvent.objects.filter(kind="risk.breach.opened").count() == 1
+
+
+def test_orders_judged_at_once_keep_a_limit_of_the_book_above(book: Book, source: WrittenSource) -> None:
+    """Each measures what those before it have written: a limit of 250 holds two orders of 100, however many ask."""
+    put_limit(book=book, metric=Metric.GROSS_EXPOSURE, hard=Decimal(250))
+    below = [
+        open_book(parent=book, code=f"s{i}", name=f"s{i}", kind=BookKind.STRATEGY, opened_on=book.opened_on, actor=None)
+        for i in range(WORKERS)
+    ]
+    source.books = {b.pk: figures(1_000.0) for b in (book, *below)}
+    buy = OrderIntent(symbol="BTC", venue="kraken", side=Side.BUY, quantity=1.0, unit_notional=100.0, lot=1.0)
+
+    def order(number: int) -> bool:
+        mine = below[number]
+        with transaction.atomic():
+            path = order_paths([mine], venue="kraken")[mine.pk]
+            state = BookState(1_000.0, 1_000.0, 1_000.0, mode=path.mode)
+            allowed = check_order_path(path.with_own(state), buy).allowed
+            if allowed:
+                source.books[mine.pk] = figures(1_000.0, position("BTC", 0.0, working_buy=1.0))
+        return allowed
+
+    assert sorted(at_once(order)) == [False] * (WORKERS - 2) + [True] * 2

@@ -14,6 +14,7 @@ from risk.leverage import performance_of
 from risk.quant.leverage import LeverageRules, Observation, Rule, max_drawdown, next_step
 from risk.quant.leverage import LeverageState as State
 from tests.trading.desk.support import UNCOUPLED, busiest, finished, replay_of, start_of
+from trading.actions.deployments import finish_deployment, stop_deployment
 from trading.desk.drive import run_desks
 from trading.leverage_performance import OwnClockPerformance
 from trading.models.cohort import Cohort, CohortDay
@@ -60,6 +61,14 @@ def test_a_cohort_and_a_deployment_by_their_own_hours(launched: Callable[..., Co
     # Its hours lie long ago by the wall's clock: nothing is raised on them.
     step = next_step(LeverageRules(observation=HOURLY, min_observations=2), State(Decimal(2), clock.now()), told)
     assert step.rule is not Rule.STEP_UP and "fresh" in {c.code for c in step.unmet}
+
+    # What is over is decided on no more.
+    books = [cohort.book_id, deployment.book_id]
+    assert OwnClockPerformance().ended(books) == {cohort.book_id}
+    stop_deployment(deployment=deployment, reason="Enough.", flatten=False, actor=None)
+    deployment.refresh_from_db()
+    finish_deployment(deployment=deployment, on=start.date())
+    assert OwnClockPerformance().ended(books) == set(books)
 
 
 def test_other_books_are_left_to_their_snapshots(fund: Fund) -> None:

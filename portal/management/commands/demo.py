@@ -52,6 +52,7 @@ class Command(BaseCommand):
     def show(self, made: list[demo.Credential]) -> None:
         if not made:
             self.say("The demo's accounts exist already; their passwords were shown when they were made.")
+            self.say("`.venv/bin/python manage.py changepassword NAME` gives one of them a new password.")
             return
         table = Table(title="Sign in on http://127.0.0.1:8000 as (shown once)")
         for heading in ("Role", "Person", "Username", "Password"):
