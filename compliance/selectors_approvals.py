@@ -7,7 +7,7 @@ from datetime import datetime
 from django.db.models import Exists, F, Max, OuterRef, Q, QuerySet
 
 from compliance.approvals.errors import PersonUnknownError, PolicyMissingError, TamperedError
-from compliance.approvals.humans import acts_for, records_of
+from compliance.approvals.humans import acts_for, humans, records_of
 from compliance.approvals.policy import FOUNDING, PolicyDocument, read_policy
 from compliance.models import (
     ApprovalDecision,
@@ -24,6 +24,7 @@ from fundops.core.models import User
 from fundops.core.permissions import may
 
 VIEW_REQUESTS = "compliance.view_approvalrequest"
+REVIEW = "compliance.review_request"
 
 
 def person_of(user: User) -> Person:
@@ -77,6 +78,25 @@ def had_part(request: ApprovalRequest, person: Person) -> bool:
     if own & {request.maker_person_id, request.released_person_id}:
         return True
     return request.decisions.filter(statement__version=request.version, person__in=own).exists()
+
+
+def accounts_with(permission: str) -> QuerySet[User]:
+    """The active accounts of known people that have a permission by their roles."""
+    return (
+        User.objects.with_perm(permission, backend="django.contrib.auth.backends.ModelBackend")
+        .filter(person_link__isnull=False)
+        .order_by("pk")
+    )
+
+
+def reviewers_of(request: ApprovalRequest) -> list[Person]:
+    """The people who could review a broken glass: those of the right role who had no part in any version of it."""
+    parts = [request.maker_person_id, request.released_person_id]
+    parts += request.decisions.values_list("person", flat=True)
+    taken = set(humans(parts).values())
+    able = Person.objects.filter(accounts__account__in=accounts_with(REVIEW)).distinct().order_by("pk")
+    alike = humans(able.values_list("pk", flat=True))
+    return [person for person in able if alike[person.pk] not in taken]
 
 
 def approval_request_list(*, user: User) -> QuerySet[ApprovalRequest]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from fundops.core import clock
 from risk.errors import AllocationRefusedError
-from risk.measuring import HISTORY_DAYS, measure_books
+from risk.measuring import HISTORY_DAYS, MeasuredBooks, measure_books
 from risk.overview import complete_days
 from risk.quant.allocator import Allocation, AllocationError, Measure, Objective, allocate
 from risk.quant.tail import FloatArray, historical
@@ -55,6 +55,45 @@ class AllocationProposal:
         return np.asarray(self.total * self.allocation.before)
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A Book that capital could be divided over. ``equity`` in the fund's base asset, None where it is not known;
+    ``obstacle`` says after its name why it cannot take part; ``at_rest`` that what traded in it has ended."""
+
+    book: Book
+    equity: float | None
+    obstacle: str
+    at_rest: bool
+
+    @property
+    def suits(self) -> bool:
+        """It trades, and its risk is known."""
+        return not self.obstacle and not self.at_rest
+
+
+def allocation_candidates(book: Book, *, at: datetime | None = None) -> list[Candidate]:
+    """The open Books directly below one, by path."""
+    return _candidates(book, at or clock.now())[1]
+
+
+def _candidates(book: Book, at: datetime) -> tuple[MeasuredBooks, list[Candidate]]:
+    measured = measure_books(at=at, book_ids=[book.pk], tail=False)
+    found = []
+    for below in Book.objects.filter(parent=book, closed_at=None).order_by("path"):
+        row = measured.row(below.pk)
+        figures, exposure = measured.figures[row], measured.exposure[row]
+        known = measured.complete[row] and np.isfinite(exposure).all()
+        obstacle = ""
+        if figures.equity is None or not known:
+            obstacle = "has an equity or positions that are not known"
+        elif figures.equity <= 0:
+            obstacle = "has no equity"
+        elif not exposure.any():
+            obstacle = "holds nothing: its risk is not known"
+        found.append(Candidate(below, figures.equity, obstacle, figures.at_rest))
+    return measured, found
+
+
 def allocation_proposal(
     book: Book,
     *,
@@ -74,25 +113,17 @@ def allocation_proposal(
     in the way.
     """
     moment = at or clock.now()
-    books = tuple(
-        b
-        for b in Book.objects.filter(parent=book, closed_at=None).order_by("path")
-        if among is None or b.pk in set(among)
-    )
-    if not books:
+    measured, found = _candidates(book, moment)
+    chosen = [c for c in found if among is None or c.book.pk in set(among)]
+    if not chosen:
         raise AllocationRefusedError(f"Book {book.path} has no open book below it to give capital to.")
-    measured = measure_books(at=moment, book_ids=[book.pk], tail=False)
+    for candidate in chosen:
+        if candidate.obstacle:
+            path = candidate.book.path
+            raise AllocationRefusedError(f"{path} {candidate.obstacle}. Leave it out, or wait.", book=path)
+    books = tuple(c.book for c in chosen)
     rows = [measured.row(b.pk) for b in books]
-    equity = []
-    for b, row in zip(books, rows, strict=True):
-        worth, x = measured.figures[row].equity, measured.exposure[row]
-        if worth is None or worth <= 0 or not measured.complete[row] or not np.isfinite(x).all():
-            raise AllocationRefusedError(f"The equity or the positions of {b.path} are not known.", book=b.path)
-        if not x.any():
-            raise AllocationRefusedError(
-                f"{b.path} holds nothing: its risk is not known. Leave it out, or wait until it trades.", book=b.path
-            )
-        equity.append(worth)
+    equity = [c.equity for c in chosen if c.equity is not None]
     if budgets is not None and set(budgets) != {b.pk for b in books}:
         raise AllocationRefusedError("Give a risk budget for each of the books, or for none.")
     capital, total = np.array(equity), float(sum(equity))
@@ -105,7 +136,7 @@ def allocation_proposal(
     own = returns @ exposure[:, held].T / capital
     shares = None if budgets is None else np.array([budgets[b.pk] for b in books])
     try:
-        found = allocate(
+        division = allocate(
             own,
             capital / total,
             objective=objective,
@@ -126,7 +157,7 @@ def allocation_proposal(
         book,
         books,
         total,
-        found,
+        division,
         objective,
         measure,
         LEVEL,
@@ -135,8 +166,8 @@ def allocation_proposal(
         max_turnover,
         None if shares is None else shares / shares.sum(),
         moment,
-        _whole(own @ found.before, measure),
-        _whole(own @ found.after, measure),
+        _whole(own @ division.before, measure),
+        _whole(own @ division.after, measure),
     )
 
 

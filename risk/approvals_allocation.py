@@ -117,28 +117,29 @@ def _share(x: float | None) -> Decimal | None:
     return None if x is None or x != x else _must(x)
 
 
-def _said(amount: Decimal) -> str:
-    return format(amount, "f")
+def _said(amount: Decimal, asset: str = "") -> str:
+    return f"{amount:,f} {asset}".rstrip()
 
 
 def _percent(share: Decimal | None) -> str:
     return "not known" if share is None else f"{share:.1%}"
 
 
-def _budget_in_force(book: str) -> str:
+def _budget_in_force(book: str, asset: str) -> str:
     running = (
         CapitalBudget.objects.filter(book__path=book, effective_from__lte=clock.now())
         .exclude(effective_to__lte=clock.now())
         .order_by("-effective_from")
         .first()
     )
-    return "no budget in force" if running is None else f"a budget of {format(running.capital.normalize(), 'f')}"
+    return "no budget in force" if running is None else f"a budget of {_said(running.capital.normalize(), asset)}"
 
 
 def _render(payload: AllocateCapital) -> Sequence[DisplayedField]:
     bounds = f"each book between {payload.minimum:.1%} and {payload.maximum:.1%}"
     if payload.max_turnover is not None:
         bounds += f", turnover at most {payload.max_turnover:.1%}"
+    asset = Book.objects.filter(path=payload.parent).values_list("fund__base_asset__code", flat=True).first() or ""
     fields = [
         DisplayedField("Below the book", payload.parent, payload.parent),
         DisplayedField("Method", "", f"{METHODS[payload.objective]} by {MEASURES[payload.measure]}"),
@@ -153,8 +154,8 @@ def _render(payload: AllocateCapital) -> Sequence[DisplayedField]:
         fields.append(
             DisplayedField(
                 f"Capital of {line.book}",
-                f"{_said(line.before)}, with {_budget_in_force(line.book)}",
-                _said(line.after),
+                f"{_said(line.before, asset)}, with {_budget_in_force(line.book, asset)}",
+                _said(line.after, asset),
             )
         )
         fields.append(

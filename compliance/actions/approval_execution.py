@@ -21,6 +21,7 @@ from compliance.approvals.errors import (
     TransitionRefusedError,
 )
 from compliance.approvals.evidence import check_evidence
+from compliance.approvals.humans import records_of
 from compliance.approvals.refusals import refusals
 from compliance.approvals.registry import Action, Warrant, action_for
 from compliance.approvals.statement import check_fresh, check_statement
@@ -28,7 +29,15 @@ from compliance.approvals.steps import hold, locked, step
 from compliance.approvals.votes import check_interest, check_people, check_quorum, check_releaser, check_signature
 from compliance.models import ApprovalExecution, ApprovalRequest, ApprovalStatement, Person, RequestState
 from compliance.models.audit import CurrentTransaction
-from compliance.selectors_approvals import decisions_of, had_part, is_delegate, person_of, statement_of
+from compliance.selectors_approvals import (
+    accounts_with,
+    decisions_of,
+    had_part,
+    is_delegate,
+    person_of,
+    reviewers_of,
+    statement_of,
+)
 from fundops.core import clock
 from fundops.core.errors import FundopsError
 from fundops.core.models import User
@@ -43,6 +52,30 @@ EXECUTE_TASK = "compliance.tasks.execute_approval"
 
 def check_release(*, request: ApprovalRequest, actor: User) -> Person:
     """Who would release it: the actor's person; raises the reason why they may not, or not now."""
+    person = _releaser(request, actor)
+    if request.break_glass:
+        _check_reviewer_left(request, person)
+    return person
+
+
+def _check_reviewer_left(request: ApprovalRequest, person: Person) -> None:
+    """Whoever alone could review a broken glass leaves releasing it to others, where there are any."""
+    own = records_of(person.pk)
+    if any(reviewer.pk not in own for reviewer in reviewers_of(request)):
+        return
+    for other in accounts_with(RELEASE).exclude(person_link__person__in=own):
+        try:
+            _releaser(request, other)
+        except FundopsError:
+            continue
+        raise SamePersonError(
+            "This must be reviewed afterwards by somebody who had no part in it, and only you are left for that. Let "
+            "somebody else release it."
+        )
+
+
+def _releaser(request: ApprovalRequest, actor: User) -> Person:
+    """Whom releasing it would be of; raises what forbids it to this very person."""
     require(actor, RELEASE)
     person = person_of(actor)
     if request.state != RequestState.APPROVED:

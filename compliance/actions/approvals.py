@@ -53,6 +53,7 @@ from compliance.models import (
 )
 from compliance.models.approvals import EXPIRING, VOTING
 from compliance.selectors_approvals import (
+    REVIEW,
     decisions_of,
     is_delegate,
     person_of,
@@ -65,7 +66,6 @@ from fundops.core.permissions import require
 
 PROPOSE = "compliance.propose_request"
 DECIDE = "compliance.decide_request"
-REVIEW = "compliance.review_request"
 
 
 # --- Making -----------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ class PercentField(forms.FloatField):
 
 
 class AllocationForm(forms.Form):
-    """GET: everything has a default, and an empty form is a good one."""
+    """GET: everything has a default, and an empty form is a good one. ``chosen`` of the Books are ticked at first."""
 
     objective = forms.ChoiceField(
         label="Method",
@@ -56,16 +56,16 @@ class AllocationForm(forms.Form):
     minimum = PercentField(label="Each book at least", min_value=0, max_value=100, initial=0.0)
     maximum = PercentField(label="and at most", min_value=0, max_value=100, initial=100.0)
 
-    def __init__(self, *args: Any, books: Sequence[Book], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, books: Sequence[Book], chosen: Sequence[Book], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.books = list(books)
         self.fields["among"] = forms.MultipleChoiceField(
             label="Books",
             choices=[(str(b.pk), b.code) for b in books],
-            initial=[str(b.pk) for b in books],
+            initial=[str(b.pk) for b in chosen],
             widget=forms.CheckboxSelectMultiple,
             required=True,
-            error_messages={"required": "Choose at least one book."},
+            error_messages={"required": "Choose at least two books."},
         )
         for book in books:
             self.fields[f"budget_{book.pk}"] = PercentField(
@@ -77,6 +77,8 @@ class AllocationForm(forms.Form):
         low, high = answers.get("minimum"), answers.get("maximum")
         if low is not None and high is not None and low > high:
             self.add_error("minimum", "The least is above the most.")
+        if len(answers.get("among", [])) == 1:
+            self.add_error("among", "Choose at least two books: there is nothing to divide over one.")
         given = [pk for pk in answers.get("among", []) if answers.get(f"budget_{pk}") is not None]
         if answers.get("objective") == Objective.RISK_BUDGET and given and len(given) != len(answers.get("among", [])):
             self.add_error(None, "Give a risk budget to each of the chosen books, or to none for risk parity.")

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from django.db.models import F, Q, QuerySet
 from django.utils.functional import cached_property
 
-from compliance.actions.approvals import REVIEW
 from compliance.approvals.errors import ApprovalError, InterestedError
 from compliance.approvals.humans import records_of
 from compliance.approvals.registry import action_for
@@ -24,6 +23,7 @@ from compliance.models import (
 )
 from compliance.models.approvals import EXPIRING
 from compliance.selectors_approvals import (
+    REVIEW,
     VIEW_REQUESTS,
     approval_queue,
     approval_request_list,

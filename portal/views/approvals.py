@@ -17,7 +17,6 @@ from compliance.actions.approval_execution import RELEASE, release_request
 from compliance.actions.approvals import (
     DECIDE,
     PROPOSE,
-    REVIEW,
     decide_request,
     prepare_decision,
     review_request,
@@ -30,7 +29,7 @@ from compliance.approvals.statement import read_statement
 from compliance.models import ApprovalRequest, Decision, RequestState
 from compliance.models.approvals import EXPIRING
 from compliance.selectors import live_seq
-from compliance.selectors_approvals import VIEW_REQUESTS, approval_request_list
+from compliance.selectors_approvals import REVIEW, VIEW_REQUESTS, approval_request_list
 from fundops.core import clock
 from fundops.core.errors import FundopsError
 from fundops.core.models import User

@@ -22,7 +22,7 @@ from portal.charts import allocation as charts
 from portal.forms.allocation import AllocationForm
 from portal.views.risk import _user
 from risk.actions.budgets import ALLOCATE_CAPITAL
-from risk.allocation import allocation_proposal
+from risk.allocation import Candidate, allocation_candidates, allocation_proposal
 from risk.approvals_allocation import MAY_ALLOCATE, payload_of
 from risk.models import CapitalBudget
 from treasury.models import Book
@@ -45,9 +45,11 @@ def allocation_page(request: HttpRequest) -> HttpResponse:
     }
     if book is None:
         return render(request, "risk/allocation.html", context)
-    children = list(Book.objects.filter(parent=book, closed_at=None).order_by("path"))
+    candidates = allocation_candidates(book)
+    children = [candidate.book for candidate in candidates]
     asked = "objective" in request.GET
-    form = AllocationForm(request.GET if asked else None, books=children)
+    suiting = [c.book for c in candidates if c.suits]
+    form = AllocationForm(request.GET if asked else None, books=children, chosen=suiting)
     context |= {
         "book": book,
         "base": book.fund.base_asset.code,
@@ -58,7 +60,7 @@ def allocation_page(request: HttpRequest) -> HttpResponse:
         .select_related("book")
         .order_by("book__path"),
         "tree": book_tree(user, book, url_name="portal:risk-allocation"),
-        "budget_rows": _budget_rows(form, children),
+        "budget_rows": _budget_rows(form, candidates),
         "may_propose": may(user, MAY_ALLOCATE) and may(user, PROPOSE),
     }
     if asked and form.is_valid():
@@ -69,14 +71,14 @@ def allocation_page(request: HttpRequest) -> HttpResponse:
 
 @dataclass(frozen=True, slots=True)
 class BudgetRow:
-    book: Book
+    candidate: Candidate
     field: BoundField
     checked: bool
 
 
-def _budget_rows(form: AllocationForm, children: list[Book]) -> list[BudgetRow]:
+def _budget_rows(form: AllocationForm, candidates: list[Candidate]) -> list[BudgetRow]:
     chosen = set(form["among"].value() or [])
-    return [BudgetRow(b, form[f"budget_{b.pk}"], str(b.pk) in chosen) for b in children]
+    return [BudgetRow(c, form[f"budget_{c.book.pk}"], str(c.book.pk) in chosen) for c in candidates]
 
 
 def _proposal(book: Book, form: AllocationForm) -> dict[str, Any]:

@@ -55,6 +55,22 @@ def sealed(html: str) -> str:
     return found.group(1)
 
 
+def test_at_first_those_books_are_chosen_that_trade_and_whose_risk_is_known(trading: WrittenSource, tree: Tree) -> None:
+    client = client_of(user_with(Role.RISK_OFFICER))
+
+    def ticked() -> list[int]:
+        html = client.get(reverse(PAGE)).content.decode()
+        return [int(pk) for pk in re.findall(r'name="among" value="(\d+)" checked', html)]
+
+    assert sorted(ticked()) == sorted([tree.trend.pk, tree.carry.pk])
+    trading.books[tree.carry.pk] = figures(1000.0)
+    assert ticked() == [tree.trend.pk]
+    assert "It holds nothing: its risk is not known." in client.get(reverse(PAGE)).content.decode()
+    trading.books[tree.carry.pk] = figures(1000.0, position("ETH", 4.0), at_rest=True)
+    assert ticked() == [tree.trend.pk]
+    assert "What traded in it has ended." in client.get(reverse(PAGE)).content.decode()
+
+
 @pytest.mark.parametrize("role", sorted(Role))
 def test_every_role_at_the_page(trading: WrittenSource, tree: Tree, role: Role) -> None:
     client = client_of(user_with(role))
@@ -114,7 +130,7 @@ def test_what_was_not_shown_or_has_no_reason_is_refused(trading: WrittenSource, 
         ({"minimum": "60", "maximum": "50"}, "The least is above the most."),
         ({"max_turnover": "-1"}, "greater than or equal to 0"),
         ({"max_turnover": "nan"}, "Enter a number."),
-        ({"among": []}, "Choose at least one book."),
+        ({"among": []}, "Choose at least two books."),
         ({"among": ["999999"]}, "not one of the available choices"),
         ({"objective": "luck"}, "not one of the available choices"),
         ({"objective": "maximum_ratio", "maximum": "inf"}, "Enter a number."),

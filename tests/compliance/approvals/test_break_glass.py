@@ -12,6 +12,7 @@ from compliance.approvals.errors import BreakGlassError, PayloadError, SamePerso
 from compliance.models import ApprovalRequest, AuditEvent, Decision, RequestState
 from fundops.core import clock
 from fundops.core.errors import PermissionMissingError
+from fundops.core.models import User
 from fundops.core.roles import Role
 from tests.compliance.approvals.support import People, approved, ask, policy_document, set_policy, staff, vote
 
@@ -79,3 +80,20 @@ def test_an_overdue_review_is_told_once_and_stops_the_next_break(people: People)
 def test_without_broken_glass_there_is_nothing_to_review(people: People) -> None:
     with pytest.raises(TransitionRefusedError):
         review_request(request_id=approved(people).pk, justified=True, comment="?", actor=people.reviewer)
+
+
+def test_who_alone_could_review_it_leaves_the_release_to_others(people: People) -> None:
+    def glass_broken() -> ApprovalRequest:
+        request = ask(people)
+        vote(request, people.risk, Role.RISK_OFFICER, Decision.BREAK_GLASS, "The venue is failing.")
+        return request
+
+    first, second = glass_broken(), glass_broken()
+    with pytest.raises(SamePersonError, match="only you are left"):
+        release_request(request_id=first.pk, actor=people.reviewer)
+    other = staff("cleo", Role.COMPLIANCE_OFFICER)
+    release_request(request_id=first.pk, actor=people.reviewer)
+    # One who broke it, or an account that was closed, is nobody else: then it is released rather than left lying.
+    User.objects.exclude(pk__in=[people.reviewer.pk, people.risk.pk]).update(is_active=False)
+    release_request(request_id=second.pk, actor=people.reviewer)
+    assert not User.objects.get(pk=other.pk).is_active
