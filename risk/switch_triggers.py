@@ -17,7 +17,16 @@ from django.db.models import Sum
 
 from fundops.core import clock
 from risk.measuring import MeasuredBooks, measure_books
-from risk.models import ErrorReport, GuardrailOverride, RiskSignal, SignalKind, StopCause, StressResult, TriggerPolicy
+from risk.models import (
+    ErrorReport,
+    GuardrailOverride,
+    RiskSignal,
+    SignalKind,
+    StopCause,
+    StressResult,
+    TriggerPolicy,
+    TriggerWatch,
+)
 from risk.models.switches import TRIGGERS
 from risk.overrides import trigger_overridden
 from risk.quant.metrics import CODES, Metric
@@ -170,6 +179,7 @@ class _World:
 
     at: datetime
     rules: Rules
+    watched_since: datetime | None
     measured: MeasuredBooks | None = None
 
     def figures(self) -> MeasuredBooks:
@@ -195,11 +205,13 @@ def _of_metric(cause: StopCause, metric: Metric) -> Callable[[_World], list[Read
 
 
 def _of_age(cause: StopCause, kind: SignalKind) -> Callable[[_World], list[Reading]]:
+    """Silence that the watch has sat through, in seconds."""
+
     def read(world: _World) -> list[Reading]:
         return [
             Reading(
                 world.rules.of(cause, signal.book.path if signal.book else ""),
-                max(0.0, (world.at - signal.at).total_seconds()),
+                max(0.0, (world.at - max(signal.at, world.watched_since or signal.at)).total_seconds()),
                 signal.book,
                 signal.venue,
                 signal.source,
@@ -306,7 +318,8 @@ def readings(
     measured: MeasuredBooks | None = None,
 ) -> list[Reading]:
     """Everything the triggers read now, those that fire first. `measured` spares measuring the books again."""
-    world = _World(at or clock.now(), rules_in_force(), measured)
+    since = TriggerWatch.objects.values_list("since", flat=True).first()
+    world = _World(at or clock.now(), rules_in_force(), since, measured)
     found = [_unless_silenced(reading, world.at) for cause in causes for reading in _READERS[cause](world)]
     return sorted(found, key=lambda r: not r.fires)
 

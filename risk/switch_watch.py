@@ -6,16 +6,20 @@ import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 
 from fundops.core import clock
+from fundops.core.events import publish
 from risk.actions.switches import trip_switch
-from risk.models import ErrorReport, KillSwitch, StopCause
+from risk.models import ErrorReport, KillSwitch, StopCause, TriggerWatch
 from risk.models.switches import TRIGGERS
 from risk.switch_triggers import Reading, readings
 
 logger = logging.getLogger(__name__)
 
+#: Beat calls the watch every ten seconds. After a longer pause silence is counted from its return: it says nothing of
+#: the parts that were down with it, and they have their full time to speak again.
+PAUSE = timedelta(seconds=60)
 #: Errors are forgotten after this; no window may be longer.
 ERRORS_KEPT = timedelta(days=1)
 
@@ -26,6 +30,8 @@ def watch_triggers(*, at: datetime | None = None, causes: Sequence[StopCause] = 
     One trigger that cannot be acted upon holds up no other.
     """
     moment = at or clock.now()
+    if causes is TRIGGERS:
+        _note_watch(moment)
     turned = []
     for reading in readings(at=moment, causes=causes):
         if not reading.fires:
@@ -39,6 +45,17 @@ def watch_triggers(*, at: datetime | None = None, causes: Sequence[StopCause] = 
             turned.append(switch)
     ErrorReport.objects.filter(at__lt=moment - ERRORS_KEPT).delete()
     return turned
+
+
+def _note_watch(at: datetime) -> None:
+    """Writes down that the watch looked; where it had paused, that it is back, with an event."""
+    with transaction.atomic():
+        row, began = TriggerWatch.objects.select_for_update().get_or_create(pk=1, defaults={"at": at})
+        if not began and at - row.at > PAUSE:
+            row.since = at
+            publish("risk.watch.resumed", actor=None, payload={"last_at": row.at, "since": at}, topics=["risk"])
+        row.at = max(at, row.at)
+        row.save(update_fields=["at", "since"])
 
 
 def _trip(reading: Reading) -> KillSwitch | None:

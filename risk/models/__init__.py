@@ -16,6 +16,7 @@ from risk.models.switches import (
     SwitchBoard,
     SwitchChange,
     TriggerPolicy,
+    TriggerWatch,
 )
 
 __all__ = [
@@ -44,4 +45,5 @@ __all__ = [
     "SwitchBoard",
     "SwitchChange",
     "TriggerPolicy",
+    "TriggerWatch",
 ]

@@ -203,6 +203,22 @@ class SignalKind(models.TextChoices):
     RECONCILIATION = "reconciliation", "Reconciliation"
 
 
+class TriggerWatch(models.Model):
+    """When the triggers were last read by schedule, and since when without a pause: the one row of the watch."""
+
+    machine_state: ClassVar[str] = "when the watch looked, rewritten every few seconds; its coming back is an event"
+
+    at = models.DateTimeField(help_text="When it looked last.")
+    since = models.DateTimeField(null=True, help_text="When it came back from a pause; empty when it never paused.")
+
+    class Meta:
+        default_permissions = ()
+        constraints = [models.CheckConstraint(name="risk_watch_once", condition=Q(pk=1))]
+
+    def __str__(self) -> str:
+        return f"the watch, last at {self.at:%Y-%m-%d %H:%M:%S}"
+
+
 class RiskSignal(models.Model):
     """The last sign of life that a part of the layers above gave: `at` of heartbeats and data, `value` of breaks.
 

@@ -108,6 +108,28 @@ def test_a_missed_heartbeat_stops_its_book(tree: Tree) -> None:
     assert turned(later(90)) == []
     assert turned(later(91)) == [("heartbeat", tree.agent.path)]
     assert turned(later(120)) == [], "stopped already"
+
+
+def test_silence_counts_from_the_return_of_a_watch_that_was_away(tree: Tree) -> None:
+    """What was down together with the watch has its full time again, and no more than that."""
+    report_heartbeat(source="desk 7", book=tree.agent)
+    report_market_data(source="candles", at=NOW, venue="kraken")
+    for seconds in (0, 60, 400, 450):
+        assert turned(later(seconds)) == []
+    resumed = AuditEvent.objects.get(kind="risk.watch.resumed")
+    assert datetime.fromisoformat(resumed.payload["since"]) == later(400)
+    assert turned(later(490)) == []
+    assert turned(later(491)) == [("heartbeat", tree.agent.path)]
+    with clock.frozen(later(491)):
+        (reading,) = readings(causes=[StopCause.STALE_DATA])
+    assert reading.value == 91
+
+
+def test_a_watch_that_stumbles_was_not_away(tree: Tree) -> None:
+    report_heartbeat(source="desk 7", book=tree.agent)
+    assert turned(NOW) == turned(later(60)) == []
+    assert turned(later(91)) == [("heartbeat", tree.agent.path)]
+    assert not AuditEvent.objects.filter(kind="risk.watch.resumed").exists()
     assert trading_mode_for(book_id=tree.trend.pk) is TradingMode.ACTIVE
     assert SwitchChange.objects.count() == 1
 
