@@ -20,7 +20,6 @@ from compliance.actions.approval_execution import RELEASE, release_request
 from compliance.actions.approvals import (
     DECIDE,
     PROPOSE,
-    REVIEW,
     Evidence,
     decide_request,
     draft_request,
@@ -35,6 +34,7 @@ from compliance.approvals.policy import ProofKind
 from compliance.approvals.registry import registered_actions
 from compliance.models import ApprovalPolicy, ApprovalRequest, Decision, RequestState
 from compliance.selectors_approvals import (
+    REVIEW,
     VIEW_REQUESTS,
     approval_queue,
     approval_request_list,

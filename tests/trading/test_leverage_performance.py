@@ -63,8 +63,8 @@ def test_a_cohort_and_a_deployment_by_their_own_hours(launched: Callable[..., Co
     assert step.rule is not Rule.STEP_UP and "fresh" in {c.code for c in step.unmet}
 
     # What is over is decided on no more.
-    books = [cohort.book_id, deployment.book_id]
-    assert OwnClockPerformance().ended(books) == {cohort.book_id}
+    books = [cohort.book.pk, deployment.book_id]
+    assert OwnClockPerformance().ended(books) == {cohort.book.pk}
     stop_deployment(deployment=deployment, reason="Enough.", flatten=False, actor=None)
     deployment.refresh_from_db()
     finish_deployment(deployment=deployment, on=start.date())
