@@ -94,31 +94,36 @@ def open_tree(book_ids: Collection[int] | None = None) -> tuple[tuple[int, ...],
 
 def _clean(figures: BookFigures) -> BookFigures:
     """Numbers that are none become None, so that nothing but NaN-free figures is kept or sent."""
-
-    def finite(x: float | None) -> float | None:
-        return x if x is not None and math.isfinite(x) else None
-
     return BookFigures(
-        equity=finite(figures.equity),
-        day_open_equity=finite(figures.day_open_equity),
-        peak_equity=finite(figures.peak_equity),
-        positions=tuple(
-            replace(
-                p,
-                quantity=finite(p.quantity),
-                unit_notional=finite(p.unit_notional),
-                value=finite(p.value),
-                loss_frac=finite(p.loss_frac),
-                working_buy=finite(p.working_buy),
-                working_sell=finite(p.working_sell),
-            )
-            for p in figures.positions
-        ),
-        orders_in_window=finite(figures.orders_in_window),
+        equity=_finite(figures.equity),
+        day_open_equity=_finite(figures.day_open_equity),
+        peak_equity=_finite(figures.peak_equity),
+        positions=tuple(_clean_position(p) for p in figures.positions),
+        orders_in_window=_finite(figures.orders_in_window),
         seconds_since_loss=figures.seconds_since_loss,
-        received=finite(figures.received),
+        received=_finite(figures.received),
         at_rest=figures.at_rest,
     )
+
+
+def _clean_position(p: HeldPosition) -> HeldPosition:
+    numbers = (p.quantity, p.unit_notional, p.value, p.loss_frac, p.working_buy, p.working_sell)
+    if all(x is None or math.isfinite(x) for x in numbers):
+        return p
+    quantity, unit_notional, value, loss_frac, working_buy, working_sell = map(_finite, numbers)
+    return replace(
+        p,
+        quantity=quantity,
+        unit_notional=unit_notional,
+        value=value,
+        loss_frac=loss_frac,
+        working_buy=working_buy,
+        working_sell=working_sell,
+    )
+
+
+def _finite(x: float | None) -> float | None:
+    return x if x is not None and math.isfinite(x) else None
 
 
 def _number(x: float | None) -> float:

@@ -17,13 +17,13 @@ from django.db.models import Q
 from simple_history.utils import bulk_create_with_history, bulk_update_with_history
 
 from fundops.core import clock
-from fundops.core.events import publish
+from fundops.core.events import publish, publish_all
 from fundops.core.models import User
-from risk.actions.order_breaches import ORDER_ONLY, QUIET, tell_breach
+from risk.actions.order_breaches import ORDER_ONLY, QUIET, breach_event
 from risk.errors import BreachClosedError
 from risk.limits_in_force import Column, LimitRow, LimitsInForce, limits_in_force
 from risk.measuring import MeasuredBooks, measure_books
-from risk.models import BreachStatus, LimitBreach
+from risk.models import BreachStatus, LimitBreach, RiskLimit
 from risk.models.limits import BreachLevel
 from risk.quant.bulk import evaluate
 from risk.quant.metrics import CODES, HIGHER_IS_TIGHTER, STATE_METRICS, Level, Metric
@@ -107,11 +107,9 @@ def evaluate_limits(
 
 
 def _measure(at: datetime, book_ids: Collection[int] | None) -> tuple[MeasuredBooks, LimitsInForce]:
-    plain = measure_books(at=at, book_ids=book_ids, tail=False)
-    limits = limits_in_force(plain.ids, plain.parent, at)
-    if any(c[0] in _TAIL_METRICS for c in limits.columns):
-        return measure_books(at=at, book_ids=book_ids, tail=True), limits
-    return plain, limits
+    tail = RiskLimit.objects.in_force(at).filter(metric__in=_TAIL_METRICS).exists()
+    measured = measure_books(at=at, book_ids=book_ids, tail=tail)
+    return measured, limits_in_force(measured.ids, measured.parent, at)
 
 
 def find_breaches(
@@ -226,9 +224,14 @@ def _keep(
     LimitBreach.objects.mark_seen(seen, at)
     if turned:
         bulk_update_with_history(turned, LimitBreach, _UPDATED, default_user=actor, batch_size=1000)
-    for verb, breach, finding in told:
+    for verb, breach, _ in told:
         getattr(summary, verb).append(breach.pk)
-        tell_breach(verb, breach, threshold=None if finding is None else _threshold(finding), actor=actor)
+    publish_all(
+        [
+            breach_event(verb, breach, threshold=None if finding is None else _threshold(finding), actor=actor)
+            for verb, breach, finding in told
+        ]
+    )
 
 
 def _orders_keep_within(breach: LimitBreach, limits: LimitsInForce, at: datetime) -> bool:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from django.db import connection
 
 from fundops.core import clock
-from fundops.core.events import publish
+from fundops.core.events import Event, publish_all
 from fundops.core.models import User
 from risk.models import HardAction, LimitBreach, RiskLimit
 from risk.quant.metrics import METRICS, STATE_METRICS
@@ -135,13 +135,12 @@ def _make_hard(ids: Sequence[int], at: datetime) -> None:
 def _tell(verb: str, ids: Sequence[int], *, changed: bool) -> None:
     breaches = list(LimitBreach.objects.filter(pk__in=ids).select_related("limit").order_by("pk"))
     LimitBreach.history.bulk_history_create(breaches, update=changed)
-    for breach in breaches:
-        tell_breach(verb, breach, threshold=_threshold(breach.limit, breach.level), actor=None)
+    publish_all([breach_event(verb, b, threshold=_threshold(b.limit, b.level), actor=None) for b in breaches])
 
 
-def tell_breach(verb: str, breach: LimitBreach, *, threshold: float | None, actor: User | None) -> None:
-    """Publishes what became of a breach, and the level that was passed."""
-    publish(
+def breach_event(verb: str, breach: LimitBreach, *, threshold: float | None, actor: User | None) -> Event:
+    """What became of a breach, and the level that was passed."""
+    return Event(
         f"risk.breach.{verb}",
         actor=actor,
         obj=breach,
