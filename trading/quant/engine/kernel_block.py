@@ -387,7 +387,7 @@ def execute_block(
                 followed = st.lots == 0 or work[slot].followed > row
                 if not followed or st.order_lots != 0 or st.signal == st.signal:
                     set_bit(wake[row], slot)
-            next_funding = funding_ts[cursor.funding] if cursor.funding < n_stamps else np.int64(2**62)
+            next_funding: Any = funding_ts[cursor.funding] if cursor.funding < n_stamps else np.int64(2**62)
             cursor.today = clock.day % volumes.shape[2]
             cursor.segment_start = row
             cursor.segment_end = find_segment_end(row, rows, block, ts, next_funding, clock, run)
