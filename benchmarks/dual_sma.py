@@ -54,39 +54,49 @@ def move(source: Float64, to: Float64, n: int) -> None:
 
 
 @plain
-def block(
-    opens: Float64, highs: Float64, lows: Float64, closes: Float64, volumes: Float64, params: Float64, state: Float64,
-    targets: Float64, room: Float64,
-) -> None:  # fmt: skip
-    """``step`` over many bars: what leaves the windows is read off one row, the ring's closes and then the block's."""
+def roll(
+    closes: Float64, leaves_fast: Float64, leaves_slow: Float64, params: Float64, state: Float64, targets: Float64
+) -> None:
+    """The sums and targets of these closes, given what leaves either window with each."""
     fast, slow = params[u(0)], params[u(1)]
     short = -params[u(2)]
-    size = int(slow)
-    at = int(state[u(0)])
-    n = closes.shape[0]
-    ring, row = state[4:], room[0]
-    move(ring[at:], row, size - at)
-    move(ring, row[size - at :], at)
-    move(closes, row[size:], n)
-    leaves_fast, leaves_slow = row[size - int(fast) :], row[0:]
     quick, calm = state[u(1)], state[u(2)]
-    for k in range(u(n)):
+    for k in range(u(closes.shape[0])):
         close = closes[k]
         quick += close - leaves_fast[k]
         calm += close - leaves_slow[k]
         targets[k] = 1.0 if quick * slow > calm * fast * (1.0 + TIE) else short
     state[u(1)], state[u(2)] = quick, calm
+
+
+@plain
+def block(
+    opens: Float64, highs: Float64, lows: Float64, closes: Float64, volumes: Float64, params: Float64, state: Float64,
+    targets: Float64, room: Float64,
+) -> None:  # fmt: skip
+    """``step`` over many bars. What leaves the windows was in the ring at first, and then is among the closes."""
+    lead, size = int(params[u(0)]), int(params[u(1)])
+    at = int(state[u(0)])
+    n = closes.shape[0]
+    ring, row = state[4:], room[0]
+    move(ring[at:], row, size - at)
+    move(ring, row[size - at :], at)
+    first, both = min(lead, n), min(size, n)
+    roll(closes[:first], row[size - lead :], row, params, state, targets)
+    roll(closes[first:both], closes, row[first:], params, state, targets[first:])
+    roll(closes[both:], closes[both - lead :], closes, params, state, targets[both:])
     if state[u(3)] == 0.0:
         missing = size - at  # closes in the ring
         for k in range(u(min(missing - 1, n))):
             targets[k] = 0.0
         if n >= missing:
             state[u(3)] = 1.0
-    at = (at + n) % size
-    state[u(0)] = at
-    last = row[n:]
-    move(last, ring[at:], size - at)
-    move(last[size - at :], ring, at)
+    kept = min(size, n)
+    begin = (at + n - kept) % size
+    up = min(kept, size - begin)
+    move(closes[n - kept :], ring[begin:], up)
+    move(closes[n - kept + up :], ring, kept - up)
+    state[u(0)] = (at + n) % size
 
 
 DUAL_SMA = StrategyFamily(

@@ -57,7 +57,7 @@ signals(
     0, 4, rows, rows, rows, rows, rows, ints, ints, ints, np.zeros((1, 1)), np.zeros(1), np.array([0, 1]),
     slots,
     np.zeros((1, 4), np.int32), target, count, np.zeros((6, 1), np.uint64), np.zeros((6, 1)),
-    np.zeros(4), np.zeros((3, 5)),
+    np.zeros(4), np.zeros((3, 5)), 0,
 )
 print(sum(signals.stats.cache_hits.values()), sum(signals.stats.cache_misses.values()), target[0, 0])
 """

@@ -33,7 +33,7 @@ def _trailing_zeros(_typing: Any, word: Any) -> Any:
 
 
 def _prefetch(_typing: Any, matrix: Any, row: Any, column: Any) -> Any:
-    """Ask for ``matrix[row, column]`` (C-contiguous, float64) to be brought near; never faults, changes
+    """Ask for ``matrix[row, column]`` (C-contiguous) to be brought near; never faults, changes
     nothing.
     """
     signature = types.void(matrix, row, column)
@@ -59,6 +59,14 @@ prefetch: Any = intrinsic(_prefetch)
 @inlined
 def set_bit(row: Any, index: int) -> None:
     row[np.uint64(index >> 6)] |= ONE << np.uint64(index & 63)
+
+
+@inlined
+def has_any(row: Any) -> bool:
+    found = ZERO
+    for k in range(np.uint64(row.shape[0])):
+        found |= row[k]
+    return bool(found != ZERO)
 
 
 @inlined

@@ -12,7 +12,7 @@ short or has a missing bar: both forms leave the same, so where they take turns 
 Every loop takes the same arguments. ``which`` lists the agents of the family, ``params[n]`` is the genome of
 ``which[n]`` and
 ``memory[memory_start[a] : memory_start[a + 1]]`` the state of agent a. ``spoken`` (as long as a block) and ``room`` are
-for whole blocks, and ``bar`` is for the rows of PANEL families.
+for whole blocks, and ``bar`` is for the rows of PANEL families. ``has_gaps`` is 0 where the market has no missing bar.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ STRIDE = np.uint64(16)  # bars that are looked at together; a few changes a thou
 _ARGUMENTS = """
     block, rows, opens, highs, lows, closes, volume, which, slot_of, symbol_of, params, memory,
     memory_start,
-    slots, sig_row, sig_target, sig_count, wake, bar, spoken, room
+    slots, sig_row, sig_target, sig_count, wake, bar, spoken, room, has_gaps
 """
 
 _OPEN_LANE = """
@@ -96,7 +96,7 @@ def whole_source() -> str:
     return f"""def signals({_ARGUMENTS}):
     for n in range(which.shape[0]):
 {lane}
-        if rows >= {SHORTEST_WHOLE} and is_whole(close0):
+        if rows >= {SHORTEST_WHOLE} and (has_gaps == 0 or is_whole(close0)):
             targets = spoken[0:rows]
             block_form(open0, high0, low0, close0, volume0, params0, state0, targets, room)
             note_changes(targets, slot0, slots, sig_row, sig_target, sig_count, wake)

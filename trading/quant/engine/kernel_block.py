@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from trading.quant.engine.bits import ONE, ZERO, collect, prefetch, set_bit, trailing_zeros
+from trading.quant.engine.bits import ONE, ZERO, collect, has_any, prefetch, set_bit, trailing_zeros
 from trading.quant.engine.codes import BreachKind
+from trading.quant.engine.extremes import COARSE
 from trading.quant.engine.jit import kernel
 from trading.quant.engine.kernel_exits import (
     NO_EXIT,
@@ -21,7 +22,7 @@ from trading.quant.engine.kernel_exits import (
     log_breach,
     mark_close,
     mark_single,
-    prefetch_spans,
+    settle_best,
 )
 from trading.quant.engine.kernel_orders import (
     LIQUIDATION,
@@ -39,6 +40,7 @@ PARENT_DRAWDOWN = int(BreachKind.PARENT_DRAWDOWN)
 PARENT_UTILISATION = int(BreachKind.PARENT_UTILISATION)
 
 WHOLE = 16  # values that a vector loop takes at a time; what is left over would cost it as much again
+SLACK = 1e-12  # of the peak: the filter before the exact drawdown must never be the stricter of the two
 LOOK_AHEAD = 24  # bars: how far before a fill its open and volume are asked from memory
 
 DONE = 0
@@ -282,17 +284,23 @@ def close_wallet(
         held_row = net_rows[s, 0:wide]
         for k in range(np.uint64(wide)):
             equity[k] += held_row[k] * close[k]
+    peak = parent.peak
+    floor = 1.0 - min(parent.drawdown, run.drawdown_alert) + SLACK
     for k in range(n):
         value = equity[k]
-        if value > parent.peak:
-            parent.peak = value
-        drawdown = (parent.peak - value) / parent.peak
+        if value > peak:
+            peak = value
+        if value >= peak * floor:
+            continue
+        drawdown = (peak - value) / peak
         if drawdown > parent.drawdown:
             parent.drawdown = drawdown
+            floor = 1.0 - min(drawdown, run.drawdown_alert) + SLACK
         if drawdown > run.drawdown_alert and parent.drawdown_breached == 0:
             parent.drawdown_breached = 1
             at: Any = block + start + np.int64(k)
             log_breach(PARENT_DRAWDOWN, -1, drawdown, run.drawdown_alert, at, ts, clock, run, cursor, breaches)
+    parent.peak = peak
     parent.equity = equity[n - ONE]
 
 
@@ -326,7 +334,7 @@ def execute_block(
     wallets: Any,
     held: Any, volumes: Any, fee_now: Any, cursors: Any, work: Any, sig_row: Any, sig_target: Any,
     sig_count: Any,
-    wake: Any, exits: Any, spans: Any, net_rows: Any, net_done: Any,
+    wake: Any, exits: Any, spans: Any, net_rows: Any, net_done: Any, holdings: Any,
     equity_rows: Any, todo: Any, leaving: Any, fills: Any,
     rejections: Any, breaches: Any, payments: Any, mark_ts: Any, agent_marks: Any, wallet_marks: Any,
     positions: Any, books: Any, guard: Any,
@@ -376,16 +384,15 @@ def execute_block(
                 cursor.funding += 1
             for slot in range(n_slots):
                 st = slots[slot]
-                if st.lots != 0 or st.order_lots != 0 or st.signal == st.signal:
+                followed = st.lots == 0 or work[slot].followed > row
+                if not followed or st.order_lots != 0 or st.signal == st.signal:
                     set_bit(wake[row], slot)
-            next_funding = funding_ts[cursor.funding] if cursor.funding < n_stamps else np.int64(2**62)
+            next_funding: Any = funding_ts[cursor.funding] if cursor.funding < n_stamps else np.int64(2**62)
+            cursor.today = clock.day % volumes.shape[2]
             cursor.segment_start = row
             cursor.segment_end = find_segment_end(row, rows, block, ts, next_funding, clock, run)
+            cursor.funding_row = find_row(next_funding, row, rows, block, ts, run)
             cursor.in_segment = 1
-            if cursor.segment_end < rows:
-                for slot in range(n_slots):
-                    if slots[slot].lots != 0:
-                        prefetch_spans(spans, slot_rules[slot].symbol, block + cursor.segment_end + cursor.lead)
 
         segment_end = cursor.segment_end
         while row < segment_end:
@@ -395,27 +402,22 @@ def execute_block(
                 for w in range(np.uint64(words)):
                     word = wake[np.uint64(ahead), w]
                     while word != ZERO:
-                        s = slot_rules[(np.int64(w) << 6) + trailing_zeros(word)].symbol
+                        slot = (np.int64(w) << 6) + trailing_zeros(word)
+                        s = slot_rules[slot].symbol
+                        prefetch(sig_row, slot, work[slot].signals_done)
+                        prefetch(sig_target, slot, work[slot].signals_done)
                         prefetch(opens, s, block + ahead)
                         prefetch(volume, s, block + ahead)
-                        prefetch(highs, s, block + ahead)
-                        prefetch(lows, s, block + ahead)
-                        prefetch_spans(spans, s, block + ahead + cursor.lead)
+                        prefetch(spans[2], s, 2 * ((block + ahead + cursor.lead) // COARSE))
                         word &= word - ONE
-            any_wake = ZERO
-            any_exit = ZERO
-            for w in range(np.uint64(words)):
-                any_wake |= wake[np.uint64(row), w]
-                any_exit |= exits[np.uint64(row), w]
-            if any_wake != ZERO or any_exit != ZERO:
+            if has_any(wake[row]) or has_any(exits[row]):
                 first = 0
                 if single_wallet:
                     first = agent_rules[clock.turn].first_slot
                 n_todo = collect(wake[row], n_slots, first, todo)
-                n_leaving = collect(exits[row], n_slots, first, leaving)
                 if run.keep_log != 0 and (
-                    fills.shape[0] - cursor.fills < 2 * n_todo + n_leaving
-                    or rejections.shape[0] - cursor.rejections < 6 * n_todo + 2 * n_leaving
+                    fills.shape[0] - cursor.fills < 2 * n_todo + n_slots
+                    or rejections.shape[0] - cursor.rejections < 6 * n_todo + 2 * n_slots
                 ):
                     cursor.row = row
                     return FULL
@@ -439,11 +441,11 @@ def execute_block(
                             slot, i, row, ts, opens, volume, mark, before, wake, clock, run, cursor,
                             symbol_rules, slot_rules,
                             agent_rules, slots, agents, wallets, held, fee_now, volumes, fills, rejections,
-                            net_rows, net_done, books, guard,
+                            net_rows, net_done, holdings, books, guard,
                         )  # fmt: skip
                     if st.lots != 0:
                         follow(
-                            slot, i, row, block, segment_end, ts, opens, highs, lows, volume, mark, wake, exits,
+                            slot, i, row, block, rows, segment_end, ts, opens, highs, lows, volume, mark, wake, exits,
                             spans, sig_row, sig_count,
                             clock, run, cursor, symbol_rules, slot_rules, agent_rules, slots, work, agents,
                             breaches,
@@ -456,7 +458,7 @@ def execute_block(
                                 slots, agents,
                                 breaches,
                             )  # fmt: skip
-                n_leaving = collect(exits[row], n_slots, first, leaving)
+                n_leaving = collect(exits[row], n_slots, first, leaving) if has_any(exits[row]) else 0
                 for k in range(n_leaving):
                     slot = leaving[k]
                     if work[slot].exit_bar != i:
@@ -472,7 +474,7 @@ def execute_block(
                         clock, run, cursor,
                         symbol_rules, slot_rules, agent_rules, slots, agents, wallets, held, fee_now,
                         volumes, fills,
-                        rejections, net_rows, net_done, books, guard,
+                        rejections, net_rows, net_done, holdings, books, guard,
                     )  # fmt: skip
                     if agent_rules[slot_rules[slot].agent].single != 0:
                         mark_single(
@@ -533,6 +535,8 @@ def execute_block(
         if done < sig_count[slot]:
             slots[slot].signal = sig_target[slot, done]
         work[slot].signals_done = 0
+        settle_best(slot, block + work[slot].followed, cursor.lead, spans, highs, lows, slot_rules, slots, work)
+        work[slot].followed = 0
     for k in range(words):
         wake[0, k] |= wake[rows, k]
         wake[rows, k] = ZERO

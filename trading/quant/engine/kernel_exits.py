@@ -21,6 +21,7 @@ AGENT_LEVERAGE = int(BreachKind.AGENT_LEVERAGE)
 AGENT_BANKRUPT = int(BreachKind.AGENT_BANKRUPT)
 
 NO_EXIT = -1
+RESTLESS, CALM, DEEPER = 0, 1, 2
 FINE = np.uint64(extremes.FINE)
 MIDDLE = np.uint64(extremes.MIDDLE)
 COARSE = np.uint64(extremes.COARSE)
@@ -164,46 +165,60 @@ def is_liquidated(
 
 
 @inlined
-def is_calm(
+def calmness(
     side: int, worst: float, most: float, fixed: float, trail: float, target: float, best: float, single: int,
     quantity: float, cash: float, peak: float, floor: float, ceiling: float,
-) -> bool:  # fmt: skip
-    """Whether nothing can happen while prices stay between ``worst`` and ``most``, as seen from the position."""
+) -> int:  # fmt: skip
+    """What can happen while prices stay between ``worst`` and ``most``, as seen from the position: nothing (CALM), at
+    most a deeper drawdown from a peak that stays (DEEPER), or more (RESTLESS).
+    """
     if meets(side, worst, nearer(side, fixed, better(side, best, most) * trail)) or meets(-side, most, target):
-        return False
+        return RESTLESS
     if single == 0:  # marked elsewhere
-        return True
+        return CALM
     small = quantity * worst
     large = quantity * most
-    return (
-        cash + small >= max(peak, cash + large) * floor
-        and abs(small) * LOOSER <= ceiling * (cash + small)
-        and abs(large) * LOOSER <= ceiling * (cash + large)
-    )
+    if abs(small) * LOOSER > ceiling * (cash + small) or abs(large) * LOOSER > ceiling * (cash + large):
+        return RESTLESS
+    if cash + small >= max(peak, cash + large) * floor:
+        return CALM
+    return DEEPER if cash + small > 0.0 and cash + large <= peak else RESTLESS
 
 
 @inlined
-def prefetch_spans(spans: Any, s: int, k: int) -> None:
-    """Ask for what ``walk`` reads first of symbol ``s`` at bar ``k + lead``."""
-    fine, middle, coarse = spans
-    prefetch(fine, s, 2 * (k // extremes.FINE))
-    prefetch(middle, s, 2 * (k // extremes.MIDDLE))
-    prefetch(coarse, s, 2 * (k // extremes.COARSE))
+def best_since(
+    side: int, best: float, s: int, k: int, end: int, lead: int, along: Any, coarse: Any, helpful: Any
+) -> float:  # fmt: skip
+    """The most favourable price of ``best`` and the bars from ``k`` to ``end``."""
+    while k < end:
+        at = np.uint64(k + lead)
+        if at % COARSE == ZERO and k + extremes.COARSE <= end:
+            best = better(side, best, coarse[s, (at // COARSE << ONE) + helpful])
+            k += extremes.COARSE
+        else:
+            best = better(side, best, along[np.uint64(k)])
+            k += 1
+    return best
 
 
 @inlined
 def walk(
-    side: int, slot: int, i: int, end: int, single: int, lead: int, spans: Any, ts: Any, opens: Any,
+    side: int, slot: int, i: int, shown: int, end: int, single: int, lead: int, spans: Any, ts: Any, opens: Any,
     highs: Any, lows: Any, volume: Any, mark: Any, clock: Any, run: Any, cursor: Any, symbol_rules: Any,
     slot_rules: Any, agent_rules: Any, slots: Any, work: Any, agents: Any, breaches: Any,
 ) -> None:  # fmt: skip
     """Follow a position from bar ``i`` until ``end`` or until a bar that meets one of its levels.
 
-    Where the extremes of a span of bars show that nothing can happen they are passed at once: to the last bit the
-    outcome of going bar by bar. ``spans`` and ``lead`` are those of ``Extremes``.
+    Where the extremes of the span around a bar show that nothing can happen, its bars are passed at once: to the last
+    bit the outcome of going bar by bar. ``spans`` and ``lead`` are those of ``Extremes``. What the agent's marks show
+    must be as of bar ``shown`` when that is reached: from there on only bars are passed that change none of it.
+
+    The best price is worked out when it matters: ``unseen`` bars before the one that the walk ends at are not in it
+    (with the sign of the position), and ``best_bound`` is as good as any of them, or better.
     """
     st = slots[slot]
     rules = slot_rules[slot]
+    todo = work[slot]
     s = rules.symbol
     a = rules.agent
     rule = symbol_rules[s]
@@ -218,86 +233,131 @@ def walk(
     trail = 1.0 - side * rules.trailing if rules.trailing > 0.0 else never
     liquidation = liquidation_price(side, quantity, cash, rule.maintenance) if single != 0 else never
     fixed = nearer(side, stop, liquidation)
-    best = st.best
     against = lows[s] if side > 0 else highs[s]
     along = highs[s] if side > 0 else lows[s]
     close = mark[s]
+    n_bars = mark.shape[1]
     fine, middle, coarse = spans
     adverse = ZERO if side > 0 else ONE  # where a span keeps the extreme that hurts: its low for a long position
     helpful = ONE - adverse
+    best = st.best
+    bound = best
+    unseen = i  # from this bar on the best price has not been looked at
+    if st.entry_bar != clock.bars + i and todo.unseen != 0:
+        bound = todo.best_bound
+        unseen -= abs(todo.unseen)
     peak = who.peak
     floor = (1.0 - who.drawdown) * LOOSER
     limit = agent_rules[a].max_leverage
     ceiling = limit if limit < np.inf and who.breached == 0 else 1e300
     stopped = -1
+    if who.breached != 0:  # a mark may end that
+        end = min(end, shown)
     k = i
     while k < end:
         at = np.uint64(k + lead)
-        if at % FINE == ZERO and k + extremes.FINE <= end:
-            passed = 0
-            most = best
-            if at % MIDDLE == ZERO and k + extremes.MIDDLE <= end:
-                if at % COARSE == ZERO and k + extremes.COARSE <= end:
-                    span = at // COARSE << ONE
-                    most = coarse[s, span + helpful]
-                    if (single == 0 or cash + quantity * most <= peak) and is_calm(
-                        side, coarse[s, span + adverse], most, fixed, trail, target, best, single, quantity, cash, peak,
-                        floor, ceiling,
-                    ):  # fmt: skip
-                        best = better(side, best, most)
-                        k += extremes.COARSE
-                        continue
-                span = at // MIDDLE << ONE
-                most = middle[s, span + helpful]
-                if is_calm(
-                    side, middle[s, span + adverse], most, fixed, trail, target, best, single, quantity, cash, peak,
+        calm: Any = k  # little happens before this bar
+        mood = RESTLESS
+        most = bound
+        first: Any = k - np.int64(at % COARSE)
+        if first >= 0 and first + extremes.COARSE <= n_bars:
+            span = at // COARSE << ONE
+            most = coarse[s, span + helpful]
+            if single == 0 or cash + quantity * most <= peak:
+                mood = calmness(
+                    side, coarse[s, span + adverse], most, fixed, trail, target, bound, single, quantity, cash, peak,
                     floor, ceiling,
-                ):  # fmt: skip
-                    passed = extremes.MIDDLE
-            if passed == 0:
-                span = at // FINE << ONE
-                most = fine[s, span + helpful]
-                if is_calm(
-                    side, fine[s, span + adverse], most, fixed, trail, target, best, single, quantity, cash, peak,
-                    floor, ceiling,
-                ):  # fmt: skip
-                    passed = extremes.FINE
-            if passed != 0:
-                best = better(side, best, most)
-                if single != 0 and cash + quantity * most > peak:
-                    highest = close[np.uint64(k)]
-                    for n in range(np.uint64(k + 1), np.uint64(k + passed)):
-                        highest = better(side, highest, close[n])
-                    peak = max(peak, cash + quantity * highest)
-                k += passed
-                continue
+                )  # fmt: skip
+                calm = first + extremes.COARSE
+        first = k - np.int64(at % MIDDLE)
+        if mood == RESTLESS and first >= 0 and first + extremes.MIDDLE <= n_bars:
+            span = at // MIDDLE << ONE
+            most = middle[s, span + helpful]
+            mood = calmness(
+                side, middle[s, span + adverse], most, fixed, trail, target, bound, single, quantity, cash, peak,
+                floor, ceiling,
+            )  # fmt: skip
+            calm = first + extremes.MIDDLE
+        first = k - np.int64(at % FINE)
+        if mood == RESTLESS and first >= 0 and first + extremes.FINE <= n_bars:
+            span = at // FINE << ONE
+            most = fine[s, span + helpful]
+            mood = calmness(
+                side, fine[s, span + adverse], most, fixed, trail, target, bound, single, quantity, cash, peak,
+                floor, ceiling,
+            )  # fmt: skip
+            calm = first + extremes.FINE
+        rises = single != 0 and cash + quantity * most > peak
+        calm = min(calm, end, shown if rises or mood == DEEPER else end)
+        if mood != RESTLESS and calm > k:
+            if mood == DEEPER:
+                lowest = close[np.uint64(k)]
+                for n in range(np.uint64(k + 1), np.uint64(calm)):
+                    lowest = better(-side, lowest, close[n])
+                drawdown = (peak - (cash + quantity * lowest)) / peak
+                if drawdown > who.drawdown:
+                    who.drawdown = drawdown
+                    floor = (1.0 - drawdown) * LOOSER
+            elif rises:
+                highest = close[np.uint64(k)]
+                for n in range(np.uint64(k + 1), np.uint64(calm)):
+                    highest = better(side, highest, close[n])
+                peak = max(peak, cash + quantity * highest)
+            bound = better(side, bound, most)
+            k = calm
+            continue
+        if k >= shown:
+            break
         j = np.uint64(k)
+        best = best_since(side, best, s, unseen, k, lead, along, coarse, helpful)
+        unseen = k
         if meets(side, against[j], nearer(side, fixed, best * trail)) or meets(-side, along[j], target):
             stopped = k
             break
         best = better(side, best, along[j])
+        bound = best
+        k += 1
+        unseen = k
         if single != 0:
             value = quantity * close[j]
             equity = cash + value
             peak = equity if equity > peak else peak
             if equity < peak * floor or abs(value) > ceiling * equity:
                 who.peak = peak
-                mark_close(a, k, equity, abs(value), ts, clock, run, cursor, agent_rules, agents, breaches)
+                mark_close(a, k - 1, equity, abs(value), ts, clock, run, cursor, agent_rules, agents, breaches)
                 floor = (1.0 - who.drawdown) * LOOSER
                 if who.breached != 0:
                     ceiling = 1e300
-        k += 1
+                    end = min(end, shown)
     if single != 0:
         who.peak = peak
     st.best = best
-    work[slot].exit_bar = stopped
+    todo.best_bound = bound
+    todo.unseen = side * (k - unseen)
+    todo.exit_bar = stopped
+    todo.followed = k
     if stopped >= 0:
         prefetch(opens, s, stopped)
         prefetch(volume, s, stopped)
         level = nearer(side, fixed, best * trail)
-        work[slot].exit_reason = stop_kind(level, liquidation, stop)
-        work[slot].exit_level = level
-        work[slot].exit_target = target
+        todo.exit_reason = stop_kind(level, liquidation, stop)
+        todo.exit_level = level
+        todo.exit_target = target
+
+
+@kernel
+def settle_best(
+    slot: int, bar: int, lead: int, spans: Any, highs: Any, lows: Any, slot_rules: Any, slots: Any, work: Any
+) -> None:
+    """Bring a slot's best price up to ``bar``, where the walk of its last position ended."""
+    st = slots[slot]
+    s = slot_rules[slot].symbol
+    unseen = work[slot].unseen
+    if unseen > 0:
+        st.best = best_since(1, st.best, s, bar - unseen, bar, lead, highs[s], spans[2], ONE)
+    elif unseen < 0:
+        st.best = best_since(-1, st.best, s, bar + unseen, bar, lead, lows[s], spans[2], ZERO)
+    work[slot].unseen = 0
 
 
 @inlined
@@ -316,7 +376,7 @@ def exit_terms(side: int, slot: int, first: float, worst: float, work: Any) -> t
 
 @inlined
 def follow(
-    slot: int, i: int, row: int, block: int, segment_end: int, ts: Any, opens: Any, highs: Any, lows: Any,
+    slot: int, i: int, row: int, block: int, rows: int, segment_end: int, ts: Any, opens: Any, highs: Any, lows: Any,
     volume: Any, mark: Any,
     wake: Any, exits: Any, spans: Any, sig_row: Any, sig_count: Any, clock: Any, run: Any, cursor: Any,
     symbol_rules: Any,
@@ -324,12 +384,13 @@ def follow(
 ) -> None:  # fmt: skip
     """Walk the slot's position as far as nothing else can change it, and ask to be woken there.
 
-    ``block`` is the bar of row 0, ``segment_end`` the first row of the next segment.
+    ``block`` is the bar of row 0, ``segment_end`` the first row of the next segment. What an agent of one slot holds
+    and has is changed by its own orders and by funding only: its position is followed into the segments after this.
     """
     st = slots[slot]
     single = agent_rules[slot_rules[slot].agent].single
     work[slot].exit_bar = NO_EXIT
-    end: Any = segment_end
+    end: Any = min(rows, cursor.funding_row) if single != 0 else segment_end
     if st.order_lots != 0:
         end = row + 1
         if st.order_reason != 0:  # a rule exit under way: nothing more to look for
@@ -366,15 +427,21 @@ def follow(
         if due <= end:
             end = due
             set_bit(wake[due], slot)
+    if work[slot].unseen != 0 and work[slot].followed != row and st.entry_bar != clock.bars + i:
+        # A rule exit was under way in between.
+        settle_best(slot, block + work[slot].followed, cursor.lead, spans, highs, lows, slot_rules, slots, work)
     if st.lots > 0:
         walk(
-            1, slot, i, block + end, single, cursor.lead, spans, ts, opens, highs, lows, volume, mark, clock, run,
-            cursor, symbol_rules, slot_rules, agent_rules, slots, work, agents, breaches,
+            1, slot, i, block + segment_end, block + end, single, cursor.lead, spans, ts, opens, highs, lows, volume,
+            mark, clock, run, cursor, symbol_rules, slot_rules, agent_rules, slots, work, agents, breaches,
         )  # fmt: skip
     else:
         walk(
-            -1, slot, i, block + end, single, cursor.lead, spans, ts, opens, highs, lows, volume, mark, clock, run,
-            cursor, symbol_rules, slot_rules, agent_rules, slots, work, agents, breaches,
+            -1, slot, i, block + segment_end, block + end, single, cursor.lead, spans, ts, opens, highs, lows, volume,
+            mark, clock, run, cursor, symbol_rules, slot_rules, agent_rules, slots, work, agents, breaches,
         )  # fmt: skip
+    work[slot].followed -= block
     if work[slot].exit_bar >= 0:
         set_bit(exits[work[slot].exit_bar - block], slot)
+    elif work[slot].followed > segment_end:
+        set_bit(wake[work[slot].followed], slot)

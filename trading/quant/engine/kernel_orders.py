@@ -22,6 +22,8 @@ from trading.quant.engine.kernel_values import ATOMS, atoms, previous_close
 OFF = 1e300  # a ceiling that never binds; infinity times a zero equity would be NaN
 VOLUME_NOTED = 1  # flags of an order: what has been logged of it already
 LIMIT_NOTED = 2
+NET = np.uint64(0)  # of a wallet's holdings of a symbol in lots: longs less shorts, and their sum
+GROSS = np.uint64(1)
 ROUNDING = 1e-9  # of a lot or a tick: what floating point may be off by before a floor or a ceiling
 
 SIGNAL = int(FillReason.SIGNAL)
@@ -212,7 +214,7 @@ def slipped(rule: Any, reference: float, side: int, slip: float) -> Any:
 @inlined
 def headroom(
     slot: int, i: int, side: int, opening: int, closing: int, price: float, mark: Any, before: Any, run: Any,
-    symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, agents: Any, wallets: Any, held: Any,
+    symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, agents: Any, wallets: Any, holdings: Any,
     fee_now: Any,
 ) -> tuple[int, int]:  # fmt: skip
     """How many of ``opening`` lots may be opened, and which rule binds (-1: none)."""
@@ -268,20 +270,20 @@ def headroom(
         parent = wallets[w].cash / ATOMS
         total = 0.0
         net = 0.0
-        for k in range(held.shape[1]):
-            if held[w, k, 0] != 0 or held[w, k, 1] != 0:
+        for k in range(np.uint64(holdings.shape[1])):
+            if holdings[w, k, GROSS] != 0.0:
                 unit = symbol_rules[k].lot_value * previous_close(mark, before, k, i)
-                x = (held[w, k, 0] - held[w, k, 1]) * unit
+                x = holdings[w, k, NET] * unit
                 parent += x
                 net += x
-                total += (held[w, k, 0] + held[w, k, 1]) * unit
+                total += holdings[w, k, GROSS] * unit
         unit = rule.lot_value * previous_close(mark, before, s, i)
         freed = closing * unit
         if rule.market_cap < OFF:
             allowed, why = cut(
                 allowed,
                 why,
-                np.floor((rule.market_cap * parent - ((held[w, s, 0] + held[w, s, 1]) * unit - freed)) / unit),
+                np.floor((rule.market_cap * parent - (holdings[w, s, GROSS] * unit - freed)) / unit),
                 MARKET_CAP,
             )
         if run.gross_ceiling < OFF:
@@ -306,7 +308,7 @@ def book(
     reason: int, ts: Any, clock: Any, run: Any, cursor: Any, symbol_rules: Any, slot_rules: Any,
     agent_rules: Any,
     slots: Any, agents: Any, wallets: Any, held: Any, fee_now: Any, volumes: Any, fills: Any, net_rows: Any,
-    net_done: Any, books: Any, guard: Any,
+    net_done: Any, holdings: Any, books: Any, guard: Any,
 ) -> None:  # fmt: skip
     """Move cash, position, cost basis and the wallet's totals by one fill, and write its line."""
     st = slots[slot]
@@ -366,6 +368,8 @@ def book(
         held[w, s, 0] += held_after
     else:
         held[w, s, 1] -= held_after
+    holdings[w, s, NET] = float(held[w, s, 0] - held[w, s, 1])
+    holdings[w, s, GROSS] = float(held[w, s, 0] + held[w, s, 1])
 
     flow = side * notional + fee
     slippage = atoms(side * (price - reference) * units)
@@ -377,7 +381,7 @@ def book(
     who.spread += slippage - impact_cost
     who.impact += impact_cost
     who.fills += 1
-    volumes[w, rule.kind, clock.day % volumes.shape[2]] += notional / ATOMS
+    volumes[w, rule.kind, cursor.today] += notional / ATOMS
     if run.screened != 0:
         note_flow(a, s, side, lots, maker, ts[i], run.interval_ms, guard[11])
     if run.keep_log == 0:
@@ -423,8 +427,8 @@ def fill_at_open(
     clock: Any,
     run: Any, cursor: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, agents: Any,
     wallets: Any,
-    held: Any, fee_now: Any, volumes: Any, fills: Any, rejections: Any, net_rows: Any, net_done: Any, books: Any,
-    guard: Any,
+    held: Any, fee_now: Any, volumes: Any, fills: Any, rejections: Any, net_rows: Any, net_done: Any, holdings: Any,
+    books: Any, guard: Any,
 ) -> None:  # fmt: skip
     """Trade what this bar allows of the slot's order; what remains asks to be woken at the next bar."""
     st = slots[slot]
@@ -497,7 +501,7 @@ def fill_at_open(
         allowed, why = headroom(
             slot, i, side, opening, closing, paid, mark, before, run, symbol_rules, slot_rules, agent_rules,
             slots,
-            agents, wallets, held, fee_now,
+            agents, wallets, holdings, fee_now,
         )  # fmt: skip
         if allowed < opening:
             log_rejection(
@@ -513,7 +517,7 @@ def fill_at_open(
     book(
         slot, i, row, side, part, paid, price, impact, 0, reason, ts, clock, run, cursor, symbol_rules,
         slot_rules,
-        agent_rules, slots, agents, wallets, held, fee_now, volumes, fills, net_rows, net_done, books, guard,
+        agent_rules, slots, agents, wallets, held, fee_now, volumes, fills, net_rows, net_done, holdings, books, guard,
     )  # fmt: skip
     st.order_lots -= side * part
     if st.order_lots != 0:
@@ -528,7 +532,8 @@ def fill_exit(
     wake: Any, clock: Any, run: Any,
     cursor: Any, symbol_rules: Any, slot_rules: Any, agent_rules: Any, slots: Any, agents: Any, wallets: Any,
     held: Any,
-    fee_now: Any, volumes: Any, fills: Any, rejections: Any, net_rows: Any, net_done: Any, books: Any, guard: Any,
+    fee_now: Any, volumes: Any, fills: Any, rejections: Any, net_rows: Any, net_done: Any, holdings: Any,
+    books: Any, guard: Any,
 ) -> None:  # fmt: skip
     """Close the slot's position at a level that the bar has reached; what its volume does not allow goes on
     next bar.
@@ -575,7 +580,7 @@ def fill_exit(
             slot, i, row, side, part, paid, reference, impact, maker, reason, ts, clock, run, cursor,
             symbol_rules,
             slot_rules, agent_rules, slots, agents, wallets, held, fee_now, volumes, fills, net_rows,
-            net_done, books, guard,
+            net_done, holdings, books, guard,
         )  # fmt: skip
         st.order_lots -= side * part
     if st.lots == 0:

@@ -109,15 +109,19 @@ CURSOR = np.dtype(
         ("row", "i8"), ("in_segment", "i8"), ("segment_start", "i8"), ("segment_end", "i8"), ("funding",
         "i8"),
         ("fills", "i8"), ("rejections", "i8"), ("breaches", "i8"), ("payments", "i8"), ("marks", "i8"),
-        ("lead", "i8"),
+        ("lead", "i8"), ("funding_row", "i8"), ("today", "i8"),
     ],
     align=True,
 )  # fmt: skip
 
-#: Not saved: the exit that the scan has found for a slot, and its next signal of this block.
+#: Not saved: the exit that the scan has found for a slot, its next signal of this block, the row of the block up to
+#: which its position has been followed, and what of that is not in its best price yet (see ``kernel_exits.walk``).
 SLOT_WORK = np.dtype(
-    [("exit_bar", "i8"), ("exit_reason", "i8"), ("exit_level", "f8"), ("exit_target", "f8"), ("signals_done", "i8")],
+    [
+        ("exit_bar", "i8"), ("exit_reason", "i8"), ("exit_level", "f8"), ("exit_target", "f8"), ("signals_done", "i8"),
+        ("followed", "i8"), ("unseen", "i8"), ("best_bound", "f8"),
+    ],
     align=True,
-)
+)  # fmt: skip
 
 DAYS_KEPT = 31  # thirty complete days and today

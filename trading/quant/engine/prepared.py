@@ -239,11 +239,11 @@ def prepare(
     run_rules = run_table(market, wallet, mark_ms, shared_wallet=True, keep_log=True)
     agent_rules: list[tuple[float, ...]] = []
     slot_rules: list[tuple[float, ...]] = []
-    memory_start = np.zeros(len(agents) + 1, dtype=np.int64)
-    slot_of = np.zeros(len(agents), dtype=np.int64)
-    symbol_of = np.zeros(len(agents), dtype=np.int64)
+    memory_start = [0]
+    slot_of: list[int] = []
+    symbol_of: list[int] = []
     members: dict[int, tuple[StrategyFamily, list[int], list[Float64]]] = {}
-    digest = hashlib.sha256()
+    identity: list[bytes] = []
     index = {symbol: k for k, symbol in enumerate(market.symbols)}
     drawn = 0
     exits: ExitRules | None = None  # those of the agent before; cohorts share them more often than not
@@ -258,9 +258,9 @@ def prepare(
         size = int(agent.family.state_size(genome, n_symbols))
         if size < 0:
             raise AgentSpecError(f"{where}: {agent.family.key} asks for a state of {size} numbers.")
-        memory_start[a + 1] = memory_start[a] + size
-        slot_of[a] = len(slot_rules)
-        symbol_of[a] = symbol
+        memory_start.append(memory_start[-1] + size)
+        slot_of.append(len(slot_rules))
+        symbol_of.append(symbol)
         wanted = range(n_symbols) if symbol < 0 else (symbol,)
         slot_rules.extend([(a, s, *levels) for s in wanted])
         limit = _off(agent.max_leverage) or math.inf
@@ -281,7 +281,7 @@ def prepare(
         group = members.setdefault(id(agent.family), (agent.family, [], []))
         group[1].append(a)
         group[2].append(genome)
-        digest.update(agent.family.key.encode() + genome.tobytes())
+        identity += (agent.family.key.encode(), genome.tobytes())
     if drawn > to_atoms(wallet.bankroll, "The bankroll"):
         raise WalletRulesError(
             f"The agents draw {drawn / 1e8:,.2f} together; the bankroll is {wallet.bankroll:,.2f}. Lower the draws."
@@ -295,9 +295,10 @@ def prepare(
     table = np.array(agent_rules, dtype=lay.AGENT_RULES)
     # What a saved state depends on: agents, steps and grid. Spreads, volatilities, fees and ceilings may
     # change in between.
-    steps = symbol_rules[["kind", "tick_whole", "tick_pow", "lot_whole", "lot_pow", "lot_value"]].tolist()
-    digest.update(table.tobytes() + slots.tobytes())
-    digest.update(json.dumps([STATE_VERSION, market.symbols, market.interval_ms, mark_ms, steps]).encode())
+    grid_columns = ("kind", "tick_whole", "tick_pow", "lot_whole", "lot_pow", "lot_value")
+    steps = list(zip(*(symbol_rules[name].tolist() for name in grid_columns), strict=True))
+    grid = json.dumps([STATE_VERSION, market.symbols, market.interval_ms, mark_ms, steps])
+    digest = hashlib.sha256(b"".join([*identity, table.tobytes(), slots.tobytes(), grid.encode()]))
     panel = [a for a, agent in enumerate(agents) if agent.family.scope is Scope.PANEL]
     return Prepared(
         symbol_rules=symbol_rules,
@@ -307,9 +308,9 @@ def prepare(
         tier_volumes=tier_volumes,
         tier_rates=tier_rates,
         groups=tuple(family_group(*group) for group in members.values()),
-        slot_of=slot_of,
-        symbol_of=symbol_of,
-        memory_start=memory_start,
+        slot_of=np.array(slot_of, dtype=np.int64),
+        symbol_of=np.array(symbol_of, dtype=np.int64),
+        memory_start=np.array(memory_start, dtype=np.int64),
         panel_agents=np.array(panel, dtype=np.int64),
         n_wallets=1,
         prior_volume=wallet.prior_volume_usd,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,8 +176,10 @@ class Pass:
         self.bar = np.empty((6, n_symbols))
         self.spoken, self.room = _block_room(cohort, self.rows)
         tracked = n_symbols + 1 if cohort.run_rules["shared_wallet"][0] else 1
-        self.net_rows = np.zeros((tracked, wide))
+        self.net_rows = np.empty((tracked, wide))
         self.net_done = np.zeros(tracked, dtype=np.int64)
+        held = arrays["held"]
+        self.holdings = np.stack((held[:, :, 0] - held[:, :, 1], held[:, :, 0] + held[:, :, 1]), axis=2).astype(float)
         self.equity_rows = np.empty(wide)
         self.todo = np.zeros(n_slots, dtype=np.int64)
         self.leaving = np.zeros(n_slots, dtype=np.int64)
@@ -199,57 +201,64 @@ class Pass:
 
     def trade(self) -> None:
         """All bars, block by block."""
-        market, cohort, arrays = self.market, self.cohort, self.state.arrays
-        execute = execute_kernel()
-        series, volume = (market.open.T, market.high.T, market.low.T), market.volume.T
-        for block in range(0, market.n_bars, self.rows):
-            rows = min(self.rows, market.n_bars - block)
-            self._step_strategies(block, rows)
-            while (
-                execute(
-                    block, rows, market.ts_ms, *series, volume, self.mark, self.before, market.funding_ts_ms,
-                    market.funding_symbol, market.funding_rate, cohort.tier_volumes, cohort.tier_rates,
-                    cohort.symbol_rules, cohort.slot_rules, cohort.agent_rules, cohort.run_rules,
-                    cohort.panel_agents,
-                    arrays["clock"], arrays["slots"], arrays["agents"], arrays["wallets"], arrays["held"],
-                    arrays["volumes"], arrays["fee_now"], self.cursor, self.work, self.sig_row,
-                    self.sig_target,
-                    self.sig_count, self.wake, self.exits, self.extremes.levels, self.net_rows, self.net_done,
-                    self.equity_rows, self.todo,
-                    self.leaving, self.fills.rows, self.rejections.rows, self.breaches.rows,
-                    self.payments.rows,
-                    self.mark_ts, self.agent_marks, self.wallet_marks, self.positions, arrays["books"], self.guard,
-                )
-                != DONE
-            ):  # fmt: skip
+        market, arrays, n_bars = self.market, self.state.arrays, self.market.n_bars
+        execute, arguments = execute_kernel(), self._arguments()
+        loops = self._strategy_loops()
+        for block in range(0, n_bars, self.rows):
+            rows = min(self.rows, n_bars - block)
+            for signals, given in loops:
+                signals(block, rows, *given)
+            while execute(block, rows, *arguments) != DONE:
                 self._make_room()
+                arguments = self._arguments()
         clock = arrays["clock"]
-        clock["bars"] += market.n_bars
+        clock["bars"] += n_bars
         clock["last_ts"] = market.ts_ms[-1]
         arrays["last_close"][:] = self.mark[:, -1]
         self._keep_last_bar()
 
     def listen(self) -> None:
         """All bars, strategies only: nothing is decided, nobody trades, the clock stands still."""
-        for block in range(0, self.market.n_bars, self.rows):
-            self._step_strategies(block, min(self.rows, self.market.n_bars - block))
+        n_bars, loops = self.market.n_bars, self._strategy_loops()
+        for block in range(0, n_bars, self.rows):
+            for signals, given in loops:
+                signals(block, min(self.rows, n_bars - block), *given)
         self._keep_last_bar()
 
     def _keep_last_bar(self) -> None:
         last_bar = self.state.arrays["last_bar"]
         last_bar[:, 0], last_bar[:, 1] = self.market.open[-1], self.market.volume[-1]
 
-    def _step_strategies(self, block: int, rows: int) -> None:
+    def _arguments(self) -> tuple[Any, ...]:
+        """What ``execute_block`` takes beside the block; anew whenever an output table has grown."""
         market, cohort, arrays = self.market, self.cohort, self.state.arrays
-        for group in cohort.groups:
-            group.signals(
-                block, rows, market.open.T, market.high.T, market.low.T, market.close.T,
-                market.volume.T,
-                group.which, cohort.slot_of, cohort.symbol_of, group.params, arrays["memory"],
-                cohort.memory_start,
-                arrays["slots"], self.sig_row, self.sig_target, self.sig_count, self.wake, self.bar,
-                self.spoken, self.room,
-            )  # fmt: skip
+        return (
+            market.ts_ms, market.open.T, market.high.T, market.low.T, market.volume.T, self.mark, self.before,
+            market.funding_ts_ms, market.funding_symbol, market.funding_rate, cohort.tier_volumes, cohort.tier_rates,
+            cohort.symbol_rules, cohort.slot_rules, cohort.agent_rules, cohort.run_rules, cohort.panel_agents,
+            arrays["clock"], arrays["slots"], arrays["agents"], arrays["wallets"], arrays["held"],
+            arrays["volumes"], arrays["fee_now"], self.cursor, self.work, self.sig_row, self.sig_target,
+            self.sig_count, self.wake, self.exits, self.extremes.levels, self.net_rows, self.net_done,
+            self.holdings, self.equity_rows, self.todo, self.leaving,
+            self.fills.rows, self.rejections.rows, self.breaches.rows, self.payments.rows,
+            self.mark_ts, self.agent_marks, self.wallet_marks, self.positions, arrays["books"], self.guard,
+        )  # fmt: skip
+
+    def _strategy_loops(self) -> list[tuple[Callable[..., Any], tuple[Any, ...]]]:
+        """For each family the loop over its agents, and what it takes beside the block."""
+        market, cohort, arrays = self.market, self.cohort, self.state.arrays
+        columns = (market.open.T, market.high.T, market.low.T, market.close.T, market.volume.T)
+        return [
+            (
+                group.signals,
+                (
+                    *columns, group.which, cohort.slot_of, cohort.symbol_of, group.params, arrays["memory"],
+                    cohort.memory_start, arrays["slots"], self.sig_row, self.sig_target, self.sig_count, self.wake,
+                    self.bar, self.spoken, self.room, int(market.has_gaps),
+                ),
+            )
+            for group in cohort.groups
+        ]  # fmt: skip
 
     def _make_room(self) -> None:
         n_slots, n_agents = self.cohort.n_slots, self.cohort.n_agents
@@ -326,6 +335,6 @@ def hear(market: Market, cohort: Prepared, state: EngineState) -> EngineState:
             group.which, cohort.slot_of, cohort.symbol_of, group.params, arrays["memory"], cohort.memory_start,
             arrays["slots"], np.empty((n_slots, wide), dtype=np.int32), np.empty((n_slots, wide)),
             np.zeros(n_slots, dtype=np.int64), np.zeros((rows + 2, (n_slots + 63) // 64), dtype=np.uint64),
-            np.empty((6, market.n_symbols)), *_block_room(cohort, rows),
+            np.empty((6, market.n_symbols)), *_block_room(cohort, rows), int(market.has_gaps),
         )  # fmt: skip
     return heard
