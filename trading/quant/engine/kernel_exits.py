@@ -218,7 +218,7 @@ def walk(
     """
     st = slots[slot]
     rules = slot_rules[slot]
-    todo = work[slot]
+    mine = work[slot]
     s = rules.symbol
     a = rules.agent
     rule = symbol_rules[s]
@@ -243,9 +243,9 @@ def walk(
     best = st.best
     bound = best
     unseen = i  # from this bar on the best price has not been looked at
-    if st.entry_bar != clock.bars + i and todo.unseen != 0:
-        bound = todo.best_bound
-        unseen -= abs(todo.unseen)
+    if st.entry_bar != clock.bars + i and mine.unseen != 0:
+        bound = mine.best_bound
+        unseen -= abs(mine.unseen)
     peak = who.peak
     floor = (1.0 - who.drawdown) * LOOSER
     limit = agent_rules[a].max_leverage
@@ -332,17 +332,17 @@ def walk(
     if single != 0:
         who.peak = peak
     st.best = best
-    todo.best_bound = bound
-    todo.unseen = side * (k - unseen)
-    todo.exit_bar = stopped
-    todo.followed = k
+    mine.best_bound = bound
+    mine.unseen = side * (k - unseen)
+    mine.exit_bar = stopped
+    mine.followed = k
     if stopped >= 0:
         prefetch(opens, s, stopped)
         prefetch(volume, s, stopped)
         level = nearer(side, fixed, best * trail)
-        todo.exit_reason = stop_kind(level, liquidation, stop)
-        todo.exit_level = level
-        todo.exit_target = target
+        mine.exit_reason = stop_kind(level, liquidation, stop)
+        mine.exit_level = level
+        mine.exit_target = target
 
 
 @kernel
