@@ -8,6 +8,7 @@ takes apart (`json_to_recordset`; bytes travel as base64), and rows that are rea
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,10 +16,15 @@ from decimal import Decimal
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 import orjson
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, connection, connections, models, transaction
+from psycopg.adapt import PyFormat, Transformer
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus, TransactionStatus
+from psycopg.pq.abc import PGresult
 
 _Row = TypeVar("_Row", bound=models.Model)
 
@@ -32,21 +38,94 @@ def run(sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[
     database.validate_no_broken_transaction()
     database.ensure_connection()
     with database.wrap_database_errors:
-        session: psycopg.Connection[Any] = database.connection
-        session.prepare_threshold = 0  # Django switches it off; its own cursors never prepare
-        cursor = psycopg.Cursor(session)
-        cursor.execute(sql, _adapted(params))
-        return cursor.fetchall() if cursor.rownumber is not None else []  # a statement without rows has no place
+        return _session(database.connection).run(sql, params)
 
 
-def _adapted(params: Sequence[Any] | Mapping[str, Any]) -> Sequence[Any] | Mapping[str, Any]:
-    """Lists of whole numbers as one text; psycopg would adapt them number by number."""
-    if isinstance(params, Mapping):
-        return {name: _array(value) for name, value in params.items()}
-    return [_array(value) for value in params]
+def order(sql: str) -> None:
+    """Runs statements that take no parameters and have no rows, one message for all of them."""
+    database = connections[DEFAULT_DB_ALIAS]
+    database.validate_no_broken_transaction()
+    database.ensure_connection()
+    with database.wrap_database_errors:
+        _session(database.connection).order(sql)
+
+
+class _Session:
+    """The prepared statements of one connection, asked for without a cursor: it costs more than most answers do."""
+
+    __slots__ = ("_adapt", "_connection", "_names")
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        self._adapt = Transformer(connection)
+        self._names: dict[str, bytes] = {}
+
+    def run(self, sql: str, params: Sequence[Any] | Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        text, order = _numbered(sql)
+        given: Any = params if order is None else [params[name] for name in order]  # type: ignore[call-overload]
+        values = self._adapt.dump_sequence([_array(value) for value in given], _TEXTS[: len(given)])
+        if self._is_to_begin():
+            self._done(self._connection.pgconn.exec_(b"BEGIN"))
+        result = self._done(self._connection.pgconn.exec_prepared(self._prepared(text), values))
+        if result.status != ExecStatus.TUPLES_OK:
+            return []
+        self._adapt.set_pgresult(result)
+        return self._adapt.load_rows(0, result.ntuples, tuple)
+
+    def order(self, sql: str) -> None:
+        begin = "BEGIN; " if self._is_to_begin() else ""
+        self._done(self._connection.pgconn.exec_(f"{begin}{sql}".encode()))
+
+    def _is_to_begin(self) -> bool:
+        """Whether Django has asked for a transaction and nothing was done in it yet."""
+        pgconn = self._connection.pgconn
+        return not self._connection.autocommit and pgconn.transaction_status == TransactionStatus.IDLE
+
+    def _prepared(self, text: str) -> bytes:
+        name = self._names.get(text)
+        if name is None:
+            name = f"bulk_{len(self._names)}".encode()
+            self._done(self._connection.pgconn.prepare(name, text.encode()))
+            self._names[text] = name
+        return name
+
+    def _done(self, result: PGresult) -> PGresult:
+        if result.status == ExecStatus.FATAL_ERROR:
+            if self._connection.closed:
+                raise psycopg.OperationalError(result.get_error_message(self._connection.info.encoding))
+            raise error_from_result(result, encoding=self._connection.info.encoding)
+        return result
+
+
+_TEXTS = [PyFormat.TEXT] * 32
+_sessions: WeakKeyDictionary[psycopg.Connection[Any], _Session] = WeakKeyDictionary()
+
+
+def _session(connection: psycopg.Connection[Any]) -> _Session:
+    found = _sessions.get(connection)
+    if found is None:
+        found = _sessions[connection] = _Session(connection)
+    return found
+
+
+@lru_cache(maxsize=512)
+def _numbered(sql: str) -> tuple[str, tuple[str, ...] | None]:
+    """A statement with its places numbered as the database wants them, and the names they had, where they had any."""
+    names: list[str] = []
+
+    def number(place: re.Match[str]) -> str:
+        if place[0] == "%%":
+            return "%"
+        if place[1] is None or place[1] not in names:
+            names.append(place[1] or "")
+        return f"${len(names) if place[1] is None else names.index(place[1]) + 1}"
+
+    text = re.sub(r"%%|%s|%\((\w+)\)s", number, sql)
+    return text, tuple(names) if any(names) else None
 
 
 def _array(value: Any) -> Any:
+    """A list of whole numbers as one text; psycopg would adapt it number by number."""
     if type(value) is list and all(type(item) is int for item in value):
         return f"{{{','.join(map(str, value))}}}"
     return value
@@ -62,7 +141,7 @@ def flushed_later() -> Iterator[None]:
     outermost = not connection.in_atomic_block
     with transaction.atomic():
         if outermost:
-            run("SELECT set_config('synchronous_commit', 'off', true)")
+            order("SET LOCAL synchronous_commit TO off")
         yield
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from django.db import connection, transaction
 
 from fundops.core import clock
-from fundops.core.bulk import insert_many, run
+from fundops.core.bulk import insert_many, order, run
 from fundops.core.events import publish
 from fundops.core.models import User
 from treasury.canonical import CanonicalEntries, canonical_batch, canonical_entry
@@ -213,10 +213,7 @@ def _begin_posting(fund: Fund) -> tuple[int, datetime]:
 
 def _check_now() -> None:
     """Lets the checks that wait for the commit run at once, and later ones of this transaction wait again."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SET CONSTRAINTS treasury_posting_checked IMMEDIATE; SET CONSTRAINTS treasury_posting_checked DEFERRED"
-        )
+    order("SET CONSTRAINTS treasury_posting_checked IMMEDIATE; SET CONSTRAINTS treasury_posting_checked DEFERRED")
 
 
 def _insert_entry(
