@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary
 import orjson
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, connection, connections, models, transaction
+from django.db.models.base import ModelState
 from psycopg.adapt import PyFormat, Transformer
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus, TransactionStatus
@@ -36,6 +37,7 @@ def run(sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[
     """
     database = connections[DEFAULT_DB_ALIAS]  # `connection` would look it up at every name below
     database.validate_no_broken_transaction()
+    database.close_if_health_check_failed()
     database.ensure_connection()
     with database.wrap_database_errors:
         return _session(database.connection).run(sql, params)
@@ -45,6 +47,7 @@ def order(sql: str) -> None:
     """Runs statements that take no parameters and have no rows, one message for all of them."""
     database = connections[DEFAULT_DB_ALIAS]
     database.validate_no_broken_transaction()
+    database.close_if_health_check_failed()
     database.ensure_connection()
     with database.wrap_database_errors:
         _session(database.connection).order(sql)
@@ -175,7 +178,22 @@ def read_many(
     how = _selected(model, without)
     table = connection.ops.quote_name(model._meta.db_table)
     found = run(f"SELECT {how.columns} FROM {table} t WHERE {where}", params)  # noqa: S608 - names of the model and its columns
-    return [model.from_db(connection.alias, how.attnames, _parsed(row, how.documents)) for row in found]
+    return [_read(model, zip(how.attnames, _parsed(row, how.documents), strict=True)) for row in found]
+
+
+def _read(model: type[_Row], values: Iterable[tuple[str, Any]]) -> _Row:
+    """As `Model.from_db` makes it. A field that is not given is read when somebody asks for it."""
+    row = _bare(model)
+    row.__dict__.update(values)
+    row._state.adding = False
+    row._state.db = DEFAULT_DB_ALIAS
+    return row
+
+
+def _bare(model: type[_Row]) -> _Row:
+    row = model.__new__(model)
+    row._state = ModelState()
+    return row
 
 
 def _parsed(row: Sequence[Any], documents: Sequence[int]) -> Sequence[Any]:
@@ -185,6 +203,33 @@ def _parsed(row: Sequence[Any], documents: Sequence[int]) -> Sequence[Any]:
     for place in documents:
         values[place] = None if values[place] is None else orjson.loads(values[place])
     return values
+
+
+@lru_cache(maxsize=64)
+def _defaults(model: type[models.Model]) -> tuple[dict[str, Any], tuple[Any, ...], dict[str, str]]:
+    """Of a new row: its plain defaults, the fields whose defaults are made anew, and its relations by name."""
+    fields: list[Any] = list(model._meta.concrete_fields)
+    made_anew = tuple(field for field in fields if callable(field.default))
+    plain = {field.attname: field.get_default() for field in fields if field not in made_anew}
+    return plain, made_anew, {field.name: field.attname for field in fields if field.is_relation}
+
+
+def new_row(model: type[_Row], **values: Any) -> _Row:
+    """A row that is not yet written, as the model's constructor makes it of these values, in a fifth of its time."""
+    plain, made_anew, relations = _defaults(model)
+    row = _bare(model)
+    content = row.__dict__
+    content.update(plain)
+    for field in made_anew:
+        content[field.attname] = field.get_default()
+    for name, value in values.items():
+        attname = relations.get(name)
+        if attname is None:
+            content[name] = value
+        else:
+            row._state.fields_cache[name] = value
+            content[attname] = value.pk
+    return row
 
 
 # --- Writing ----------------------------------------------------------------------------------------------------
