@@ -33,82 +33,68 @@ _Row = TypeVar("_Row", bound=models.Model)
 def run(sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
     """Runs one statement, prepared by the database, with its parameters apart; returns its rows.
 
-    Raises what Django raises of the database's errors. JSON comes back as text. Parameters need casts.
+    Raises what Django raises of the database's errors. JSON comes back as text. Parameters need casts. There is no
+    cursor in between: it costs more than most answers do.
     """
+    text, names = _numbered(sql)
+    given: Any = params if names is None else [params[name] for name in names]  # type: ignore[call-overload]
+    with _session() as session:
+        adapt = Transformer(session)
+        values: Any = adapt.dump_sequence([_array(value) for value in given], _TEXTS[: len(given)])
+        if _is_to_begin(session):
+            _done(session, session.pgconn.exec_(b"BEGIN"))
+        result = _done(session, session.pgconn.exec_prepared(_prepared(session, text), values))
+        if result.status != ExecStatus.TUPLES_OK:
+            return []
+        adapt.set_pgresult(result)
+        return adapt.load_rows(0, result.ntuples, tuple)
+
+
+def order(sql: str) -> None:
+    """Runs statements that take no parameters and have no rows, one message for all of them."""
+    with _session() as session:
+        begin = "BEGIN; " if _is_to_begin(session) else ""
+        _done(session, session.pgconn.exec_(f"{begin}{sql}".encode()))
+
+
+_TEXTS = [PyFormat.TEXT] * 32
+#: What each session has prepared, by its text.
+_names: WeakKeyDictionary[psycopg.Connection[Any], dict[str, bytes]] = WeakKeyDictionary()
+
+
+@contextmanager
+def _session() -> Iterator[psycopg.Connection[Any]]:
+    """The session of Django's own connection, its errors as Django's."""
     database = connections[DEFAULT_DB_ALIAS]  # `connection` would look it up at every name below
     database.validate_no_broken_transaction()
     database.close_if_health_check_failed()
     database.ensure_connection()
     with database.wrap_database_errors:
-        return _session(database.connection).run(sql, params)
+        yield database.connection
 
 
-def order(sql: str) -> None:
-    """Runs statements that take no parameters and have no rows, one message for all of them."""
-    database = connections[DEFAULT_DB_ALIAS]
-    database.validate_no_broken_transaction()
-    database.close_if_health_check_failed()
-    database.ensure_connection()
-    with database.wrap_database_errors:
-        _session(database.connection).order(sql)
+def _is_to_begin(session: psycopg.Connection[Any]) -> bool:
+    """Whether Django has asked for a transaction and nothing was done in it yet."""
+    return not session.autocommit and session.pgconn.transaction_status == TransactionStatus.IDLE
 
 
-class _Session:
-    """The prepared statements of one connection, asked for without a cursor: it costs more than most answers do."""
-
-    __slots__ = ("_adapt", "_connection", "_names")
-
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        self._connection = connection
-        self._adapt = Transformer(connection)
-        self._names: dict[str, bytes] = {}
-
-    def run(self, sql: str, params: Sequence[Any] | Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        text, order = _numbered(sql)
-        given: Any = params if order is None else [params[name] for name in order]  # type: ignore[call-overload]
-        values = self._adapt.dump_sequence([_array(value) for value in given], _TEXTS[: len(given)])
-        if self._is_to_begin():
-            self._done(self._connection.pgconn.exec_(b"BEGIN"))
-        result = self._done(self._connection.pgconn.exec_prepared(self._prepared(text), values))
-        if result.status != ExecStatus.TUPLES_OK:
-            return []
-        self._adapt.set_pgresult(result)
-        return self._adapt.load_rows(0, result.ntuples, tuple)
-
-    def order(self, sql: str) -> None:
-        begin = "BEGIN; " if self._is_to_begin() else ""
-        self._done(self._connection.pgconn.exec_(f"{begin}{sql}".encode()))
-
-    def _is_to_begin(self) -> bool:
-        """Whether Django has asked for a transaction and nothing was done in it yet."""
-        pgconn = self._connection.pgconn
-        return not self._connection.autocommit and pgconn.transaction_status == TransactionStatus.IDLE
-
-    def _prepared(self, text: str) -> bytes:
-        name = self._names.get(text)
-        if name is None:
-            name = f"bulk_{len(self._names)}".encode()
-            self._done(self._connection.pgconn.prepare(name, text.encode()))
-            self._names[text] = name
-        return name
-
-    def _done(self, result: PGresult) -> PGresult:
-        if result.status == ExecStatus.FATAL_ERROR:
-            if self._connection.closed:
-                raise psycopg.OperationalError(result.get_error_message(self._connection.info.encoding))
-            raise error_from_result(result, encoding=self._connection.info.encoding)
-        return result
+def _prepared(session: psycopg.Connection[Any], text: str) -> bytes:
+    """The name under which the session has this statement."""
+    names = _names.setdefault(session, {})
+    name = names.get(text)
+    if name is None:
+        name = f"bulk_{len(names)}".encode()
+        _done(session, session.pgconn.prepare(name, text.encode()))
+        names[text] = name
+    return name
 
 
-_TEXTS = [PyFormat.TEXT] * 32
-_sessions: WeakKeyDictionary[psycopg.Connection[Any], _Session] = WeakKeyDictionary()
-
-
-def _session(connection: psycopg.Connection[Any]) -> _Session:
-    found = _sessions.get(connection)
-    if found is None:
-        found = _sessions[connection] = _Session(connection)
-    return found
+def _done(session: psycopg.Connection[Any], result: PGresult) -> PGresult:
+    if result.status == ExecStatus.FATAL_ERROR:
+        if session.closed:
+            raise psycopg.OperationalError(result.get_error_message())
+        raise error_from_result(result)
+    return result
 
 
 @lru_cache(maxsize=512)

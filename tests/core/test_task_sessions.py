@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import psycopg
 import pytest
-from celery.fixups.django import DjangoWorkerFixup
+from celery.fixups.django import DjangoWorkerFixup  # type: ignore[attr-defined] # the stubs do not know it
 from django.db import connection
 
 from celery_app import app
