@@ -64,7 +64,7 @@ def call_desks() -> int:
     due = due_desks()
     shares = -(-len(due) // SHARE)
     for _ in range(shares):
-        run_desks.apply_async(expires=5)
+        run_desks.apply_async((list(due.items()),), expires=5)
     beat_idle(due)
     return shares
 
@@ -76,9 +76,10 @@ def tick_desks() -> None:
 
 
 @shared_task(name="trading.tasks.run_desks", ignore_result=True, expires=5)
-def run_desks() -> None:
-    """Works every desk that is due and that nobody holds: sent when bars have closed, and by beat's tick."""
-    run()
+def run_desks(due: list[tuple[int, int]] | None = None) -> None:
+    """Works every desk that is due and that nobody holds: sent when bars have closed, and by beat's tick, with what was
+    found to be due."""
+    run(None if due is None else dict(due))
 
 
 @shared_task(name="trading.tasks.review_cohorts", ignore_result=True, expires=15)

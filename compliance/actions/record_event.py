@@ -36,7 +36,7 @@ _INSERT = (
 # Sent after the commit, in a transaction of its own that waits for no disk: NOTIFY takes a lock that all
 # notifying transactions of a database share until they are flushed, and acts must not queue behind one
 # another.
-_WAKE = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s, '')"
+_WAKE = "SELECT set_config('synchronous_commit', 'off', true), pg_notify(%s::text, '')"
 
 
 def record_events(events: Sequence[Event]) -> list[UUID]:
@@ -86,7 +86,6 @@ def _wake_relay() -> None:
     """Tells the relay that something was committed. Lost calls cost a moment only: it also looks by
     itself."""
     try:
-        with connection.cursor() as cursor:
-            cursor.execute(_WAKE, [WAKE_CHANNEL])
+        run(_WAKE, [WAKE_CHANNEL])
     except DatabaseError:
         logger.warning("The relay could not be woken; it will find the event by itself.", exc_info=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import redis
 from celery import shared_task, signals
+from django.db import close_old_connections, connections
 
 from fundops.core.env import load_env_or_exit
 from fundops.core.health import WORKER_BEATS_EVERY_S, remove_heartbeat, stamp_heartbeat
@@ -19,6 +20,9 @@ from fundops.core.metrics import count_task
 
 #: The message header that carries a request's ids to the tasks it queued.
 HEADER = "fundops_context"
+
+#: How long a worker keeps a session of the database.
+SESSION_AGE_S = 3600
 
 _log = get_logger("fundops.tasks")
 _running: dict[str, tuple[float, AbstractContextManager[None]]] = {}
@@ -44,6 +48,14 @@ def _begin(task_id: str, task: Any, **_kwargs: Any) -> None:
     context = log_context(**handed_on, task_id=task_id, task=task.name)
     context.__enter__()
     _running[task_id] = (time.perf_counter(), context)
+
+
+@signals.task_prerun.connect(dispatch_uid="core.session_before")
+@signals.task_postrun.connect(dispatch_uid="core.session_after")
+def _part_with_a_session_that_is_broken_or_old(task: Any, **_kwargs: Any) -> None:
+    """Sessions outlive tasks (`CELERY_DB_REUSE_MAX`); one that the database has ended must not fail the next."""
+    if not task.request.is_eager:
+        close_old_connections()
 
 
 @signals.task_failure.connect(dispatch_uid="core.failed")
@@ -91,6 +103,13 @@ def _let_the_collector_pass_over_what_is_loaded(**_kwargs: Any) -> None:
     """What a worker has loaded by now stays. To look through all of it again and again held up whole bars of desks."""
     gc.collect()
     gc.freeze()
+
+
+@signals.worker_process_init.connect(dispatch_uid="core.session_age")
+def _keep_sessions_for_long(**_kwargs: Any) -> None:
+    """A bar of a minute finds the session that worked the one before, with every statement prepared."""
+    for session in connections.all():
+        session.settings_dict["CONN_MAX_AGE"] = SESSION_AGE_S
 
 
 @signals.worker_shutdown.connect(dispatch_uid="core.goodbye")

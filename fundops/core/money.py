@@ -41,7 +41,7 @@ def to_decimal(value: Decimal | int | float | str, *, places: int = LEDGER_PLACE
 
 def round_to(amount: Decimal, *, places: int, policy: Rounding = Rounding.HALF_EVEN) -> Decimal:
     """``amount`` rounded once to ``places`` decimals."""
-    return amount.quantize(_step(places), policy.value, _WORKING)
+    return amount.quantize(_step(places), policy, _WORKING)
 
 
 @lru_cache(maxsize=64)

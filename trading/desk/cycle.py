@@ -17,6 +17,7 @@ from typing import Literal
 from django.db import transaction
 
 from fundops.core import clock
+from fundops.core.bulk import new_row
 from fundops.core.money import to_decimal
 from trading.actions.deployments import finish_deployment
 from trading.desk import lease, voices
@@ -106,7 +107,8 @@ def work_bar(seats: Sequence[Seat], bar: Market, gateway: Gateway, *, opening: b
 def _open_cycle(seat: Seat, bar_ms: int, began: float) -> None:
     deployment, run = seat.desk.deployment, seat.run
     run.cycles += 1
-    seat.cycle = TradingCycle(
+    seat.cycle = new_row(
+        TradingCycle,
         deployment=deployment,
         bar_ms=bar_ms,
         number=run.cycles,
@@ -130,7 +132,8 @@ def _take_in(seat: Seat, reports: Sequence[Report], bar: Market, *, opening: boo
             _take_fill(seat, report, index, bar.end_ms)
         elif isinstance(report, FundingReport):
             seat.funding.append(
-                FundingPayment(
+                new_row(
+                    FundingPayment,
                     deployment=seat.desk.deployment,
                     report=report.number,
                     at=clock.from_ms(report.at_ms),
@@ -176,7 +179,8 @@ def _order_of(seat: Seat, client_order_id: str, symbol: str, side: int, tag: str
     """The order of a report; one that the venue made from the account's protection is written down with this cycle."""
     order = seat.orders.get(client_order_id)
     if order is None:
-        order = Order(
+        order = new_row(
+            Order,
             deployment=seat.desk.deployment,
             cycle=seat.cycle,
             client_order_id=client_order_id,
@@ -199,7 +203,8 @@ def _order_of(seat: Seat, client_order_id: str, symbol: str, side: int, tag: str
 
 def _take_fill(seat: Seat, report: FillReport, index: int, close_ms: int) -> None:
     order = _order_of(seat, report.client_order_id, report.symbol, report.side, report.tag, at_ms=report.at_ms)
-    row = Fill(
+    row = new_row(
+        Fill,
         deployment=seat.desk.deployment,
         order=order,
         number=seat.run.fills + 1,

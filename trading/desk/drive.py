@@ -92,24 +92,28 @@ class Watched:
         return self.status == DeploymentStatus.STOPPING and self.running_since is None
 
 
-def run_desks(*, share: int = SHARE, lease_s: float = lease.LEASE_S) -> int:
+def run_desks(due: Mapping[int, int] | None = None, *, share: int = SHARE, lease_s: float = lease.LEASE_S) -> int:
     """Works everything that is due and that nobody else is working; returns the number of bars worked.
 
-    Safe to call at any time, any number of times, from anywhere.
+    Safe to call at any time, any number of times, from anywhere. ``due`` is what the caller has just found to be due
+    (`due_desks`), so that it is not looked for twice: a bar that is known stays known, and what the desk may do with it
+    is read under its lease.
     """
     worked = 0
-    while True:
-        until = due_desks()
-        tokens = lease.take(list(until), limit=share, lease_s=lease_s) if until else {}
+    until = due_desks() if due is None else due
+    while until:
+        tokens = lease.take(list(until), limit=share, lease_s=lease_s)
         if not tokens:
-            return worked
+            break
         try:
             worked += _work_turn(tokens, until)
             heartbeats.beat(tokens)
         finally:
             lease.release(tokens)
-        if len(until) <= len(tokens):
-            return worked
+        if not lease.is_any_free([pk for pk in until if pk not in tokens]):
+            break
+        until = due_desks()
+    return worked
 
 
 def due_desks() -> dict[int, int]:
@@ -199,7 +203,7 @@ def _ready(desks: Sequence[Desk], tokens: Mapping[int, int], gateway: Gateway) -
 
 def _work_group(group: _Group, seats: list[Seat], until: Mapping[int, int], gateway: Gateway) -> int:
     """Bars in time order; at each, the desks that stand at it together."""
-    ends = {id(seat): until.get(seat.desk.deployment.pk, 0) for seat in seats}
+    ends = {id(seat): _end_of(seat.desk.deployment, until) for seat in seats}
     waiting = [seat for seat in seats if seat.run.next_bar_ms < ends[id(seat)]]
     if not waiting:
         warm.put_aside(seats)
@@ -220,6 +224,12 @@ def _work_group(group: _Group, seats: list[Seat], until: Mapping[int, int], gate
             break
     warm.put_aside(waiting)
     return worked
+
+
+def _end_of(deployment: Deployment, until: Mapping[int, int]) -> int:
+    """Opening time of the first bar that it may not work; its own end may have come nearer since it was found due."""
+    known = until.get(deployment.pk, 0)
+    return known if deployment.end_ms is None else min(known, deployment.end_ms)
 
 
 def _work_together(seats: list[Seat], bar: Market, gateway: Gateway) -> tuple[int, list[Seat]]:

@@ -31,19 +31,28 @@ UPDATE trading_deskrun r
      ORDER BY next_bar_ms, owner IS DISTINCT FROM %s::text, deployment_id LIMIT %s::bigint FOR UPDATE SKIP LOCKED)
 RETURNING r.deployment_id, r.token
 """
+#: A lease that is hardly used up is left as it is: what was taken a moment ago is not written again.
 _HOLD = """
 WITH mine AS (
-    SELECT id FROM trading_deskrun
-     WHERE (deployment_id, token) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
-     ORDER BY id FOR NO KEY UPDATE)
-UPDATE trading_deskrun r SET leased_until = clock_timestamp() + make_interval(secs => %s::float8)
-  FROM mine WHERE r.id = mine.id
-RETURNING r.deployment_id
+    SELECT id, deployment_id, leased_until FROM trading_deskrun
+     WHERE (deployment_id, token) IN (SELECT * FROM unnest(%(ids)s::bigint[], %(tokens)s::bigint[]))
+     ORDER BY id FOR NO KEY UPDATE),
+renewed AS (
+    UPDATE trading_deskrun r SET leased_until = clock_timestamp() + make_interval(secs => %(lease)s::float8)
+      FROM mine
+     WHERE r.id = mine.id
+       AND (mine.leased_until IS NULL
+            OR mine.leased_until < clock_timestamp() + make_interval(secs => 0.8 * %(lease)s::float8)))
+SELECT deployment_id FROM mine
 """
 _RELEASE = """
 UPDATE trading_deskrun SET leased_until = clock_timestamp()
   FROM (SELECT set_config('synchronous_commit', 'off', true)) AS flushed_later
  WHERE (deployment_id, token) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
+"""
+_FREE = """
+SELECT FROM trading_deskrun
+ WHERE deployment_id = ANY (%s::bigint[]) AND (leased_until IS NULL OR leased_until < clock_timestamp()) LIMIT 1
 """
 
 
@@ -65,14 +74,20 @@ def take(deployment_ids: Collection[int], *, limit: int, lease_s: float = LEASE_
     return dict(run(_TAKE, [me(), lease_s, list(deployment_ids), me(), limit]))
 
 
+def is_any_free(deployment_ids: Collection[int]) -> bool:
+    """Whether nobody holds one of these."""
+    return bool(deployment_ids) and bool(run(_FREE, [list(deployment_ids)]))
+
+
 def release(tokens: Mapping[int, int]) -> None:
     """Gives leases back at once; one that went to somebody else is theirs."""
     run(_RELEASE, [list(tokens), list(tokens.values())])
 
 
 def hold(tokens: Mapping[int, int], *, lease_s: float = LEASE_S) -> set[int]:
-    """Locks the runs whose token still holds, for the rest of the transaction, and renews their leases.
+    """Locks the runs whose token still holds, for the rest of the transaction, and renews leases with a fifth gone.
 
     Returns the deployments; those that are missing were lost.
     """
-    return {pk for (pk,) in run(_HOLD, [list(tokens), list(tokens.values()), lease_s])}
+    asked = {"ids": list(tokens), "tokens": list(tokens.values()), "lease": lease_s}
+    return {pk for (pk,) in run(_HOLD, asked)}

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from fundops.core import clock
+from fundops.core.bulk import new_row
 from fundops.core.money import to_decimal
 from risk.actions.order_breaches import PassedLevel
 from trading.desk.loaded import Desk
@@ -166,7 +167,8 @@ class Seat:
     def draft_order(self, intent: Intent, *, bar_ms: int, limit_price: Decimal | None, closed_ms: int) -> Order:
         """An order of this bar, not yet judged. Its id is the cycle's and the market's, whoever writes it."""
         rules = self.desk.parts.rules[intent.symbol]
-        return Order(
+        return new_row(
+            Order,
             deployment=self.desk.deployment,
             cycle=self.cycle,
             client_order_id=f"d{self.desk.deployment.pk}-{bar_ms}-{intent.symbol}",

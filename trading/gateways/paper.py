@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 from django.db import transaction
 
-from fundops.core.bulk import flushed_later, insert_many, insert_rows, read_many, run, save_many
+from fundops.core.bulk import flushed_later, insert_many, insert_rows, new_row, read_many, run, save_many
 from fundops.core.money import to_decimal
 from trading.gateways import paper_account as kernel
 from trading.gateways.base import (
@@ -125,7 +125,8 @@ class PaperGateway:
 
     def _order(self, account: Account, order: NewOrder, busy: Collection[tuple[int, str]]) -> PaperOrder:
         refused = self._refusal(account, order, busy)
-        return PaperOrder(
+        return new_row(
+            PaperOrder,
             account_id=account.pk,
             client_order_id=order.client_order_id,
             symbol=order.symbol,
@@ -362,7 +363,8 @@ class PaperGateway:
                 before.reason = f"Made way for {tag.replace('_', ' ')}."
             traded.changed.append(before)
             traded.report("order", ts_ms, self._content(before, ts_ms))
-        order = PaperOrder(
+        order = new_row(
+            PaperOrder,
             account_id=account.pk,
             client_order_id=f"{account.key}:{tag}:{symbol}:{ts_ms}",
             symbol=symbol,

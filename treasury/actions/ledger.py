@@ -18,7 +18,7 @@ import numpy as np
 from django.db import connection, transaction
 
 from fundops.core import clock
-from fundops.core.bulk import insert_many, run
+from fundops.core.bulk import insert_many, order, run
 from fundops.core.events import publish
 from fundops.core.models import User
 from treasury.canonical import CanonicalEntries, canonical_batch, canonical_entry
@@ -145,6 +145,8 @@ def post_entries(*, fund: Fund, batch: EntryBatch, actor: User | None) -> Posted
     form = canonical_batch(batch)
     digest = form.digest()
     with refusals(), transaction.atomic():
+        ids = _entry_ids(len(form.heads))
+        roots = [pk for (pk,) in run(_ROOTS, [fund.pk])]
         first_seq, booked_at = _begin_posting(fund)
         if batch.idempotency_key is not None and run(_POSTED_BEFORE, [fund.pk, batch.idempotency_key]):
             existing = PostingBatch.objects.get(fund=fund, idempotency_key=batch.idempotency_key)
@@ -155,7 +157,7 @@ def post_entries(*, fund: Fund, batch: EntryBatch, actor: User | None) -> Posted
                     batch_id=existing.pk,
                 )
             return _posted(existing, replayed=True)
-        _copy_batch(fund=fund, form=form, first_seq=first_seq, booked_at=booked_at)
+        _copy_batch(fund=fund, form=form, ids=ids, first_seq=first_seq, booked_at=booked_at)
         made = PostingBatch(
             fund=fund,
             first_seq=first_seq,
@@ -181,7 +183,7 @@ def post_entries(*, fund: Fund, batch: EntryBatch, actor: User | None) -> Posted
                 "digest": digest,
                 "idempotency_key": batch.idempotency_key,
             },
-            topics=_book_topics(pk for (pk,) in run(_ROOTS, [fund.pk])),
+            topics=_book_topics(roots),
         )
     return _posted(made, replayed=False)
 
@@ -213,10 +215,7 @@ def _begin_posting(fund: Fund) -> tuple[int, datetime]:
 
 def _check_now() -> None:
     """Lets the checks that wait for the commit run at once, and later ones of this transaction wait again."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SET CONSTRAINTS treasury_posting_checked IMMEDIATE; SET CONSTRAINTS treasury_posting_checked DEFERRED"
-        )
+    order("SET CONSTRAINTS treasury_posting_checked IMMEDIATE; SET CONSTRAINTS treasury_posting_checked DEFERRED")
 
 
 def _insert_entry(
@@ -247,11 +246,15 @@ def _insert_entry(
     return entry
 
 
-def _copy_batch(*, fund: Fund, form: CanonicalEntries, first_seq: int, booked_at: datetime) -> None:
+def _entry_ids(count: int) -> list[int]:
+    """So many ids for entries; taken before the posting lock, for they need not follow on one another."""
     ((ids,),) = run(
-        "SELECT array_agg(nextval('treasury_journalentry_id_seq')) FROM generate_series(1, %s::bigint)",
-        [len(form.heads)],
+        "SELECT array_agg(nextval('treasury_journalentry_id_seq')) FROM generate_series(1, %s::bigint)", [count]
     )
+    return list(ids or [])
+
+
+def _copy_batch(*, fund: Fund, form: CanonicalEntries, ids: Sequence[int], first_seq: int, booked_at: datetime) -> None:
     with connection.cursor() as cursor:
         heads = zip(*form.heads, strict=True)
         entries = zip(
