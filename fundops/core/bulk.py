@@ -214,7 +214,7 @@ def new_row(model: type[_Row], **values: Any) -> _Row:
             content[name] = value
         else:
             row._state.fields_cache[name] = value
-            content[attname] = value.pk
+            content[attname] = None if value is None else value.pk
     return row
 
 

@@ -85,4 +85,5 @@ def test_a_new_row_is_the_one_that_the_constructor_makes() -> None:
     assert [getattr(made, name) for name in fields] == [getattr(expected, name) for name in fields]
     assert made.cycle is cycle and made.deployment is deployment
     assert made._state.adding and made._state.db is None
+    assert new_row(Order, cycle=None).cycle_id is Order(cycle=None).cycle_id is None
     assert new_row(TradingCycle).timings is not new_row(TradingCycle).timings
