@@ -1,6 +1,8 @@
-"""Celery's entry points of trading: ids only, idempotent, each calls one action."""
+"""Celery's entry points of trading: numbers only, idempotent, each calls one action."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 from celery import shared_task
 from django.db import InterfaceError, OperationalError
@@ -61,18 +63,23 @@ def screen_closed_days() -> None:
 
 def call_desks() -> int:
     """Wakes as many workers as the desks that are due need; returns how many. What closes a bar calls this."""
-    due = due_desks()
+    return _wake(due_desks())
+
+
+def _wake(due: Mapping[int, int]) -> int:
     shares = -(-len(due) // SHARE)
     for _ in range(shares):
         run_desks.apply_async((list(due.items()),), expires=5)
-    beat_idle(due)
     return shares
 
 
 @shared_task(name="trading.tasks.call_desks", ignore_result=True, expires=2)
 def tick_desks() -> None:
-    """Beat's tick: desks whose bar nobody announced, whose time runs faster, or whose worker died."""
-    call_desks()
+    """Beat's tick: desks whose bar nobody announced, whose time runs faster, or whose worker died. Those that have
+    nothing to do give a sign of life."""
+    due = due_desks()
+    _wake(due)
+    beat_idle(due)
 
 
 @shared_task(name="trading.tasks.run_desks", ignore_result=True, expires=5)
