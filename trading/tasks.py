@@ -21,6 +21,10 @@ from trading.desk.heartbeats import beat_idle
 from trading.models.cohort import LIVE_STATUSES, Cohort
 from trading.risk_signals import tell_signals
 
+#: So many due desks are named to the workers that are woken; of more each looks for itself, because every message
+#: would carry them all.
+HANDED_ON = 200
+
 
 @shared_task(
     name="trading.tasks.drive_cohort",
@@ -68,8 +72,9 @@ def call_desks() -> int:
 
 def _wake(due: Mapping[int, int]) -> int:
     shares = -(-len(due) // SHARE)
+    told = list(due.items()) if len(due) <= HANDED_ON else None
     for _ in range(shares):
-        run_desks.apply_async((list(due.items()),), expires=5)
+        run_desks.apply_async((told,), expires=5)
     return shares
 
 

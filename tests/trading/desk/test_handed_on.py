@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -23,10 +24,12 @@ def deployment(cohort: Cohort) -> Deployment:
 
 
 def test_a_task_is_told_what_is_due(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    sent: list[list[tuple[int, int]]] = []
+    sent: list[Any] = []
     monkeypatch.setattr(tasks.run_desks, "apply_async", lambda args, expires: sent.append(args[0]))
     assert tasks.call_desks() == 1
     assert [dict(due) for due in sent] == [drive.due_desks()]
+    monkeypatch.setattr(tasks, "HANDED_ON", 0)
+    assert tasks.call_desks() == 1 and sent[-1] is None, "of many each worker looks for itself"
 
 
 def test_what_is_handed_on_is_worked_without_looking(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
