@@ -224,8 +224,6 @@ def _close_bar(deployments: list[Any], bar: int) -> int:
 
 
 def _latency(deployments: list[Any], bars: int, pause_s: float) -> float:
-    from django.db import connection
-
     from trading.tasks import call_desks
 
     waits: list[float] = []
@@ -238,16 +236,16 @@ def _latency(deployments: list[Any], bars: int, pause_s: float) -> float:
         call_desks()
         seen: dict[int, float] = {}
         while len(seen) < len(deployments):
-            with connection.cursor() as cursor:
-                cursor.execute(_DONE, [bar_ms, [d.pk for d in deployments if d.pk not in seen]])
-                now = time.perf_counter()
-                for pk, decision in cursor.fetchall():
-                    seen[pk] = now
-                    if decision == "order" and bar >= warm:
-                        waits.append((now - began) * 1_000)
+            waited_for = [d.pk for d in deployments if d.pk not in seen]
+            done = told.execute(_DONE, [bar_ms, waited_for], prepare=True).fetchall()
+            now = time.perf_counter()
+            for pk, decision in done:
+                seen[pk] = now
+                if decision == "order" and bar >= warm:
+                    waits.append((now - began) * 1_000)
             if now - began > 60:
                 raise SystemExit(f"Bar {bar} is not worked after a minute: {len(seen)} of {len(deployments)} desks.")
-            for _ in told.notifies(timeout=0.02, stop_after=1):
+            for _ in told.notifies(timeout=0.05, stop_after=1):
                 pass
         time.sleep(pause_s)
         if bar >= warm:
