@@ -48,8 +48,7 @@ def allocation_page(request: HttpRequest) -> HttpResponse:
     candidates = allocation_candidates(book)
     children = [candidate.book for candidate in candidates]
     asked = "objective" in request.GET
-    suiting = [c.book for c in candidates if c.suits]
-    form = AllocationForm(request.GET if asked else None, books=children, chosen=suiting)
+    form = AllocationForm(request.GET if asked else None, books=children, chosen=_chosen_at_first(candidates))
     context |= {
         "book": book,
         "base": book.fund.base_asset.code,
@@ -67,6 +66,12 @@ def allocation_page(request: HttpRequest) -> HttpResponse:
         context |= _proposal(book, form)
         context["pages"] = trading_pages(user, children)
     return render(request, "risk/allocation.html", context, status=422 if form.errors else 200)
+
+
+def _chosen_at_first(candidates: list[Candidate]) -> list[Book]:
+    """Those that trade and whose risk is known; where that is not even two, those whose risk is known."""
+    suiting = [c.book for c in candidates if c.suits]
+    return suiting if len(suiting) > 1 else [c.book for c in candidates if not c.obstacle]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from tests.factories import user_with
 from tests.gate import carry, ensure_policy
 from tests.portal.support import client_of
 from tests.risk.conftest import Tree, WrittenSource, figures, position
+from treasury.actions.books import open_book
+from treasury.models import BookKind
 
 READERS = {Role.PORTFOLIO_MANAGER, Role.RISK_OFFICER, Role.OPERATIONS, Role.AUDITOR}
 RNG = np.random.default_rng(29)
@@ -66,9 +68,22 @@ def test_at_first_those_books_are_chosen_that_trade_and_whose_risk_is_known(trad
     trading.books[tree.carry.pk] = figures(1000.0)
     assert ticked() == [tree.trend.pk]
     assert "It holds nothing: its risk is not known." in client.get(reverse(PAGE)).content.decode()
-    trading.books[tree.carry.pk] = figures(1000.0, position("ETH", 4.0), at_rest=True)
-    assert ticked() == [tree.trend.pk]
+    other = open_book(
+        parent=tree.root,
+        code="other",
+        name="Other",
+        kind=BookKind.STRATEGY,
+        opened_on=tree.root.opened_on,
+        actor=None,
+    )
+    trading.books |= {
+        tree.carry.pk: figures(1000.0, position("ETH", 4.0)),
+        other.pk: figures(1000.0, position("ETH", 1.0), at_rest=True),
+    }
+    assert sorted(ticked()) == sorted([tree.trend.pk, tree.carry.pk])
     assert "What traded in it has ended." in client.get(reverse(PAGE)).content.decode()
+    trading.books[tree.carry.pk] = figures(1000.0)
+    assert sorted(ticked()) == sorted([tree.trend.pk, other.pk]), "one alone is no division"
 
 
 @pytest.mark.parametrize("role", sorted(Role))
