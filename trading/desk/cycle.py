@@ -165,11 +165,7 @@ def _take_in(seat: Seat, reports: Sequence[Report], bar: Market, *, opening: boo
     seat.messages.insert(
         0,
         DirectorMessage(
-            stance=stance,
-            bar_ms=int(bar.ts_ms[-1]),
-            token=seat.token,
-            fills_taken_in=len(seat.fills),
-            reasons=reasons,
+            stance=stance, bar_ms=int(bar.ts_ms[-1]), token=seat.token, fills_taken_in=len(seat.fills), reasons=reasons
         ),
     )
     seat.timed("take_in", began)
