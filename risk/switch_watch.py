@@ -30,7 +30,7 @@ def watch_triggers(*, at: datetime | None = None, causes: Sequence[StopCause] = 
     One trigger that cannot be acted upon holds up no other.
     """
     moment = at or clock.now()
-    if causes is TRIGGERS:
+    if set(causes) == set(TRIGGERS):
         _note_watch(moment)
     turned = []
     for reading in readings(at=moment, causes=causes):

@@ -37,7 +37,7 @@ def run(sql: str, params: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[
     cursor in between: it costs more than most answers do.
     """
     text, names = _numbered(sql)
-    given: Any = params if names is None else [params[name] for name in names]  # type: ignore[call-overload]
+    given = [params[name] for name in names or ()] if isinstance(params, Mapping) else params
     with _session() as session:
         adapt = Transformer(session)
         values: Any = adapt.dump_sequence([_array(value) for value in given], _TEXTS[: len(given)])

@@ -97,3 +97,10 @@ def test_who_alone_could_review_it_leaves_the_release_to_others(people: People) 
     User.objects.exclude(pk__in=[people.reviewer.pk, people.risk.pk]).update(is_active=False)
     release_request(request_id=second.pk, actor=people.reviewer)
     assert not User.objects.get(pk=other.pk).is_active
+
+
+def test_where_nobody_is_left_to_review_it_anybody_releases_it(people: People) -> None:
+    User.objects.filter(pk=people.reviewer.pk).update(is_active=False)
+    request = ask(people)
+    vote(request, people.risk, Role.RISK_OFFICER, Decision.BREAK_GLASS, "The venue is failing.")
+    assert release_request(request_id=request.pk, actor=people.releaser).released_by == people.releaser
