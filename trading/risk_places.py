@@ -17,7 +17,7 @@ from django.db.models import Count, Max, OuterRef, Q, Subquery
 from fundops.core import clock
 from risk.ledger_source import Place
 from trading.models.cohort import LIVE_STATUSES, AgentDay, CohortAgent, CohortDay, CohortFill, CohortRun
-from trading.models.deployments import ENDED_STATUSES, LIVE_ORDERS, DeskRun, Order, Position
+from trading.models.deployments import ENDED_STATUSES, DeskRun, Order, Position
 from trading.models.instruments import Instrument, InstrumentKind
 from trading.quant.engine import EngineState
 from trading.quant.engine.errors import EngineStateError
@@ -234,7 +234,7 @@ def _unrealised(held: Collection[str], quote: str, result: float | None) -> dict
 # --- Deployments ---------------------------------------------------------------------------------------------
 def _working_orders(deployment_ids: Sequence[int]) -> dict[int, dict[str, tuple[float, float]]]:
     """Units that open orders may still buy and sell, by deployment and symbol; what was sent and not answered too."""
-    live = Order.objects.filter(deployment__in=deployment_ids, status__in=LIVE_ORDERS)
+    live = Order.objects.filter(deployment__in=deployment_ids, ended_at=None)
     found: dict[int, dict[str, tuple[float, float]]] = {}
     for deployment, symbol, side, quantity, filled in live.values_list(
         "deployment_id", "symbol", "side", "quantity", "filled"

@@ -144,7 +144,7 @@ found AS (
     SELECT o.*, c.bar_ms, desks.path, desks.interval, desks.next_bar_ms
       FROM desks,
            LATERAL (SELECT * FROM trading_order
-                     WHERE deployment_id = desks.id AND status IN ('pending', 'in_flight', 'working') OFFSET 0) AS o,
+                     WHERE deployment_id = desks.id AND ended_at IS NULL OFFSET 0) AS o,
            LATERAL (SELECT bar_ms FROM trading_tradingcycle WHERE id = o.cycle_id OFFSET 0) AS c
      WHERE c.bar_ms >= %(since)s::bigint AND c.bar_ms < %(recent)s::bigint)
 SELECT client_order_id, path, symbol, side, quantity::float8, limit_price::float8, bar_ms, interval, status,

@@ -63,7 +63,7 @@ class AuditEvent(models.Model):
         indexes = [
             models.Index(fields=["created_xid"], name="audit_event_xid"),
             models.Index(fields=["kind", "-at"], name="audit_event_kind_at"),
-            models.Index(fields=["actor", "-at"], name="audit_event_actor_at"),
+            models.Index(fields=["actor", "-at"], name="audit_event_actor_at", condition=models.Q(actor__isnull=False)),
             models.Index(fields=["object_type", "object_id", "-at"], name="audit_event_object_at"),
             models.Index(fields=["-at"], name="audit_event_at"),
         ]

@@ -59,7 +59,8 @@ Known = dict[tuple[str, tuple[str, ...], int], tuple[list[Supply], int]]
 
 _WATCHED = """
 SELECT d.id, d.status, d.venue, d.symbols, d.interval, d.start_ms, d.end_ms, d.speed, d.running_since, r.next_bar_ms,
-       EXISTS (SELECT FROM trading_tradingcycle c WHERE c.deployment_id = d.id AND c.phase = 'decided')
+       EXISTS (SELECT FROM trading_tradingcycle c
+                WHERE c.deployment_id = d.id AND c.number = r.cycles AND c.phase = 'decided')
   FROM trading_deployment d JOIN trading_deskrun r ON r.deployment_id = d.id
  WHERE d.status = ANY (%s::text[])
  ORDER BY d.id

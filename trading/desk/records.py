@@ -53,8 +53,11 @@ UPDATE trading_tradingcycle t
                                          done_at timestamptz)
  WHERE t.id = v.id AND t.id = ANY (%s::bigint[])
 """
-_LIVE = "t.deployment_id = ANY (%s::bigint[]) AND t.status IN ('pending', 'in_flight', 'working') ORDER BY t.id"
-_OPEN = "t.deployment_id = ANY (%s::bigint[]) AND t.phase = 'decided' ORDER BY t.bar_ms"
+_LIVE = "t.deployment_id = ANY (%s::bigint[]) AND t.ended_at IS NULL ORDER BY t.id"
+#: A desk's open cycle is its last: the next one begins when every order of it has been answered for.
+_OPEN = (
+    "(t.deployment_id, t.number) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[])) AND t.phase = 'decided'"
+)
 _POSITION_FIELDS = ("quantity", "cost", "realised", "entry_bar", "cooldown_until")
 
 
@@ -69,7 +72,8 @@ def load_seats(desks: Sequence[Desk], tokens: Mapping[int, int]) -> list[Seat]:
     orders: dict[int, dict[str, Order]] = defaultdict(dict)
     for order in read_many(Order, _LIVE, [ids]):
         orders[order.deployment_id][order.client_order_id] = order
-    open_cycles = {cycle.deployment_id: cycle for cycle in read_many(TradingCycle, _OPEN, [ids])}
+    last = [runs[pk].cycles for pk in ids]
+    open_cycles = {cycle.deployment_id: cycle for cycle in read_many(TradingCycle, _OPEN, [ids, last])}
     seats = []
     for desk in desks:
         pk = desk.deployment.pk

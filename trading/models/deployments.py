@@ -286,11 +286,6 @@ class TradingCycle(models.Model):
             models.UniqueConstraint(fields=["deployment", "bar_ms"], name="trading_cycle_one_a_bar"),
             models.UniqueConstraint(fields=["deployment", "number"], name="trading_cycle_number_unique"),
         )
-        indexes = (
-            models.Index(
-                name="trading_cycle_open", fields=["deployment"], condition=models.Q(phase=CyclePhase.DECIDED)
-            ),
-        )
 
     def __str__(self) -> str:
         return f"cycle {self.number} of deployment {self.deployment_id}"
@@ -315,6 +310,7 @@ class OrderStatus(models.TextChoices):
 
 UNSETTLED = (OrderStatus.PENDING, OrderStatus.IN_FLIGHT)
 LIVE_ORDERS = (*UNSETTLED, OrderStatus.WORKING)
+_LIVE = [status.value for status in LIVE_ORDERS]
 
 
 class Order(models.Model):
@@ -324,7 +320,7 @@ class Order(models.Model):
 
     deployment = models.ForeignKey(Deployment, on_delete=models.PROTECT, related_name="orders")
     cycle = models.ForeignKey(TradingCycle, on_delete=models.PROTECT, related_name="orders")
-    client_order_id = models.CharField(max_length=64, unique=True)
+    client_order_id = models.CharField(max_length=64)
     venue_order_id = models.CharField(max_length=64, blank=True)
     symbol = models.CharField(max_length=32)
     side = models.CharField(max_length=4, choices=[("buy", "Buy"), ("sell", "Sell")])
@@ -344,16 +340,17 @@ class Order(models.Model):
     class Meta:
         ordering = ("-pk",)
         constraints = (
+            models.UniqueConstraint(fields=["client_order_id"], name="order_client_id_unique"),
+            models.CheckConstraint(
+                name="order_ended_unless_live",
+                condition=models.Q(ended_at=None, status__in=_LIVE)
+                | (models.Q(ended_at__isnull=False) & ~models.Q(status__in=_LIVE)),
+            ),
             models.CheckConstraint(name="order_quantity_positive", condition=models.Q(quantity__gt=0)),
             models.CheckConstraint(name="order_filled_within", condition=models.Q(filled__lte=models.F("quantity"))),
         )
-        indexes = (
-            models.Index(
-                name="order_live",
-                fields=["deployment"],
-                condition=models.Q(status__in=["pending", "in_flight", "working"]),
-            ),
-        )
+        # By the time of its end, not by its status: an order that is answered and works on changes no index.
+        indexes = (models.Index(name="order_live", fields=["deployment"], condition=models.Q(ended_at=None)),)
 
     def __str__(self) -> str:
         return self.client_order_id

@@ -18,12 +18,15 @@ class PaperAccount(models.Model):
 
     machine_state = "a simulated venue's account, rewritten bar by bar; its reports are append-only"
 
-    key = models.CharField(max_length=64, unique=True)
+    key = models.CharField(max_length=64)
     rules = models.JSONField(help_text="Market, instruments, costs, protection and leverage.")
     state = models.BinaryField()
     last_bar_ms = models.BigIntegerField(help_text="Opening time of the last bar that was traded, epoch ms.")
     reports = models.PositiveBigIntegerField(default=0, help_text="Reports made so far.")
     equity = models.DecimalField(**UNIT, default=Decimal(0))
+
+    class Meta:
+        constraints = (models.UniqueConstraint(fields=["key"], name="paper_account_key_unique"),)
 
     def __str__(self) -> str:
         return self.key

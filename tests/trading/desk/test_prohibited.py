@@ -91,7 +91,7 @@ def pulled_layers(deployment: Deployment, *, count: int, size: Decimal) -> None:
         Order.objects.create(
             deployment=deployment, cycle=cycle, client_order_id=f"layer-{number}", symbol=last.symbol, side="buy",
             quantity=size, limit_price=last.price - number, reduce_only=False, reason="signal",
-            status=OrderStatus.CANCELLED, filled=Decimal(0), created_at=clock.now(),
+            status=OrderStatus.CANCELLED, filled=Decimal(0), created_at=clock.now(), ended_at=clock.now(),
         )  # fmt: skip
 
 
@@ -156,14 +156,14 @@ def test_an_order_that_a_bar_left_unfilled_makes_no_burst(cohort: Cohort) -> Non
     agent = by_family(cohort, "buy_and_hold")
     minute = rising_minute(agent) + 1
     resting = work_until(replay_of(agent, hours=2), 1)
-    Order.objects.filter(deployment=resting).update(status=OrderStatus.REJECTED)
+    Order.objects.filter(deployment=resting).update(status=OrderStatus.REJECTED, ended_at=clock.now())
     cycle = TradingCycle.objects.filter(deployment=resting, phase=CyclePhase.DONE).latest("bar_ms")
     starts = start_of(cohort) + timedelta(minutes=max(minute, 3))
     for number in range(2):
         Order.objects.create(
             deployment=resting, cycle=cycle, client_order_id=f"rests-{number}", symbol=agent.symbol, side="buy",
             quantity=Decimal(1), limit_price=Decimal(10 + number), reduce_only=False, reason="signal",
-            status=OrderStatus.CANCELLED, filled=Decimal(0), created_at=clock.now(),
+            status=OrderStatus.CANCELLED, filled=Decimal(0), created_at=clock.now(), ended_at=clock.now(),
         )  # fmt: skip
     desk = replay_of(agent, starts=starts, hours=2)
     Deployment.objects.filter(pk=desk.pk).update(end_ms=desk.start_ms)
