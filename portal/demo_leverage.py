@@ -53,7 +53,7 @@ def make_books(cohorts: Sequence[Cohort], *, say: Say) -> None:
         begin_leverage(book=book, actor=None)
     if found:
         evaluate_leverage()
-        say(f"{len(found)} cohorts are under the leverage policy.")
+        say(f"{len(found)} cohort{' is' if len(found) == 1 else 's are'} under the leverage policy.")
 
 
 def make_override(fund: Fund, *, say: Say) -> None:

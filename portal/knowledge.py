@@ -65,7 +65,7 @@ def _launched(event: StreamEvent, said: Mapping[str, Any]) -> Told:
     return Told(
         KnowledgeKind.COHORT,
         f"{event.object_label} was launched",
-        f"{said['agent_count']} paper agents share {_money(said['bankroll'], said['quote'])} on {markets} for "
+        f"{said['agent_count']} paper agents share {_sum(said, 'bankroll')} on {markets} for "
         f"{said['days']} days from {said['start']}{label}. {_by(event)}",
     )
 
@@ -106,7 +106,7 @@ def _review(event: StreamEvent, said: Mapping[str, Any]) -> Told | None:
         return None
     words = str(said.get("words") or "")
     if step == "settled":
-        words = f"Flat, with {Decimal(str(said['equity'])):,.2f} handed back to the pool. The post-mortem is drafted."
+        words = f"Flat, with {_sum(said, 'equity')} handed back to the pool. The post-mortem is drafted."
     return Told(
         KnowledgeKind.DECISION, f"{event.object_label}: {titles[step].lower()}", f"{words} {_by(event)}".strip()
     )
@@ -121,7 +121,7 @@ def _record(event: StreamEvent, said: Mapping[str, Any]) -> Told:
     return Told(
         KnowledgeKind.RECOMMENDATION,
         f"What {event.object_label.removeprefix('record of ')} taught",
-        f"With real orders it made {Decimal(str(said['profit'])):+,.2f}. Its genome {lost} where others are chosen.",
+        f"With real orders it made {_sum(said, 'profit', sign=True)}. Its genome {lost} where others are chosen.",
     )
 
 
@@ -129,7 +129,7 @@ def _opened(event: StreamEvent, said: Mapping[str, Any]) -> Told:
     return Told(
         KnowledgeKind.BANKROLL,
         f"{event.object_label} was opened",
-        f"{Decimal(str(said['bankroll'])):,.2f} from {said['source_book']} at {Decimal(str(said['leverage'])):g} x "
+        f"{_sum(said, 'bankroll')} from {said['source_book']} at {Decimal(str(said['leverage'])):g} x "
         f"on the {said['gateway']} gateway, under the limits '{said['limits_template'] or 'inherited'}'. {_by(event)}",
     )
 
@@ -138,7 +138,7 @@ def _stopped(event: StreamEvent, said: Mapping[str, Any]) -> Told:
     return Told(
         KnowledgeKind.BANKROLL,
         f"{event.object_label} has stopped",
-        f"{said['reason']} {Decimal(str(said['released'])):,.2f} went back to where it came from.",
+        f"{said['reason']} {_sum(said, 'released')} went back to where it came from.",
     )
 
 
@@ -146,15 +146,15 @@ def _resized(event: StreamEvent, said: Mapping[str, Any]) -> Told:
     return Told(
         KnowledgeKind.BANKROLL,
         f"{event.object_label} follows its slice",
-        f"Its bankroll went from {Decimal(str(said['before'])):,.2f} to {Decimal(str(said['after'])):,.2f}.",
+        f"Its bankroll went from {_sum(said, 'before')} to {_sum(said, 'after')}.",
     )
 
 
 def _pool(event: StreamEvent, said: Mapping[str, Any]) -> Told:
     return Told(
         KnowledgeKind.BANKROLL,
-        f"{event.object_label} is {Decimal(str(said['capacity'])):,.2f} now",
-        f"It was {Decimal(str(said['before'])):,.2f}. {len(said['slices'])} slices follow. {_by(event)}",
+        f"{event.object_label} is {_sum(said, 'capacity')} now",
+        f"It was {_sum(said, 'before')}. {len(said['slices'])} slices follow. {_by(event)}",
     )
 
 
@@ -274,8 +274,10 @@ def about(event: StreamEvent) -> tuple[int | None, int | None, int | None]:
             return None, None, None
 
 
-def _money(amount: object, currency: str) -> str:
-    return f"{Decimal(str(amount)):,.2f} {currency}"
+def _sum(said: Mapping[str, Any], name: str, *, sign: bool = False) -> str:
+    """Money of an event with its currency, which the earliest events did not name."""
+    amount = f"{Decimal(str(said[name])):{'+' if sign else ''},.2f}".replace("-", "\N{MINUS SIGN}")
+    return f"{amount} {said.get('quote', '')}".strip()
 
 
 def _by(event: StreamEvent) -> str:

@@ -115,6 +115,7 @@ def deflated(evidence: Evidence) -> dict[str, Any]:
         series=series,
         marks=[{"x": evidence.trials.counted, "label": f"{evidence.trials.counted} counted", "tone": "accent"}],
         levels=[{"y": 0.95, "label": "95 %", "tone": "muted"}],
+        reach=True,
         zoom=False,
         empty="Too few hours for a Sharpe ratio.",
     )
@@ -152,7 +153,7 @@ def costs(evidence: Evidence) -> dict[str, Any]:
         unit=evidence.quote,
         categories=[name for name, _ in steps],
         series=[{"name": "Amount", "data": [value for _, value in steps]}],
-        signed=True,
+        bridge=True,
         empty="Nothing was traded.",
     )
 
@@ -188,6 +189,7 @@ def power(evidence: Evidence) -> dict[str, Any]:
         if points
         else [],
         levels=[{"y": 0.8, "label": "four of five", "tone": "muted"}],
+        reach=True,
         zero=True,
         zoom=False,
         empty="Nothing can be said of power yet.",

@@ -10,6 +10,12 @@ register = template.Library()
 
 
 @register.filter
+def is_group(field: BoundField) -> bool:
+    """Whether a field is several boxes or buttons, each with a label of its own."""
+    return isinstance(field.field.widget, forms.RadioSelect)
+
+
+@register.filter
 def control(field: BoundField) -> SafeString:
     """The field's widget with the right classes, and tied to its errors for screen readers."""
     widget = field.field.widget

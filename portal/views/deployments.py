@@ -8,8 +8,6 @@ from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.template import TemplateDoesNotExist
-from django.template.loader import get_template
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
 from django_tables2 import RequestConfig
@@ -30,7 +28,6 @@ from trading.selectors.deployments import deployment_list, entry_of, expected, p
 
 READ = "trading.view_deployment"
 STOP = "trading.stop_deployment"
-ROLLBACK_TEMPLATE = "deployments/_rollback.html"
 
 
 class DeploymentListPage(TablePage):
@@ -84,7 +81,6 @@ def deployment_page(request: HttpRequest, pk: int) -> HttpResponse:
         and may(request.user, PROPOSE),
         "weigh_council": WEIGH_COUNCIL,
         "may_stop": may(request.user, STOP, deployment) and deployment.is_worked,
-        "rollback_template": ROLLBACK_TEMPLATE if _exists(ROLLBACK_TEMPLATE) else "",
         "live_after": live_seq(),
         "crumbs": [("Deployments", reverse("portal:deployments")), (str(deployment), "")],
         **tables,
@@ -177,14 +173,6 @@ def _cycle(request: HttpRequest, deployment: Deployment) -> TradingCycle | None:
             raise Http404("There is no such cycle.")
         return found
     return cycles.exclude(decision="hold").prefetch_related("orders").first() or cycles.first()
-
-
-def _exists(template: str) -> bool:
-    try:
-        get_template(template)
-    except TemplateDoesNotExist:
-        return False
-    return True
 
 
 def _user(request: HttpRequest) -> User:

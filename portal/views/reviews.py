@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -31,6 +32,7 @@ from trading.actions.council import QUORUM
 from trading.actions.promotion import ask_for_promotion, roll_back, write_post_mortem
 from trading.models.promotion import BEFORE_CAPITAL, WATCHED, GatePolicyVersion, PromotionReview, ReviewState
 from trading.promotion.evidence import Evidence
+from trading.promotion.gate import CheckResult, found_and_wanted
 from trading.promotion.rules import PromotionRules, rules_in_force, rules_of
 from trading.selectors.council import proposed_terms, voices_on_offer
 
@@ -99,11 +101,14 @@ def review_page(request: HttpRequest, pk: int) -> HttpResponse:
     RequestConfig(request, paginate={"per_page": 30}).configure(ranking)
     options = _options(request, review)
     rules = rules_of(review.policy_version)
+    checks = _checks(review.verdict)
     context = {
         "review": review,
         "evidence": evidence,
         "candidate": evidence.line(evidence.candidate) if evidence.candidate is not None else None,
         "verdict": review.verdict,
+        "checks": checks,
+        "doubts": [c for c in checks if c["weight"] == "advice" and c["result"].standing != "passed"],
         "state_tag": state_tag(review),
         "verdict_tag": verdict_tag(review),
         "pictures": charts.pictures(evidence),
@@ -131,6 +136,17 @@ def _review(request: HttpRequest, pk: int) -> PromotionReview:
         "cohort__fund", "agent__cohort", "deployment__run", "deployment__book", "request", "overridden_by"
     )
     return get_object_or_404(reviews, pk=pk)
+
+
+def _checks(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The checklist: musts first; of what is not known, why it is not."""
+    rows = []
+    for weight, results in (("must", verdict["musts"]), ("advice", verdict["advices"])):
+        for stored in results:
+            result = CheckResult.model_validate(stored)
+            found, wanted = found_and_wanted(result)
+            rows.append({"weight": weight, "result": result, "found": found, "wanted": wanted})
+    return rows
 
 
 def _signatures(request: ApprovalRequest) -> dict[str, Any]:

@@ -121,7 +121,7 @@ class OrderIntent:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why: which limit, at which level, with which value against which threshold."""
+    """Why: which limit, at which level, with which value against which threshold. One that does not bind warns."""
 
     limit: str
     metric: Metric | None
@@ -129,6 +129,7 @@ class Reason:
     value: float
     threshold: float
     text: str = ""
+    binds: bool = True
 
     @property
     def message(self) -> str:
@@ -137,7 +138,8 @@ class Reason:
             return self.text
         what = describe(self.metric).lower()
         if self.level is Level.UNKNOWN:
-            return f"{self.limit}: {what} is not known, so nothing may be added."
+            follows = "nothing may be added" if self.binds else "its soft limit cannot warn"
+            return f"{self.limit}: {what} is not known, so {follows}."
         verb = "stays below" if self.metric in HIGHER_IS_TIGHTER else "would pass"
         return (
             f"{self.limit}: {what} {verb} the {self.level.name.lower()} limit, "
@@ -418,7 +420,8 @@ def _reason(limit: Limit, level: Level, value: float) -> Reason:
     threshold = _number(limit.soft if level is Level.SOFT else limit.hard)
     if math.isnan(threshold):
         threshold = _number(limit.hard if level is Level.SOFT else limit.soft)
-    return Reason(name, limit.metric, level, value, threshold)
+    binds = level is not Level.SOFT and limit.hard is not None
+    return Reason(name, limit.metric, level, value, threshold, binds=binds)
 
 
 def _mode_reason(mode: TradingMode | None) -> Reason:

@@ -33,9 +33,11 @@
  *            "marks":  [ { "x": ms, "label": "Day 2", "tone": tone } ]      vertical lines
  *            "levels": [ { "y": number, "label": "Ceiling", "tone": tone } ] horizontal lines
  *            "bands":  [ { "from": ms, "to": ms, "label": str, "tone": tone } ],
- *            "zoom": bool (default: more than 200 points), "log": bool, "zero": bool (axis includes 0) }
+ *            "zoom": bool (default: more than 200 points), "log": bool, "zero": bool (axis includes 0),
+ *            "reach": bool (axis includes the levels, however far away) }
  *          Thirty series are fine: give the thirty "style": "muted" (thin, out of the legend, named on hover) and the parent "primary".
  * bar      { "categories": [str], "series": [ { "name", "data": [y|null], "stack": str } ], "signed": bool (colour by sign),
+ *            "bridge": bool (one series: each bar goes on where the one before ended; the first and the last stand on 0),
  *            "horizontal": bool, "hrefs": [url] }
  * heatmap  { "xs": [label|ms], "x": "category"|"time", "ys": [ { "label": str, "href": url } ], "height": px (as rows come),
  *            "cells": [[xi, yi, value|null, text?], ...], "diverging": bool (centre 0; default true), "min", "max" }
@@ -154,7 +156,7 @@
       backgroundColor: "transparent",
       // A canvas font must name its family: "inherit" would void the whole font.
       textStyle: { color: colours.text, fontFamily: getComputedStyle(document.body).fontFamily, fontSize: 12 },
-      grid: { left: 8, right: 14, top: 30, bottom: 8, containLabel: true },
+      grid: { left: 8, right: 24, top: 30, bottom: 8, containLabel: true },
       tooltip: {
         trigger: "axis", confine: true, appendTo: undefined, backgroundColor: colours.surface, borderColor: colours.grid,
         textStyle: { color: colours.text, fontSize: 12 }, padding: 0, extraCssText: "", transitionDuration: 0,
@@ -210,6 +212,26 @@
     },
   ];
 
+  // A waterfall: what each step adds to or takes from the total before it.
+  function bridge(colours, series) {
+    const values = series.data.map(number);
+    let total = 0;
+    const data = values.map((step, i) => {
+      const from = i === values.length - 1 ? 0 : total;
+      total = from + step;
+      return { value: [i, from, total, step], itemStyle: { color: step < 0 ? colours.bad : colours.good } };
+    });
+    return {
+      name: series.name, type: "custom", data, encode: { x: 0, y: [1, 2] },
+      renderItem(params, api) {
+        const [x, from] = api.coord([api.value(0), api.value(1)]);
+        const to = api.coord([api.value(0), api.value(2)])[1];
+        const width = Math.min(28, api.size([1, 0])[0] * 0.6);
+        return { type: "rect", shape: { x: x - width / 2, y: Math.min(from, to), width, height: Math.max(1, Math.abs(to - from)) }, style: { fill: api.visual("color") } };
+      },
+    };
+  }
+
   // --- Builders: payload -> option ----------------------------------------------------------------------------
   const builders = {
     line(payload, colours, width) {
@@ -241,8 +263,14 @@
       option.grid.bottom = zoom ? 30 : 8;
       option.xAxis = time ? timeAxis(colours) : category
         ? axis(colours, { type: "category", data: payload.categories || [], splitLine: { show: false }, boundaryGap: false })
-        : valueAxis(colours, payload.x_unit, { name: payload.x_name, splitLine: { show: false } });
+        : valueAxis(colours, payload.x_unit, { name: payload.x_name, nameLocation: "middle", nameGap: 24, splitLine: { show: false } });
+      if (!time && !category && payload.x_name) option.grid.bottom += 18;
       const left = valueAxis(colours, payload.unit, { name: payload.y_name, scale: !payload.zero });
+      if (payload.reach) {
+        const reached = (payload.levels || []).map((level) => number(level.y));
+        left.min = (range) => Math.min(range.min, ...reached);
+        left.max = (range) => Math.max(range.max, ...reached);
+      }
       if (payload.log) left.type = "log";
       option.yAxis = right ? [left, valueAxis(colours, unitOf(right), { splitLine: { show: false } })] : left;
       if (zoom) option.dataZoom = zoomers(colours);
@@ -280,6 +308,11 @@
       const values = valueAxis(colours, payload.unit, { scale: false });
       option.xAxis = payload.horizontal ? values : names;
       option.yAxis = payload.horizontal ? names : values;
+      if (payload.bridge) {
+        option.series = [bridge(colours, series[0] || { data: [] })];
+        option.tooltip.formatter = (items) => tip(items[0].axisValueLabel, items.map((item) => ({ name: item.seriesName, colour: item.color, value: figure(item.value[3], payload.unit) })));
+        return option;
+      }
       option.series = series.map((s, i) => ({
         name: s.name, type: "bar", stack: s.stack, barMaxWidth: 28,
         data: s.data.map((v) => ({ value: number(v), itemStyle: payload.signed ? { color: number(v) < 0 ? colours.bad : colours.good } : { color: series.length === 1 ? colours.accent : colours.series[i % colours.series.length] } })),

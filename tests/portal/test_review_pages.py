@@ -18,6 +18,7 @@ from trading.actions.promotion_tick import tick_reviews
 from trading.desk.drive import run_desks
 from trading.models.cohort import Cohort
 from trading.models.promotion import PromotionReview, ReviewState
+from trading.promotion.gate import CheckResult, found_and_wanted
 from treasury.models import Fund
 
 READERS = {Role.PORTFOLIO_MANAGER, Role.RISK_OFFICER, Role.OPERATIONS, Role.COMPLIANCE_OFFICER, Role.AUDITOR}
@@ -59,8 +60,10 @@ def test_page_leads_with_the_verdict_and_says_what_is_not_known(review: Promotio
     assert page.index("No go") < page.index("What is not known") < page.index("Checklist")
     for words in [*review.verdict["words"], *review.evidence["not_known"]]:
         assert _escaped(words) in page
+    checklist = page[page.index("Checklist") :]
     for check in [*review.verdict["musts"], *review.verdict["advices"]]:
-        assert _escaped(check["words"]) in page
+        _, wanted = found_and_wanted(CheckResult.model_validate(check))
+        assert _escaped(check["label"]) in checklist and wanted in checklist
     for chart in ("equity", "replay", "power", "deflated", "overfit", "returns", "days", "costs"):
         assert f'id="{chart}-data"' in page
     assert "Override and ask" in page

@@ -252,7 +252,11 @@ def test_one_position_without_a_price_stops_new_exposure_everywhere(metric: Metr
 def test_a_soft_limit_alone_never_blocks_even_unknown() -> None:
     verdict = check_order(book(equity=None), order(), LimitSet([Limit(Metric.LEVERAGE, soft=1.0)]))
     assert verdict.allowed
-    assert verdict.reasons[0].level is Level.UNKNOWN
+    (reason,) = verdict.reasons
+    assert (reason.level, reason.binds) == (Level.UNKNOWN, False)
+    assert reason.message.endswith("is not known, so its soft limit cannot warn.")
+    (bound,) = check_order(book(equity=None), order(), LimitSet([Limit(Metric.LEVERAGE, hard=1.0)])).reasons
+    assert bound.binds and bound.message.endswith("is not known, so nothing may be added.")
 
 
 def test_a_book_without_equity_may_only_close() -> None:

@@ -150,6 +150,7 @@ def open_deployment(
                 "genome_hash": agent.genome_hash,
                 "family": agent.family,
                 "bankroll": bankroll,
+                "quote": deployment.quote,
                 "leverage": lever,
                 "start_leverage": allowed,
                 "council": {voice.genome_hash: voice.weight for voice in council},
@@ -309,7 +310,12 @@ def finish_deployment(*, deployment: Deployment, on: date) -> Deployment:
         "trading.deployment.stopped",
         actor=None,
         obj=held,
-        payload={"reason": held.stop_reason, "released": released, "flat": not _holds_something(held)},
+        payload={
+            "reason": held.stop_reason,
+            "released": released,
+            "quote": held.quote,
+            "flat": not _holds_something(held),
+        },
         topics=["deployments", held.topic, f"book:{held.book_id}"],
     )
     return held

@@ -16,7 +16,7 @@ from django.db import transaction
 from compliance.actions.approvals import Evidence as EvidenceFile
 from compliance.actions.proposing import propose
 from compliance.approvals.canonical import digest
-from compliance.models import ApprovalRequest, RequestState
+from compliance.models import ApprovalRequest, Decision, RequestState
 from fundops.core import clock
 from fundops.core.errors import FundopsError
 from fundops.core.events import publish
@@ -257,7 +257,7 @@ def _follow_request(review: PromotionReview) -> bool:
     request = ApprovalRequest.objects.get(pk=review.request_id)
     match request.state:
         case RequestState.APPROVED | RequestState.EXECUTING if review.state == ReviewState.AWAITING_APPROVAL:
-            _step(review, "approve", words="Both have signed.")
+            _step(review, "approve", words=_signed_by(request))
         case RequestState.REJECTED | RequestState.WITHDRAWN:
             said = f"The request was {RequestState(request.state).label.lower()}: {request.closing_note or 'no note'}."
             _step(review, "reject", words=said, cause="people")
@@ -270,6 +270,14 @@ def _follow_request(review: PromotionReview) -> bool:
         case _:
             return False
     return True
+
+
+def _signed_by(request: ApprovalRequest | None) -> str:
+    if request is None:
+        return "Both have signed."
+    statement = request.statements.order_by("-version").first()
+    signed = request.decisions.filter(statement=statement, decision=Decision.APPROVE).select_related("person")
+    return f"Signed by {' and '.join(f'{vote.person} ({vote.role})' for vote in signed)}."
 
 
 def _expire(review: PromotionReview) -> bool:
@@ -292,7 +300,7 @@ def begin_deployed(*, review: PromotionReview, deployment: Deployment, actor: Us
         if held.state == ReviewState.AWAITING_APPROVAL:
             signed = advance(held, "approve")
             held.save(update_fields=["state"])
-            _record(held, signed, actor=None, words="Both have signed.")
+            _record(held, signed, actor=None, words=_signed_by(held.request))
         before = advance(held, "deploy")
         held.deployment = deployment
         held.watch_until_ms = deployment.start_ms + int(rules.watch.days * 86_400_000)
@@ -328,7 +336,9 @@ def watch_review(*, review: PromotionReview) -> list[Meter]:
     elif fired.cause == "timer" and _earned(review, review.deployment):
         _graduate(review)
     else:
-        roll_back(review=review, cause=fired.cause, words=f"{fired.label}: {fired.words}", actor=None)
+        short = _what_it_lacks(review, review.deployment) if fired.cause == "timer" else ""
+        words = f"{fired.label}: {fired.words} {short}".strip()
+        roll_back(review=review, cause=fired.cause, words=words, actor=None)
     return meters
 
 
@@ -344,6 +354,14 @@ def _earned(review: PromotionReview, deployment: Deployment) -> bool:
     """Whether a watch that ran out without an alarm ends well. It proves nothing; it is what the policy asks for."""
     watch = rules_of(review.policy_version).watch
     return deployment.run.fills >= watch.graduate_min_fills and return_frac(deployment) > watch.graduate_min_roi
+
+
+def _what_it_lacks(review: PromotionReview, deployment: Deployment) -> str:
+    watch = rules_of(review.policy_version).watch
+    return (
+        f"It made {return_frac(deployment):+.2%} with {deployment.run.fills} fills; to graduate takes more than "
+        f"{watch.graduate_min_roi:+.2%} and at least {watch.graduate_min_fills} fills."
+    )
 
 
 def _graduate(review: PromotionReview) -> None:
@@ -428,6 +446,7 @@ def settle_review(*, review: PromotionReview) -> bool:
                 "deployment": deployment.pk,
                 "equity": deployment.run.equity,
                 "profit": deployment.run.equity - deployment.bankroll,
+                "quote": deployment.quote,
                 "state": held.state,
                 "cause": cause,
                 "words": words,

@@ -120,6 +120,11 @@ def _credit(deployment: Deployment, amount: Decimal) -> None:
         "trading.deployment.resized",
         actor=None,
         obj=deployment,
-        payload={"amount": amount, "before": deployment.bankroll, "after": deployment.bankroll + amount},
+        payload={
+            "amount": amount,
+            "before": deployment.bankroll,
+            "after": deployment.bankroll + amount,
+            "quote": deployment.quote,
+        },
         topics=["deployments", deployment.topic],
     )

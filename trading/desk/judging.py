@@ -116,7 +116,8 @@ def _risk(
     lots = math.floor(verdict.size / rules.quantity(1) + _EPSILON) if verdict.allowed else 0
     notional = to_decimal(asked * intent.price, places=8)
     seat.run.wanted_notional += notional
-    reasons = [reason.message for reason in verdict.reasons]
+    reasons = _sentences(verdict.reasons)
+    because = _sentences([reason for reason in verdict.reasons if reason.binds])
     stance: Literal["allow", "reduce", "deny"] = "deny" if lots == 0 else "allow"
     if 0 < lots < abs(intent.lots):
         stance = "reduce"
@@ -132,14 +133,31 @@ def _risk(
     )
     _warn(seat, path, order, verdict.reasons, sent=lots > 0)
     if lots == 0:
-        _deny(order, "Risk: " + " ".join(reasons))
+        _deny(order, _in_short("Risk:", because))
         _hold_back(seat, intent, _MODE_HOLDS.get(path.mode, "risk denies it"))
         return None
     if lots < abs(intent.lots):
         order.quantity = to_decimal(rules.quantity(lots))
-        order.status_reason = ("Cut by risk: " + " ".join(reasons))[:400]
+        order.status_reason = _in_short("Cut by risk:", because)
     seat.run.sent_notional += to_decimal(float(order.quantity) * intent.price, places=8)
     return replace(intent, lots=intent.side * lots)
+
+
+def _sentences(reasons: Sequence[Reason]) -> list[str]:
+    """Each once: a limit of a Book above is asked of every Book below it."""
+    return list(dict.fromkeys(reason.message for reason in reasons))
+
+
+def _in_short(who: str, sentences: Sequence[str], *, room: int = 400) -> str:
+    """Who says it and as many whole sentences as there is room for; how many are left out is said."""
+    text = who
+    for said, sentence in enumerate(sentences):
+        left_out = f" And {len(sentences) - said} more: the cycle has them all."
+        last = said == len(sentences) - 1
+        if len(text) + 1 + len(sentence) + (0 if last else len(left_out)) > room:
+            return (text + left_out)[:room]
+        text += f" {sentence}"
+    return text
 
 
 def _passed(seat: Seat, path: OrderPath, tails: _Tails, intent: Intent) -> PassedOrder:
@@ -315,7 +333,7 @@ def _comply(seat: Seat, asked: tactics.Asked, path: OrderPath, found: Mapping[st
         if findings:
             tactics.flag_denied(deployment=deployment, order=own, findings=findings)
         if denied:
-            _deny(order, "Compliance: " + " ".join(reasons))
+            _deny(order, _in_short("Compliance:", reasons))
             _hold_back(seat, intent, "compliance denies it")
         else:
             kept.append((intent, order))
@@ -334,7 +352,7 @@ def _markets(seat: Seat, bar: Market) -> Mapping[str, MarketWindow]:
 
 def _deny(order: Order, why: str) -> None:
     order.status = OrderStatus.DENIED
-    order.status_reason = why[:400]
+    order.status_reason = why
     order.ended_at = clock.now()
 
 

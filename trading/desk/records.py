@@ -55,9 +55,7 @@ UPDATE trading_tradingcycle t
 """
 _LIVE = "t.deployment_id = ANY (%s::bigint[]) AND t.ended_at IS NULL ORDER BY t.id"
 #: A desk's open cycle is its last: the next one begins when every order of it has been answered for.
-_OPEN = (
-    "(t.deployment_id, t.number) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[])) AND t.phase = 'decided'"
-)
+_OPEN = "(t.deployment_id, t.number) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[])) AND t.phase = 'decided'"
 _POSITION_FIELDS = ("quantity", "cost", "realised", "entry_bar", "cooldown_until")
 
 

@@ -155,6 +155,12 @@ class Deployment(models.Model):
         return min(self.leverage, self.start_leverage)
 
     @property
+    def why_stopped(self) -> str:
+        """Its status and the reason, which may begin with that word itself."""
+        status = self.get_status_display()
+        return self.stop_reason if self.stop_reason.startswith(status) else f"{status}: {self.stop_reason}"
+
+    @property
     def account(self) -> str:
         """How the gateway calls its account."""
         return f"deployment-{self.pk}"

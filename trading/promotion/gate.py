@@ -130,6 +130,15 @@ def judge(check: Check, figures: Mapping[Figure, Known]) -> CheckResult:
     )
 
 
+def found_and_wanted(result: CheckResult) -> tuple[str, str]:
+    """A check's figure and its threshold, as its words write them; an empty figure is not known."""
+    form = LABELS[result.figure][1]
+    return (
+        "" if result.value is None else form.format(result.value),
+        f"{_SIGN[result.side]} {form.format(result.threshold)}",
+    )
+
+
 def _words(
     policy: GatePolicy,
     evidence: Evidence,

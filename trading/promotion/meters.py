@@ -151,7 +151,7 @@ def _leverage(deployment: Deployment) -> Meter:
         f"The policy allowed {began.normalize():f} x at the start and allows {allowed.normalize():f} x now; "
         f"less than at the start ends it. It was approved for {deployment.leverage.normalize():f} x at most."
     )
-    return Meter("leverage", "Leverage policy", float(began / allowed), 1.0, "ratio", fired, words)
+    return Meter("leverage", "Leverage policy", float(fired), 1.0, "", fired, words)
 
 
 def absent(review: PromotionReview, *, policy: WatchPolicy, at: datetime) -> bool:

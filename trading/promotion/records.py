@@ -58,6 +58,7 @@ def keep_record(deployment: Deployment, *, outcome: str, cause: str) -> LiveReco
             "outcome": outcome,
             "cause": cause,
             "profit": profit,
+            "quote": deployment.quote,
             "weight": record.weight,
         },
         topics=["reviews"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 
@@ -56,6 +57,8 @@ def test_each_role_opens_what_the_matrix_says(entry: KnowledgeEntry, role: Role)
 def test_line_is_shown_back_as_a_form_and_starts_nothing(manager: User) -> None:
     page = browser(manager).post("/assistant/", {"text": "grow $500 over 2 days on btc"}).content.decode()
     assert 'value="500"' in page
+    assert re.search(r'<label class="check"><input type="checkbox"[^>]*value="BTCUSDT"[^>]* checked', page)
+    assert page.count('<label class="check"><input type="radio" name="mode"') == 2
     assert "You said dollars; the markets at hand are quoted in USDT" in page
     assert "Start it" in page
     assert not Cohort.objects.exists()

@@ -25,5 +25,5 @@ def test_leverage_meter_fires_below_the_start_alone(
     assert (deployment.leverage, deployment.start_leverage) == (Decimal("0.5"), Decimal(2))
     monkeypatch.setattr(meters, "leverage_in_force", lambda _book: allowed)
     meter = meters._leverage(deployment)
-    assert meter.fired is fired
+    assert (meter.fired, meter.share) == (fired, float(fired)), "it is on or off: nothing draws near"
     assert "0.5 x at most" in meter.words

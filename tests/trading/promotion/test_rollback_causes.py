@@ -128,6 +128,8 @@ def test_each_cause_brings_the_candidate_home(
     tick_reviews()
     review.refresh_from_db()
     assert (review.state, review.end_cause) == (ReviewState.ROLLED_BACK, cause)
+    if happens is timer:
+        assert "to graduate takes more than +0.00% and at least 5 fills" in review.end_words
     assert deployment_of(review).status == DeploymentStatus.STOPPING
     if happens is kill_switch:
         switch = KillSwitch.objects.get(book=deployment.book)
