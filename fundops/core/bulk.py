@@ -195,7 +195,7 @@ def _parsed(row: Sequence[Any], documents: Sequence[int]) -> Sequence[Any]:
 def _defaults(model: type[models.Model]) -> tuple[dict[str, Any], tuple[Any, ...], dict[str, str]]:
     """Of a new row: its plain defaults, the fields whose defaults are made anew, and its relations by name."""
     fields: list[Any] = list(model._meta.concrete_fields)
-    made_anew = tuple(field for field in fields if callable(field.default))
+    made_anew = tuple(field for field in fields if field.has_default() and callable(field.default))
     plain = {field.attname: field.get_default() for field in fields if field not in made_anew}
     return plain, made_anew, {field.name: field.attname for field in fields if field.is_relation}
 

@@ -267,7 +267,7 @@
       if (!time && !category && payload.x_name) option.grid.bottom += 18;
       const left = valueAxis(colours, payload.unit, { name: payload.y_name, scale: !payload.zero });
       if (payload.reach) {
-        const reached = (payload.levels || []).map((level) => number(level.y));
+        const reached = (payload.levels || []).map((level) => number(level.y)).concat(payload.zero ? [0] : []);
         left.min = (range) => Math.min(range.min, ...reached);
         left.max = (range) => Math.max(range.max, ...reached);
       }
