@@ -48,6 +48,9 @@ class Promote(ActionPayload):
     )
 
 
+_STANDINGS = {"passed": "passed", "failed": "FAILED", "unknown": "not known"}
+
+
 def _review(payload: Promote) -> PromotionReview:
     review = (
         PromotionReview.objects.select_related(
@@ -88,10 +91,10 @@ def _render(payload: Promote) -> Sequence[DisplayedField]:
         "Clock": "the cohort's" if payload.speed is None else f"{payload.speed.normalize():f} x over stored candles",
         "Ends by itself at": f"drawdown {watch.drawdown_frac:.1%}, or after {watch.days:g} days of market time",
     }
-    for check in review.verdict["musts"]:
-        then[f"Must: {check['label']}"] = str(check["words"])
-    for check in review.verdict["advices"]:
-        then[f"Advice: {check['label']}"] = str(check["words"])
+    for weight, checks in (("Must", review.verdict["musts"]), ("Advice", review.verdict["advices"])):
+        for check in checks:
+            found = str(check["words"]).removeprefix(f"{check['label']}: ")
+            then[f"{weight}: {check['label']}"] = f"{_STANDINGS[check['standing']]}: {found}"
     for place, words in enumerate(review.evidence["not_known"], start=1):
         then[f"Not known ({place})"] = str(words)
     return [DisplayedField(label, "", said) for label, said in then.items()]

@@ -21,17 +21,23 @@ PER_DAY = 100
 
 
 def store_evidence(*, content: bytes, actor: User) -> EvidenceFile:
-    """Keeps a file by its hash; one that is here already is not kept twice. Raises EvidenceRefusedError."""
+    """Takes a file that somebody gives; one that is here already is not kept twice. Raises EvidenceRefusedError."""
     require(actor, PROPOSE)
+    known = EvidenceFile.objects.defer("content").filter(sha256=sha256(content).hexdigest()).first()
+    if known is not None:
+        return known
+    since = clock.now() - timedelta(days=1)
+    if EvidenceFile.objects.filter(uploaded_by=actor, uploaded_at__gt=since).count() >= PER_DAY:
+        raise EvidenceRefusedError(f"You have given {PER_DAY} files today. Put them together, or wait.")
+    return keep_evidence(content=content, actor=actor)
+
+
+def keep_evidence(*, content: bytes, actor: User) -> EvidenceFile:
+    """Keeps a file by its hash, once: also what the product itself has put together for a request in somebody's name.
+    Raises EvidenceRefusedError for one that is too large or of no kind that is taken."""
     media_type = media_type_of(content)
     digest = sha256(content).hexdigest()
     with transaction.atomic():
-        known = EvidenceFile.objects.defer("content").filter(sha256=digest).first()
-        if known is not None:
-            return known
-        since = clock.now() - timedelta(days=1)
-        if EvidenceFile.objects.filter(uploaded_by=actor, uploaded_at__gt=since).count() >= PER_DAY:
-            raise EvidenceRefusedError(f"You have given {PER_DAY} files today. Put them together, or wait.")
         file, created = EvidenceFile.objects.get_or_create(
             sha256=digest,
             defaults={

@@ -47,6 +47,11 @@ class Picture:
         return any(line.today is not None for line in self.lines)
 
     @property
+    def of_something_new(self) -> bool:
+        """Nothing of it is there today, so there is nothing to hold it against."""
+        return not any(line.now or line.today for line in self.lines)
+
+    @property
     def changing(self) -> list[Line]:
         return [line for line in self.lines if line.changes or line.today]
 

@@ -6,6 +6,7 @@ import json
 from typing import Any
 from uuid import UUID
 
+from django.apps import apps
 from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -93,6 +94,7 @@ def _page(request: HttpRequest, pk: UUID, *, refused: FundopsError | None = None
     context = {
         "asked": asked,
         "title": title_of(asked.kind),
+        "about": _about(asked),
         "waiting": waiting,
         "picture": picture,
         "statement": statement,
@@ -120,6 +122,16 @@ def _page(request: HttpRequest, pk: UUID, *, refused: FundopsError | None = None
         "live_after": live_seq(),
     }
     return render(request, "approvals/detail.html", context, status=refused.status if refused else 200)
+
+
+def _about(asked: ApprovalRequest) -> str:
+    """The page of what it is about, where that has one."""
+    try:
+        found = apps.get_model(asked.object_type)._default_manager.filter(pk=asked.object_id).first()
+    except (LookupError, ValueError):
+        return ""
+    page = getattr(found, "get_absolute_url", None)
+    return str(page()) if page else ""
 
 
 def _progress(waiting: Waiting) -> list[dict[str, Any]]:

@@ -13,9 +13,10 @@ from typing import Any
 
 from django.db import transaction
 
-from compliance.actions.approvals import Evidence as EvidenceFile
+from compliance.actions.approvals import Evidence
+from compliance.actions.evidence import keep_evidence
 from compliance.actions.proposing import propose
-from compliance.approvals.canonical import digest
+from compliance.approvals.canonical import canonical_text, sha256_of
 from compliance.models import ApprovalRequest, Decision, RequestState
 from fundops.core import clock
 from fundops.core.errors import FundopsError
@@ -105,7 +106,12 @@ def review_cohort(*, cohort: Cohort, actor: User | None) -> PromotionReview:
 
 def evidence_hash(document: dict[str, Any]) -> str:
     """The SHA-256 of a review's evidence: of its canonical JSON, numbers as they are written."""
-    return digest(_as_text(document))
+    return sha256_of(_evidence_text(document))
+
+
+def _evidence_text(document: dict[str, Any]) -> str:
+    """What signers get as a file, and what its hash is of."""
+    return canonical_text(_as_text(document))
 
 
 def _as_text(value: Any) -> Any:
@@ -116,7 +122,7 @@ def _as_text(value: Any) -> Any:
         case list() | tuple():
             return [_as_text(v) for v in value]
         case float():
-            return repr(value)
+            return repr(value + 0.0)  # the database knows no negative zero
         case _:
             return value
 
@@ -193,12 +199,13 @@ def ask_for_promotion(
                 "state", "override_reason", "overridden_by", "waits_for", "end_cause", "end_words", "ended_at",
             ]
         )  # fmt: skip
+        file = keep_evidence(content=_evidence_text(held.evidence).encode(), actor=actor)
         held.request = propose(
             kind=PROMOTE,
             payload=asked,
             reason=_reason(held),
             actor=actor,
-            evidence=[EvidenceFile(f"Evidence of {held.cohort}.json", held.evidence_sha256)],
+            evidence=[Evidence(f"Evidence of {held.cohort}.json", file.sha256)],
         )
         held.save(update_fields=["request"])
         said = "Two signatures are asked for." if not refused_by_gate else f"Overridden: {held.override_reason}"
@@ -369,10 +376,11 @@ def _graduate(review: PromotionReview) -> None:
     with transaction.atomic():
         held = _held(review)
         before = advance(held, "graduate")
-        held.ended_at, held.end_cause = clock.now(), "timer"
-        held.end_words = "The watch ended without an alarm and with a profit."
-        held.save(update_fields=["state", "ended_at", "end_cause", "end_words"])
         assert held.deployment is not None  # noqa: S101 - a constraint holds it
+        made, fills = return_frac(held.deployment), held.deployment.run.fills
+        held.ended_at, held.end_cause = clock.now(), "timer"
+        held.end_words = f"The watch ended without an alarm, with {made:+.2%} after {fills} fills."
+        held.save(update_fields=["state", "ended_at", "end_cause", "end_words"])
         keep_record(held.deployment, outcome=ReviewState.GRADUATED, cause="timer")
         _record(held, before, actor=None, words=held.end_words)
 
