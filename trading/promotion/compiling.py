@@ -515,9 +515,9 @@ def _figures(
     known = [(piece.daily, piece.days) for piece in whole.pieces if piece.daily is not None]
     daily = sum(mean * n for mean, n in known) / sum(n for _, n in known) if known else None
     compared, sized = drawn.comparison, drawn.slice
-    correlations = [abs(x.correlation) for x in drawn.live if x.correlation is not None]
+    alike = max(((abs(x.correlation), x.n) for x in drawn.live if x.correlation is not None), default=(None, 0))
     seen = next(point for point in power.points if point.annual_sharpe == m.policy.power_at_sharpe)
-    no_live = "nothing that trades live was given"
+    no_live = "nothing trades live that it could be compared with"
     if m.cast.live or m.cast.elsewhere:
         no_live = "no live agent could be replayed over enough common days"
     return {
@@ -542,6 +542,6 @@ def _figures(
         ),
         Figure.BOOTSTRAP_LOW: Known(value=drawn.interval.low, n=drawn.interval.n, why="too few returns that vary"),
         Figure.POSITIVE_DAYS: Known(value=float(drawn.consistency.positive), n=m.days),
-        Figure.LIVE_CORRELATION: Known(value=max(correlations, default=None), n=len(correlations), why=no_live),
+        Figure.LIVE_CORRELATION: Known(value=alike[0], n=alike[1], why=no_live),
         Figure.POWER: Known(value=seen.all, n=power.days),
     }

@@ -109,7 +109,7 @@ def unknown_words(
             "paper bankroll. No more than this slice is handed out, whatever the pool will be."
         )
     if live == 0:
-        out.append("What trades live already was not given, so the correlation with it is not known.")
+        out.append("Nothing trades live that it could be compared with, so no correlation is known.")
     if synthetic:
         out.append("These prices were invented: nothing here speaks of a real market.")
     return out

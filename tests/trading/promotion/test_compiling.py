@@ -157,7 +157,8 @@ def test_live_agent_of_the_same_genome_is_fully_correlated(finished: Make) -> No
     [twin] = evidence.live
     assert twin.correlation == pytest.approx(1.0)
     assert twin.n == evidence.replay.days
-    assert evidence.figures[Figure.LIVE_CORRELATION].value == pytest.approx(1.0)
+    figure = evidence.figures[Figure.LIVE_CORRELATION]
+    assert (figure.value, figure.n) == (pytest.approx(1.0), twin.n), "days that were compared, not agents"
 
 
 def test_live_agent_of_another_market_is_named_but_not_compared(finished: Make) -> None:
