@@ -74,6 +74,14 @@ def test_those_on_duty_stop_and_nobody_else(deployment: Deployment) -> None:
     assert event.payload["reason"] == "Enough."
 
 
+def test_the_first_page_shows_what_trades_with_capital_to_those_who_may_read_it(deployment: Deployment) -> None:
+    for role, person in everyone().items():
+        page = signed_in(person).get("/").content.decode()
+        assert (f'href="/deployments/{deployment.pk}/"' in page) == (role in READERS), role
+    Deployment.objects.filter(pk=deployment.pk).update(status=DeploymentStatus.STOPPED)
+    assert "At work with capital" not in signed_in(user_with(Role.RISK_OFFICER)).get("/").content.decode()
+
+
 def test_the_board_shows_how_each_stands(deployment: Deployment) -> None:
     text = signed_in(user_with(Role.RISK_OFFICER)).get("/deployments/").content.decode()
     for shown in (str(deployment), "Running", "Watches the next bar", f"/deployments/{deployment.pk}/"):

@@ -64,7 +64,7 @@ def test_the_worst_comes_first() -> None:
 
 def test_home_costs_few_queries(client: Client, django_assert_max_num_queries: DjangoAssertNumQueries) -> None:
     client.force_login(enrolled(Role.PORTFOLIO_MANAGER))
-    with django_assert_max_num_queries(22):  # four of them for what waits at the gate and the banners
+    with django_assert_max_num_queries(23):  # four of them for what waits at the gate and the banners
         assert client.get("/").status_code == 200
 
 
