@@ -12,7 +12,7 @@ from fundops.core.roles import Role
 from tests.compliance.approvals.support import staff
 from tests.factories import user_with
 from tests.gate import by_gate, carry, ensure_policy
-from tests.trading.promotion.conftest import finished, long_market_folder  # noqa: F401 - fixtures
+from tests.trading.promotion.conftest import finished as finished
 from trading.actions.promotion import ask_for_promotion, carry_review, review_cohort
 from trading.actions.promotion_tick import tick_reviews
 from trading.desk.drive import run_desks
@@ -30,7 +30,7 @@ def browser(user: User) -> Client:
 
 
 @pytest.fixture
-def review(finished: Callable[..., Cohort], fund: Fund) -> PromotionReview:  # noqa: F811
+def review(finished: Callable[..., Cohort], fund: Fund) -> PromotionReview:
     made = review_cohort(cohort=finished(), actor=None)
     carry_review(review=made)
     by_gate("treasury.set_pool", {"fund": fund.code, "asset": "USDT", "capacity": "2000"})
@@ -108,7 +108,7 @@ def test_rules_show_every_version(review: PromotionReview, pm: User) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_deployed_candidate_shows_its_meters_and_comes_back_with_a_post_mortem(
-    finished: Callable[..., Cohort],  # noqa: F811
+    finished: Callable[..., Cohort],
     fund: Fund,
     pm: User,
 ) -> None:

@@ -17,7 +17,7 @@ from portal.review_timers import timers_of, watch_ends
 from tests.compliance.approvals.support import staff
 from tests.factories import user_with
 from tests.gate import by_gate, carry, ensure_policy
-from tests.trading.promotion.conftest import finished, long_market_folder  # noqa: F401 - fixtures
+from tests.trading.promotion.conftest import finished as finished
 from trading.actions.promotion import ask_for_promotion, carry_review, review_cohort, roll_back, write_post_mortem
 from trading.actions.promotion_tick import tick_reviews
 from trading.desk.drive import run_desks
@@ -34,7 +34,7 @@ def pm(db: None) -> User:
 
 
 @pytest.fixture
-def review(finished: Callable[..., Cohort], fund: Fund) -> PromotionReview:  # noqa: F811
+def review(finished: Callable[..., Cohort], fund: Fund) -> PromotionReview:
     made = carry_review(review=review_cohort(cohort=finished(), actor=None))
     by_gate("treasury.set_pool", {"fund": fund.code, "asset": "USDT", "capacity": "2000"})
     ensure_policy("trading.promote")
