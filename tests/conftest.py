@@ -10,6 +10,7 @@ import gc
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,6 +40,7 @@ from tests.worlds import (  # noqa: F401 - fixtures, and all that there are of t
     desk_world,
     gate_world,
     leverage_world,
+    offered_world,
     ruled_world,
     watched_world,
 )
@@ -54,6 +56,14 @@ _LOGIN = ("USER", "PASSWORD")
 _PREFIX = f"test_fundops_{os.getppid() if 'PYTEST_XDIST_WORKER' in os.environ else os.getpid()}_"
 #: Held until the session that asked for it ends.
 _ONE_WORKER_AT_A_TIME = "SELECT pg_advisory_lock(hashtext('the databases of tests'))"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """File by file, those first that drive browsers and processes, then the longest: the workers end together."""
+    length = Counter(item.path for item in items)
+    long = {item.path for item in items if item.get_closest_marker("browser") or item.get_closest_marker("soak")}
+    items.sort(key=lambda item: (item.path not in long, -length[item.path], item.path))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

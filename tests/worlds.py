@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -34,7 +34,7 @@ from tests.risk.conftest import NOW
 from tests.risk.leverage_support import LEVERAGE, LIMIT, OVERRIDE, OVERRIDES
 from tests.trading.desk.support import UNCOUPLED, finished
 from trading.actions.cohort import launch_cohort
-from trading.actions.promotion import review_cohort
+from trading.actions.promotion import carry_review, review_cohort
 from trading.models.cohort import Cohort
 from trading.models.promotion import PromotionReview
 from treasury.models import BankrollPool, Fund
@@ -161,6 +161,14 @@ def _watched(long_market_folder: Path) -> Candidate:
     )
 
 
+def _offered(long_market_folder: Path) -> Candidate:
+    made = _candidate(long_market_folder)
+    with override_settings(MARKET_DATA_URL=str(long_market_folder)):
+        review = carry_review(review=review_cohort(cohort=made.cohort, actor=None))
+    by_gate("treasury.set_pool", {"fund": made.fund.code, "asset": "USDT", "capacity": "2000"})
+    return replace(made, pool=BankrollPool.objects.get(), review=review)
+
+
 #: By the names of their fixtures.
 WORLDS = {
     "gate_world": World(_gate),
@@ -169,6 +177,7 @@ WORLDS = {
     "desk_world": World(_desk, ("market_folder",)),
     "candidate_world": World(_candidate, ("long_market_folder",)),
     "watched_world": World(_watched, ("long_market_folder",)),
+    "offered_world": World(_offered, ("long_market_folder",)),
     "ruled_world": World(_ruled),
 }
 
@@ -220,6 +229,14 @@ def watched_world(db: None, settings: Settings, long_market_folder: Path, reques
     whose evidence knows the pool."""
     settings.MARKET_DATA_URL = str(long_market_folder)
     made: Candidate = WORLDS["watched_world"].given(request)
+    return made
+
+
+@pytest.fixture
+def offered_world(db: None, settings: Settings, long_market_folder: Path, request: pytest.FixtureRequest) -> Candidate:
+    """The same as `candidate_world`, its candidate reviewed and carried on as far as the gate lets it; then a pool."""
+    settings.MARKET_DATA_URL = str(long_market_folder)
+    made: Candidate = WORLDS["offered_world"].given(request)
     return made
 
 

@@ -28,6 +28,8 @@ with psycopg.connect(sys.argv[1], autocommit=True) as session:
 """
 REDIS_WRITER = """
 import redis, sys
+
+pytestmark = pytest.mark.soak
 client = redis.Redis.from_url(sys.argv[1])
 for number in range(10**9):
     client.rpush("proof", number)
