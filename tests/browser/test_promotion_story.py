@@ -37,7 +37,6 @@ from treasury.models import BankrollSlice, Fund, JournalEntry
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.xdist_group("celery"),
     pytest.mark.timeout(600),
 ]
 
