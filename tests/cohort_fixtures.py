@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -88,7 +87,7 @@ def manager(db: None) -> User:
 @pytest.fixture
 def specification(fund: Fund, candles: Path) -> Callable[..., Cohort]:
     """Unsaved cohorts of the fund (`cohort_of`)."""
-    return functools.partial(cohort_of, fund)
+    return lambda **changes: cohort_of(**{"fund": fund} | changes)
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ from fundops.embedded.linux import processes_working_in, wait_for_exit
 from tests.core.embedded_support import Pair, kill_hard, running_pair, start_user, state_dir
 from tests.core.processes import assert_all_end, eventually
 
+pytestmark = pytest.mark.soak
+
 #: Commits rows (or sets keys) as fast as it can and says which are done, until its connection breaks.
 SQL_WRITER = """
 import psycopg, sys
@@ -28,8 +30,6 @@ with psycopg.connect(sys.argv[1], autocommit=True) as session:
 """
 REDIS_WRITER = """
 import redis, sys
-
-pytestmark = pytest.mark.soak
 client = redis.Redis.from_url(sys.argv[1])
 for number in range(10**9):
     client.rpush("proof", number)
