@@ -38,7 +38,7 @@ up: ready migrate static ## run all processes of one machine; Ctrl-C stops them
 
 .PHONY: test
 test: ready-to-test ## run every test, browser included
-	FUNDOPS_BROWSER_REQUIRED=1 $(VENV)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	FUNDOPS_BROWSER_REQUIRED=1 $(VENV)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 .PHONY: lint
 lint: ready-to-lint ## ruff, mypy, import layers, deployment checks, missing migrations

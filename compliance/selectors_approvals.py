@@ -59,7 +59,7 @@ def policies_in_force() -> dict[str, int]:
 
 def statement_of(request: ApprovalRequest) -> ApprovalStatement | None:
     """What is signed of the request's present version."""
-    return ApprovalStatement.objects.filter(request=request, version=request.version).first()
+    return ApprovalStatement.objects.select_related("policy").filter(request=request, version=request.version).first()
 
 
 def decisions_of(statement: ApprovalStatement) -> QuerySet[ApprovalDecision]:

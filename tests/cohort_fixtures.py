@@ -23,6 +23,7 @@ from treasury.actions.books import ensure_asset, open_fund
 from treasury.models import AssetKind, Fund
 
 START = date(2025, 3, 2)
+LONG_DAYS = 35
 SYMBOLS = ["BTCUSDT", "ETHUSDT"]
 
 
@@ -36,16 +37,46 @@ def market_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def long_market_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five weeks of 1m candles from 2025-02-01, seed 12."""
+    folder = tmp_path_factory.mktemp("long-market")
+    start_ms = clock.to_ms(datetime(2025, 2, 1, tzinfo=UTC))
+    spec = SyntheticSpec(symbols=tuple(SYMBOLS), start_ms=start_ms, minutes=LONG_DAYS * 1440, seed=12)
+    store_synthetic(Catalog.open(str(folder)), synthesise(spec))
+    return folder
+
+
 @pytest.fixture
 def candles(settings: Settings, market_folder: Path) -> Path:
     settings.MARKET_DATA_URL = str(market_folder)
     return market_folder
 
 
-@pytest.fixture
-def fund(db: None) -> Fund:
+def make_fund() -> Fund:
     usdt = ensure_asset(code="USDT", name="Tether USD", kind=AssetKind.CRYPTO, places=2, actor=None)
     return open_fund(code="TEST", name="Test Fund", base_asset=usdt, opened_on=date(2020, 1, 1), actor=None)
+
+
+def cohort_of(fund: Fund, **changes: Any) -> Cohort:
+    """An unsaved cohort: six random agents on both markets over three days, unless told otherwise."""
+    fields: dict[str, Any] = {
+        "fund": fund,
+        "venue": "synthetic",
+        "symbols": list(SYMBOLS),
+        "start": START,
+        "days": 3,
+        "agent_count": 6,
+        "bankroll": Decimal(1000),
+        "genome_source": GenomeSource.RANDOM,
+        "seed": 5,
+    }
+    return Cohort(**(fields | changes))
+
+
+@pytest.fixture
+def fund(db: None) -> Fund:
+    return make_fund()
 
 
 @pytest.fixture
@@ -55,23 +86,8 @@ def manager(db: None) -> User:
 
 @pytest.fixture
 def specification(fund: Fund, candles: Path) -> Callable[..., Cohort]:
-    """Unsaved cohorts: six random agents on both markets over three days, unless told otherwise."""
-
-    def make(**changes: Any) -> Cohort:
-        fields: dict[str, Any] = {
-            "fund": fund,
-            "venue": "synthetic",
-            "symbols": list(SYMBOLS),
-            "start": START,
-            "days": 3,
-            "agent_count": 6,
-            "bankroll": Decimal(1000),
-            "genome_source": GenomeSource.RANDOM,
-            "seed": 5,
-        }
-        return Cohort(**(fields | changes))
-
-    return make
+    """Unsaved cohorts of the fund (`cohort_of`)."""
+    return lambda **changes: cohort_of(**{"fund": fund} | changes)
 
 
 @pytest.fixture

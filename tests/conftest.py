@@ -10,6 +10,7 @@ import gc
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,14 +24,30 @@ from django.test import TransactionTestCase
 from django.test.utils import setup_databases
 
 from risk.switches import forget_everything
-from tests.worlds import WORLDS, access_world, gate_world, leverage_world, ruled_world  # noqa: F401 - the fixtures
+from tests.cohort_fixtures import (  # noqa: F401 - fixtures
+    candles,
+    fund,
+    launched,
+    long_market_folder,
+    manager,
+    market_folder,
+    specification,
+)
+from tests.worlds import (  # noqa: F401 - fixtures, and all that there are of their kind
+    WORLDS,
+    access_world,
+    candidate_world,
+    desk_world,
+    gate_world,
+    leverage_world,
+    offered_world,
+    ruled_world,
+    watched_world,
+)
 
 # Found examples are the same in every run; how many there are is each test's own matter.
 hypothesis.settings.register_profile("steady", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("steady")
-
-#: Fixtures of a small fund with cohorts, for every folder of tests.
-pytest_plugins = ["tests.cohort_fixtures"]
 
 #: Runs of fewer tests compile only the kernels they need.
 _WHOLE_RUN = 1_000
@@ -39,6 +56,14 @@ _LOGIN = ("USER", "PASSWORD")
 _PREFIX = f"test_fundops_{os.getppid() if 'PYTEST_XDIST_WORKER' in os.environ else os.getpid()}_"
 #: Held until the session that asked for it ends.
 _ONE_WORKER_AT_A_TIME = "SELECT pg_advisory_lock(hashtext('the databases of tests'))"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """File by file, those first that drive browsers and processes, then the longest: the workers end together."""
+    length = Counter(item.path for item in items)
+    long = {item.path for item in items if item.get_closest_marker("browser") or item.get_closest_marker("soak")}
+    items.sort(key=lambda item: (item.path not in long, -length[item.path], item.path))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -109,7 +134,8 @@ def _stand_on(name: str) -> None:
     """From here on the connection is to the database of this name."""
     connection.close()
     settings.DATABASES["default"]["NAME"] = connection.settings_dict["NAME"] = name
-    cache.clear()  # numbers of accounts mean others here
+    cache.clear()  # numbers of accounts mean others here,
+    forget_everything()  # and those of Books
 
 
 def _commits(request: pytest.FixtureRequest) -> bool:
@@ -128,7 +154,7 @@ def _ground(request: pytest.FixtureRequest, django_db_setup: None, django_db_blo
                 session.execute(_ONE_WORKER_AT_A_TIME)
                 _copy_template(session, f"{own}_{asked}")
             _stand_on(f"{own}_{asked}")
-            WORLDS[asked].make_in(f"{own}_{asked}")
+            WORLDS[asked].make_in(f"{own}_{asked}", request)
         ground = (asked and WORLDS[asked].database) or own
         if connection.settings_dict["NAME"] != ground:
             _stand_on(ground)

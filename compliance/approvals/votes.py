@@ -85,7 +85,7 @@ def check_interest(action: Action[Any], payload: Any, people: Iterable[int | Non
     """Raises InterestedError when any of these people is one whom the action is about."""
     about = PersonAccount.objects.filter(account__in=action.interested(payload)).values_list("person_id", flat=True)
     concerned = set(humans(about).values())
-    if concerned & set(humans(people).values()):
+    if concerned and concerned & set(humans(people).values()):
         raise InterestedError("This is about the person who asks, decides or releases. Let somebody else.")
 
 

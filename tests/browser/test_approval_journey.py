@@ -36,7 +36,7 @@ from tests.compliance.support import relay_process, wait_until
 from tests.factories import PASSWORD, user_with
 from treasury.models import Fund
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("celery")]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 LIMIT = "risk.set_limit"

@@ -17,7 +17,7 @@ from trading.actions.cohort_prepare import prepare_cohort
 from trading.actions.cohort_run import advance_cohort, load_cohort, market_for
 from trading.models.cohort import Cohort
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("celery")]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 HOUR_MS = 3_600_000

@@ -22,7 +22,7 @@ from tests.compliance.approvals.support import People, fresh_code_proof, make_pe
 from tests.compliance.support import relay_process, wait_until
 from treasury.models import Book, Fund
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("celery")]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 

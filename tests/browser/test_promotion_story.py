@@ -22,7 +22,6 @@ from tests.compliance.approvals.support import fresh_code_proof, staff
 from tests.compliance.support import wait_until
 from tests.gate import by_gate, ensure_policy, gate_people
 from tests.trading.cohort.test_worker import worker
-from tests.trading.promotion.conftest import long_market_folder  # noqa: F401 - a fixture
 from trading.actions import promotion
 from trading.actions.cohort_drive import drive_cohort
 from trading.actions.marketdata import sync_catalog
@@ -38,7 +37,6 @@ from treasury.models import BankrollSlice, Fund, JournalEntry
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.xdist_group("celery"),
     pytest.mark.timeout(600),
 ]
 
@@ -60,7 +58,7 @@ def test_from_launch_to_post_mortem(
     watch: Watch,
     petra: User,
     settings: Settings,
-    long_market_folder: Path,  # noqa: F811
+    long_market_folder: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     watch.allow("htmx:(afterRequest|sendAbort|sendError)")  # who leaves a page cuts off what it was fetching

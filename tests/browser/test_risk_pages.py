@@ -18,7 +18,7 @@ from tests.compliance.support import relay_process, wait_until
 from tests.gate import by_gate
 from tests.risk.conftest import Tree, WrittenSource, figures, now, position, source, tree
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("celery")]
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 WIDER = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 RNG = np.random.default_rng(41)

@@ -18,6 +18,8 @@ from fundops.embedded.linux import processes_working_in, wait_for_exit
 from tests.core.embedded_support import Pair, kill_hard, running_pair, start_user, state_dir
 from tests.core.processes import assert_all_end, eventually
 
+pytestmark = pytest.mark.soak
+
 #: Commits rows (or sets keys) as fast as it can and says which are done, until its connection breaks.
 SQL_WRITER = """
 import psycopg, sys

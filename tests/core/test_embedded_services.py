@@ -20,6 +20,8 @@ from fundops.embedded.linux import Account, can_enter
 from tests.core.embedded_support import Pair, running_pair, start_user, state_dir
 from tests.core.processes import assert_all_end
 
+pytestmark = pytest.mark.soak
+
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="another account is used only when root starts the servers")
 
 

@@ -33,9 +33,6 @@ from fundops.core.metrics import TASKS, count_task, register_reading, render_met
 from fundops.core.probes import PROBES, ProbeMiddleware
 from fundops.core.redis_client import redis_client
 
-#: Heartbeats and counters are the installation's, and a run's workers share one Redis: one test at a time.
-pytestmark = pytest.mark.xdist_group("heartbeats")
-
 TOKEN = "a-token-for-the-scraper"
 
 

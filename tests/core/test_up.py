@@ -27,7 +27,7 @@ from fundops.embedded.layout import PROJECT_ROOT, prepare_layout
 from tests.core.embedded_support import state_dir
 from tests.core.processes import assert_all_end, eventually
 
-pytestmark = [pytest.mark.soak, pytest.mark.xdist_group("up"), pytest.mark.timeout(420)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(420)]
 
 
 @dataclass

@@ -30,6 +30,8 @@ from trading.models.promotion import GatePolicyVersion, PromotionReview, ReviewS
 from treasury.models import BankrollSlice
 from treasury.selectors import trial_balance
 
+pytestmark = pytest.mark.soak
+
 
 @pytest.fixture
 def empty_installation(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, db: None) -> None:

@@ -21,6 +21,8 @@ from trading.marketdata.intervals import DAY_MS, MINUTE_MS
 from trading.models.cohort import Cohort, CohortMode, CohortStatus
 from treasury.models import Fund
 
+pytestmark = pytest.mark.soak
+
 HOUR_MS = 60 * MINUTE_MS
 QUARTER_MS = 15 * MINUTE_MS
 MARCH = clock.to_ms(datetime(2025, 3, 1, tzinfo=UTC))

@@ -20,7 +20,7 @@ from tests.trading.desk.support import by_family, deploy, replay_of, work_off
 from trading.models.cohort import Cohort
 from trading.models.deployments import Deployment, DeploymentStatus, Fill, TradingCycle
 
-pytestmark = [pytest.mark.django_db, pytest.mark.timeout(600), pytest.mark.usefixtures("ruled_world")]
+pytestmark = [pytest.mark.django_db, pytest.mark.timeout(600)]
 
 READERS = {Role.PORTFOLIO_MANAGER, Role.RISK_OFFICER, Role.OPERATIONS, Role.COMPLIANCE_OFFICER, Role.AUDITOR}
 STOPPERS = {Role.PORTFOLIO_MANAGER, Role.RISK_OFFICER, Role.OPERATIONS, Role.COMPLIANCE_OFFICER}

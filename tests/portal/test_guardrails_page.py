@@ -22,6 +22,8 @@ from tests.gate import by_gate
 from treasury.actions.books import ensure_asset, open_book, open_fund
 from treasury.models import AssetKind, Book, BookKind
 
+pytestmark = pytest.mark.usefixtures("ruled_world")
+
 ON_DUTY = {Role.PORTFOLIO_MANAGER, Role.RISK_OFFICER, Role.OPERATIONS, Role.COMPLIANCE_OFFICER}
 PAGE = "/risk/guardrails/"
 STOP = "/risk/guardrails/stop/"

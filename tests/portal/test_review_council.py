@@ -14,8 +14,6 @@ from tests.gate import carry
 from tests.portal.test_review_pages import browser
 from tests.portal.test_review_pages import pm as pm
 from tests.portal.test_review_pages import review as review
-from tests.trading.promotion.conftest import finished as finished
-from tests.trading.promotion.conftest import long_market_folder as long_market_folder
 from trading.models.promotion import PromotionReview
 from trading.selectors.council import voices_on_offer
 

@@ -12,7 +12,10 @@ from fundops.core.roles import Role
 from tests.compliance.approvals.support import staff
 from tests.factories import user_with
 from tests.gate import by_gate, carry, ensure_policy
-from tests.trading.promotion.conftest import finished, long_market_folder  # noqa: F401 - fixtures
+from tests.trading.promotion.own_ground import finished as finished
+from tests.trading.promotion.own_ground import fund as fund
+from tests.trading.promotion.own_ground import manager as manager
+from tests.worlds import Candidate
 from trading.actions.promotion import ask_for_promotion, carry_review, review_cohort
 from trading.actions.promotion_tick import tick_reviews
 from trading.desk.drive import run_desks
@@ -31,17 +34,14 @@ def browser(user: User) -> Client:
 
 
 @pytest.fixture
-def review(finished: Callable[..., Cohort], fund: Fund) -> PromotionReview:  # noqa: F811
-    made = review_cohort(cohort=finished(), actor=None)
-    carry_review(review=made)
-    by_gate("treasury.set_pool", {"fund": fund.code, "asset": "USDT", "capacity": "2000"})
-    ensure_policy("trading.promote")
-    return made
+def review(offered_world: Candidate) -> PromotionReview:
+    assert offered_world.review is not None
+    return offered_world.review
 
 
 @pytest.fixture
-def pm(db: None) -> User:
-    return staff("petra", Role.PORTFOLIO_MANAGER)
+def pm(offered_world: Candidate) -> User:
+    return offered_world.pm
 
 
 @pytest.mark.parametrize("role", list(Role))
@@ -111,12 +111,12 @@ def test_rules_show_every_version(review: PromotionReview, pm: User) -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_deployed_candidate_shows_its_meters_and_comes_back_with_a_post_mortem(
-    finished: Callable[..., Cohort],  # noqa: F811
+    finished: Callable[..., Cohort],
     fund: Fund,
-    pm: User,
 ) -> None:
     from decimal import Decimal  # noqa: PLC0415
 
+    pm = staff("petra", Role.PORTFOLIO_MANAGER)
     review = review_cohort(cohort=finished(), actor=None)
     carry_review(review=review)
     by_gate("treasury.set_pool", {"fund": fund.code, "asset": "USDT", "capacity": "2000"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
 
@@ -14,31 +13,26 @@ from fundops.core.models import User
 from fundops.core.roles import Role
 from portal.attention import attention_for
 from portal.review_timers import timers_of, watch_ends
-from tests.compliance.approvals.support import staff
 from tests.factories import user_with
-from tests.gate import by_gate, carry, ensure_policy
-from tests.trading.promotion.conftest import finished, long_market_folder  # noqa: F401 - fixtures
-from trading.actions.promotion import ask_for_promotion, carry_review, review_cohort, roll_back, write_post_mortem
+from tests.gate import carry
+from tests.worlds import Candidate
+from trading.actions.promotion import ask_for_promotion, roll_back, write_post_mortem
 from trading.actions.promotion_tick import tick_reviews
 from trading.desk.drive import run_desks
-from trading.models.cohort import Cohort
 from trading.models.deployments import Deployment
 from trading.models.promotion import PromotionReview, ReviewState
 from trading.promotion.rules import rules_of
-from treasury.models import Fund
 
 
 @pytest.fixture
-def pm(db: None) -> User:
-    return staff("petra", Role.PORTFOLIO_MANAGER)
+def review(offered_world: Candidate) -> PromotionReview:
+    assert offered_world.review is not None
+    return offered_world.review
 
 
 @pytest.fixture
-def review(finished: Callable[..., Cohort], fund: Fund) -> PromotionReview:  # noqa: F811
-    made = carry_review(review=review_cohort(cohort=finished(), actor=None))
-    by_gate("treasury.set_pool", {"fund": fund.code, "asset": "USDT", "capacity": "2000"})
-    ensure_policy("trading.promote")
-    return made
+def pm(offered_world: Candidate) -> User:
+    return offered_world.pm
 
 
 def asked_for(user: User) -> list[tuple[str, str]]:

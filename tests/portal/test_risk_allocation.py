@@ -22,6 +22,8 @@ from tests.risk.conftest import Tree, WrittenSource, figures, position
 from treasury.actions.books import open_book
 from treasury.models import BookKind
 
+pytestmark = pytest.mark.usefixtures("ruled_world")
+
 READERS = {Role.PORTFOLIO_MANAGER, Role.RISK_OFFICER, Role.OPERATIONS, Role.AUDITOR}
 RNG = np.random.default_rng(29)
 PAGE = "portal:risk-allocation"

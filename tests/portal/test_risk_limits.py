@@ -67,8 +67,8 @@ WORLDS["limits_world"] = World(_limit_tree)
 
 
 @pytest.fixture
-def limits_world(db: None) -> tuple[Tree, dict[str, RiskLimit]]:
-    made: tuple[Tree, dict[str, RiskLimit]] = WORLDS["limits_world"].given()
+def limits_world(db: None, request: pytest.FixtureRequest) -> tuple[Tree, dict[str, RiskLimit]]:
+    made: tuple[Tree, dict[str, RiskLimit]] = WORLDS["limits_world"].given(request)
     return made
 
 

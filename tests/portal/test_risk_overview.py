@@ -29,6 +29,8 @@ from tests.risk.conftest import NOW, Tree, WrittenSource, figures, position
 from treasury.actions.books import ensure_asset, open_book
 from treasury.models import AssetKind, Book, BookKind
 
+pytestmark = pytest.mark.usefixtures("ruled_world")
+
 READERS = {Role.PORTFOLIO_MANAGER, Role.RISK_OFFICER, Role.OPERATIONS, Role.AUDITOR}
 RNG = np.random.default_rng(21)
 

@@ -26,6 +26,8 @@ from tests.compliance.approvals.support import staff
 from tests.gate import by_gate, ensure_policy, released
 from tests.risk.conftest import NOW, Tree, WrittenSource, figures, position
 
+pytestmark = pytest.mark.usefixtures("ruled_world")
+
 RNG = np.random.default_rng(23)
 
 

@@ -36,6 +36,8 @@ from tests.factories import user_with
 from tests.gate import by_gate
 from tests.risk.conftest import Tree, WrittenSource, figures, position
 
+pytestmark = pytest.mark.usefixtures("ruled_world")
+
 World = Callable[[Tree, WrittenSource], None]
 
 

@@ -22,6 +22,8 @@ from treasury.actions.books import open_book
 from treasury.models import Book, BookKind, JournalEntry, JournalLine, PostingBatch, PostingCheck
 from treasury.selectors import batch_digest, trial_balance
 
+pytestmark = pytest.mark.soak
+
 Poster = subprocess.Popen[str]
 Start = Callable[[str, str, int], Poster]
 

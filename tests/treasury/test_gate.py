@@ -24,7 +24,7 @@ from treasury.models import AccountKind, Book, BookKind, EntryKind, Fund, Journa
 from treasury.postings import Line, contribution, draw, fill, release
 from treasury.selectors import book_accounts
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("ruled_world")]
 KINDS = (
     "treasury.open_fund",
     "treasury.open_book",

@@ -24,6 +24,8 @@ from trading.cohorts.guard import order_limits, take_limits
 from trading.models.cohort import Cohort, CohortFill, CohortMode, CohortRejection, CohortRun
 from treasury.models import Book
 
+pytestmark = pytest.mark.usefixtures("ruled_world")
+
 __all__ = ["now", "source", "tree"]
 LAUNCH = datetime(2025, 3, 20, 12, 0, tzinfo=UTC)
 

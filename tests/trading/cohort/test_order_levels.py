@@ -17,6 +17,8 @@ from trading.actions.cohort_drive import drive_cohort
 from trading.models.cohort import Cohort, CohortFill, CohortMode, CohortRejection
 from treasury.models import Book
 
+pytestmark = pytest.mark.usefixtures("ruled_world")
+
 LAUNCH = datetime(2025, 3, 20, 12, 0, tzinfo=UTC)
 Make = Callable[..., Cohort]
 

@@ -19,6 +19,8 @@ from trading.marketdata.loader import load_candles
 from trading.models.cohort import Cohort, CohortDay, CohortFill
 from trading.models.screening import DayScreening
 
+pytestmark = pytest.mark.usefixtures("ruled_world")
+
 
 @pytest.fixture
 def finished(launched: Callable[..., Cohort]) -> Cohort:

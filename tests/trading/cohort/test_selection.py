@@ -17,6 +17,8 @@ from trading.models.cohort import AgentDay, Cohort, GenomeSource
 from trading.models.promotion import ReviewState
 from trading.promotion.records import keep_record
 
+pytestmark = pytest.mark.usefixtures("ruled_world")
+
 
 @pytest.mark.django_db
 @pytest.mark.timeout(600)

@@ -27,6 +27,8 @@ from trading.models.cohort import Cohort, CohortFill, CohortMode, CohortRejectio
 from trading.models.screening import DayScreening
 from trading.quant import engine
 
+pytestmark = pytest.mark.usefixtures("ruled_world")
+
 Make = Callable[..., Cohort]
 LAUNCH = datetime(2025, 3, 20, 12, 0, tzinfo=UTC)
 #: Enough agents to meet, and enough money for each to trade at all.

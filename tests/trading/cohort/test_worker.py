@@ -24,7 +24,6 @@ from treasury.selectors import trial_balance
 pytestmark = [
     pytest.mark.soak,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.xdist_group("celery"),
     pytest.mark.timeout(600),
 ]
 

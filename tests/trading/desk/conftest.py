@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from decimal import Decimal
+from collections.abc import Iterator
 
 import pytest
 
-from tests.trading.desk.support import UNCOUPLED, finished
+from fundops.core.models import User
+from tests.worlds import Finished
 from trading.models.cohort import Cohort
+from treasury.models import Fund
 
 
 @pytest.fixture
-def cohort(launched: Callable[..., Cohort]) -> Cohort:
+def fund(desk_world: Finished) -> Fund:
+    return desk_world.fund
+
+
+@pytest.fixture
+def manager(desk_world: Finished) -> User:
+    return desk_world.manager
+
+
+@pytest.fixture
+def cohort(desk_world: Finished) -> Cohort:
     """Twelve random agents of 500 each over one day, with ceilings that never bind."""
-    return finished(launched(days=1, agent_count=12, bankroll=Decimal(6000), **UNCOUPLED))
+    return desk_world.cohort
 
 
 @pytest.fixture(autouse=True)

@@ -22,7 +22,6 @@ from treasury.models import JournalEntry
 pytestmark = [
     pytest.mark.soak,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.xdist_group("celery"),
     pytest.mark.timeout(600),
 ]
 

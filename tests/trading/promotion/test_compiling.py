@@ -44,7 +44,7 @@ def test_evidence_reproduces_the_books_and_covers_every_agent(finished: Make) ->
 
 def test_a_cohort_whose_orders_were_denied_is_run_again_as_it_was_judged(finished: Make, fund: Fund) -> None:
     put_limit(book=fund.books.get(parent=None), metric=Metric.OPEN_POSITIONS, hard=Decimal(3))
-    cohort = finished()
+    cohort = finished(days=3)
     assert CohortRejection.objects.filter(cohort=cohort, reason="limit_positions").exists()
     evidence = compile_evidence(cohort)
     assert evidence.figures[Figure.BOOKS_DIFFERENCE].value == pytest.approx(0, abs=1e-9)
@@ -118,7 +118,7 @@ def test_replay_is_purged_of_the_windows_that_chose_the_genomes(finished: Make) 
 
 
 def test_trials_count_every_cohort_on_the_window_and_distinct_genomes_once(finished: Make) -> None:
-    first = finished(seed=5)
+    first = finished()
     alone = compile_evidence(first)
     assert (alone.trials.agents, alone.trials.distinct) == (12, 12)
     finished(seed=5)  # the same genomes again

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from compliance.actions.approval_execution import execute_request
+from compliance.actions.people import link_account
 from compliance.models import ApprovalRequest, AuditEvent, RequestState
 from fundops.core import events
 from fundops.core.models import User
-from fundops.core.roles import Role
-from tests.compliance.approvals.support import staff
 from tests.gate import by_gate, carry, ensure_policy
 from tests.trading.promotion.support import deployment_of
+from tests.worlds import Candidate
 from trading.actions import promotion, promotion_tick
 from trading.actions.promotion import reviewable_cohorts
 from trading.actions.promotion_tick import tick_reviews
@@ -51,13 +51,15 @@ class Deaths:
 
 
 @pytest.fixture
-def manager(db: None) -> User:
-    """A known person, in whose name the pipeline asks."""
-    return staff("manuela", Role.PORTFOLIO_MANAGER)
+def manager(candidate_world: Candidate) -> User:
+    """Of the cohort, and now a known person, in whose name the pipeline asks."""
+    made = candidate_world.manager
+    link_account(account=made, reference="manuela", full_name="Manuela", actor=None)
+    return made
 
 
 @pytest.fixture
-def ready(fund: Fund, finished: Callable[..., Cohort], monkeypatch: pytest.MonkeyPatch) -> Cohort:
+def ready(fund: Fund, manager: User, finished: Callable[..., Cohort], monkeypatch: pytest.MonkeyPatch) -> Cohort:
     """A cohort whose candidate the gate lets through, and a pool."""
     real = gate.evaluate_gate
     monkeypatch.setattr(promotion, "evaluate_gate", lambda *args: real(*args).model_copy(update={"passed": True}))

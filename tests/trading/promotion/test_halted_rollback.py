@@ -13,7 +13,6 @@ from risk.actions.switches import stop_trading
 from risk.models import KillSwitch
 from risk.quant.pretrade import TradingMode
 from risk.switch_gate import RESTORE, restore_payload
-from tests.compliance.approvals.support import staff
 from tests.factories import user_with
 from tests.gate import by_gate, ensure_policy
 from tests.trading.promotion.support import deployed
@@ -25,11 +24,6 @@ from trading.models.deployments import Deployment, DeploymentStatus, Order
 from trading.models.promotion import PromotionReview, ReviewState
 from treasury.models import Fund
 from treasury.selectors import trial_balance
-
-
-@pytest.fixture
-def pm(db: None) -> User:
-    return staff("petra", Role.PORTFOLIO_MANAGER)
 
 
 @pytest.fixture

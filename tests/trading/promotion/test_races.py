@@ -16,6 +16,9 @@ from compliance.models import ApprovalExecution, RequestState
 from fundops.core.roles import Role
 from tests.compliance.approvals.support import staff, vote
 from tests.gate import by_gate, ensure_policy, gate_people
+from tests.trading.promotion.own_ground import finished as finished
+from tests.trading.promotion.own_ground import fund as fund
+from tests.trading.promotion.own_ground import manager as manager
 from trading.actions.promotion import ask_for_promotion, carry_review, review_cohort
 from trading.models.cohort import Cohort
 from trading.models.deployments import Deployment

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
 
@@ -15,35 +14,42 @@ from fundops.core import clock
 from fundops.core.models import User
 from portal.charts.deployments import equity as equity_chart
 from risk.quant.leverage import Observation
-from tests.gate import by_gate, ensure_policy
+from tests.gate import by_gate
 from tests.trading.promotion.support import deployed, deployment_of, drive_hours, drive_until_it_holds
-from trading.actions.promotion import review_cohort, watch_review
+from tests.worlds import Candidate
+from trading.actions.promotion import watch_review
 from trading.actions.promotion_tick import tick_reviews
 from trading.desk.drive import run_desks
 from trading.desk.growth import return_frac
 from trading.gateways.installed import gateway_of
 from trading.leverage_performance import OwnClockPerformance
-from trading.models.cohort import Cohort
 from trading.models.deployments import Deployment, DeploymentStatus
 from trading.models.promotion import PromotionReview
 from trading.promotion.meters import Meter, hourly_returns
 from trading.selectors.deployments import equity_path
-from treasury.models import BankrollPool, BankrollSlice, Fund
+from treasury.models import BankrollPool, BankrollSlice
 from treasury.selectors import free_cash
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
-def pool(fund: Fund) -> BankrollPool:
-    by_gate("treasury.set_pool", {"fund": fund.code, "asset": "USDT", "capacity": "40000"})
-    ensure_policy("trading.promote")
-    return BankrollPool.objects.get()
+def pm(watched_world: Candidate) -> User:
+    return watched_world.pm
 
 
 @pytest.fixture
-def reviewed(pool: BankrollPool, finished: Callable[..., Cohort]) -> PromotionReview:
-    return review_cohort(cohort=finished(agent_count=6), actor=None)
+def pool(watched_world: Candidate) -> BankrollPool:
+    """Large enough that a slice buys several lots."""
+    assert watched_world.pool is not None
+    return watched_world.pool
+
+
+@pytest.fixture
+def reviewed(watched_world: Candidate) -> PromotionReview:
+    """Of a candidate whose evidence knows the pool."""
+    assert watched_world.review is not None
+    return watched_world.review
 
 
 def resize(pool: BankrollPool, capacity: str) -> BankrollSlice:

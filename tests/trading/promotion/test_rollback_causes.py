@@ -20,34 +20,39 @@ from risk.models import KillSwitch, StopCause
 from risk.quant.pretrade import TradingMode
 from risk.switch_gate import RESTORE, restore_payload
 from tests.factories import user_with
-from tests.gate import by_gate, ensure_policy
+from tests.gate import by_gate
 from tests.trading.promotion.support import deployed, deployment_of, drive_hours, drive_until_it_holds, go_on
+from tests.worlds import Candidate
 from trading.actions.deployments import stop_deployment
-from trading.actions.promotion import review_cohort, roll_back, watch_review
+from trading.actions.promotion import roll_back, watch_review
 from trading.actions.promotion_tick import tick_reviews
 from trading.desk.drive import run_desks
-from trading.models.cohort import Cohort
 from trading.models.deployments import Deployment, DeploymentStatus, DeskRun, Fill, FundingPayment, TradingCycle
 from trading.models.promotion import LiveRecord, PromotionReview, ReviewState
 from trading.promotion.weights import GENOME_LEFT, weights_of
-from treasury.models import BankrollPool, BankrollSlice, Fund
+from treasury.models import BankrollPool, BankrollSlice
 from treasury.selectors import free_cash, trial_balance
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
-def pool(fund: Fund) -> BankrollPool:
-    """Large enough that a slice buys several lots."""
-    by_gate("treasury.set_pool", {"fund": fund.code, "asset": "USDT", "capacity": "40000"})
-    ensure_policy("trading.promote")
-    return BankrollPool.objects.get()
+def pm(watched_world: Candidate) -> User:
+    return watched_world.pm
 
 
 @pytest.fixture
-def reviewed(pool: BankrollPool, finished: Callable[..., Cohort]) -> PromotionReview:
+def pool(watched_world: Candidate) -> BankrollPool:
+    """Large enough that a slice buys several lots."""
+    assert watched_world.pool is not None
+    return watched_world.pool
+
+
+@pytest.fixture
+def reviewed(watched_world: Candidate) -> PromotionReview:
     """Of a candidate whose evidence knows the pool."""
-    return review_cohort(cohort=finished(agent_count=6), actor=None)
+    assert watched_world.review is not None
+    return watched_world.review
 
 
 def desk(deployment: Deployment, **figures: Any) -> None:

@@ -22,6 +22,9 @@ from fundops.core.models import User
 from fundops.core.roles import Role
 from tests.factories import user_with
 from tests.trading.promotion.conftest import START
+from tests.trading.promotion.own_ground import finished as finished
+from tests.trading.promotion.own_ground import fund as fund
+from tests.trading.promotion.own_ground import manager as manager
 from trading.actions.trials import SweepRun, run_backtest, run_sweep
 from trading.backtests import find_target, instruments_of
 from trading.cohorts.catalog import open_catalog

@@ -31,6 +31,8 @@ from trading.risk_source import ledger_source
 from treasury.actions.books import ensure_asset, open_fund
 from treasury.models import AssetKind, Book
 
+pytestmark = pytest.mark.usefixtures("ruled_world")
+
 CASH = 100_000
 BOOKED = datetime(2021, 1, 2, tzinfo=UTC)
 

@@ -31,6 +31,8 @@ from trading.models.marketdata import CandleSet
 from trading.risk_signals import cohort_failed, desk_failed, gateway_failed, orders_rejected, tell_signals
 from treasury.models import Book
 
+pytestmark = pytest.mark.usefixtures("ruled_world")
+
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 
 

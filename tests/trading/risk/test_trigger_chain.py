@@ -27,6 +27,8 @@ from trading.risk_source import ledger_source
 from treasury.actions.books import ensure_asset, open_fund
 from treasury.models import AssetKind, Book
 
+pytestmark = pytest.mark.usefixtures("ruled_world")
+
 DAY = datetime(2024, 8, 1, tzinfo=UTC)
 HALF = timedelta(hours=12)
 
