@@ -236,10 +236,10 @@ def compare_with_peers(w: wl.Workload, *, quick: bool) -> None:
                 rate,
                 f"{answer['fills']} fills",
             )
-            there = bars / answer["simulate_seconds"] / 1e6
+            there, published = bars / answer["simulate_seconds"] / 1e6, PUBLISHED[engine]
             print(
-                f"    {engine}: this machine is {there / PUBLISHED[engine]:.2f} of one where it is published with "
-                f"{PUBLISHED[engine]} M; ours is {rate / there:.1f} x of it (asked there: {ASKED / PUBLISHED[engine]:.1f} x)"
+                f"    {engine}: this machine is {there / published:.2f} of one where it is published with "
+                f"{published} M; ours is {rate / there:.1f} x of it (asked there: {ASKED / published:.1f} x)"
             )
             mine = result.final.agents["equity"][0]
             gap = float(np.max(np.abs(np.array(answer["equity"]) / mine - 1)))
