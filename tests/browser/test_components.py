@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from fundops.core.roles import Role
 from tests.browser.conftest import PHONE, OpenPage, Watch
@@ -153,10 +154,11 @@ def test_table_sorts_filters_pages_and_exports(open_page: OpenPage) -> None:
     page.goto("/gallery/people/")
     expect(page.locator("tbody tr")).to_have_count(10)
     expect(page.locator(".pager")).to_contain_text("1–10 of 25")
-    page.get_by_role("link", name="Username").click()
     expect(page.locator("th[aria-sort=ascending]")).to_contain_text("Username")
     page.get_by_role("link", name="Username").click()
     expect(page.locator("th[aria-sort=descending]")).to_contain_text("Username")
+    page.get_by_role("link", name="Username").click()
+    expect(page.locator("th[aria-sort=ascending]")).to_contain_text("Username")
     page.locator(".pager").get_by_role("link", name="2", exact=True).click()
     expect(page.locator(".pager")).to_contain_text("11–20 of 25")
     keep(page, "table")
@@ -168,6 +170,21 @@ def test_table_sorts_filters_pages_and_exports(open_page: OpenPage) -> None:
         page.get_by_role("link", name="CSV").click()
     lines = Path(download.value.path()).read_text().splitlines()
     assert lines[0].lower().startswith("username,email")
+
+
+def test_the_last_click_on_a_table_counts(open_page: OpenPage, watch: Watch) -> None:
+    watch.allow("htmx:(afterRequest|sendAbort)")  # what the newer click takes the place of
+    UserFactory.create_batch(24)
+    page = open_page(Role.AUDITOR)
+    page.goto("/gallery/people/")
+    held: list[Route] = []
+    page.route(re.compile(r"[?&]sort="), lambda route: held.append(route))
+    with page.expect_request(re.compile(r"[?&]sort=")):
+        page.get_by_role("link", name="Username").click()
+    page.locator(".pager").get_by_role("link", name="2", exact=True).click()
+    expect(page.locator(".pager")).to_contain_text("11–20 of 25")
+    assert [route.request.failure for route in held] == ["net::ERR_ABORTED"], "its answer cannot come any more"
+    page.unroute_all(behavior="ignoreErrors")
 
 
 def test_table_on_a_phone_keeps_its_first_column_in_sight(open_page: OpenPage) -> None:
