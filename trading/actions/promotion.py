@@ -283,8 +283,11 @@ def _signed_by(request: ApprovalRequest | None) -> str:
     if request is None:
         return "Both have signed."
     statement = request.statements.order_by("-version").first()
-    signed = request.decisions.filter(statement=statement, decision=Decision.APPROVE).select_related("person")
-    return f"Signed by {' and '.join(f'{vote.person} ({vote.role})' for vote in signed)}."
+    signed = request.decisions.filter(statement=statement).exclude(decision=Decision.REJECT).select_related("person")
+    glass = {Decision.BREAK_GLASS: ", who broke the glass"}
+    return (
+        f"Signed by {' and '.join(f'{v.person} ({v.role}{glass.get(Decision(v.decision), str())})' for v in signed)}."
+    )
 
 
 def _expire(review: PromotionReview) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,16 +14,17 @@ from django.db import DatabaseError, transaction
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from compliance.models import ApprovalRequest, RequestState
+from compliance.models import ApprovalRequest, Decision, EvidenceFile, RequestState
 from fundops.core import clock
 from fundops.core.errors import PermissionMissingError
 from fundops.core.models import User
 from fundops.core.roles import Role
-from tests.compliance.approvals.support import staff
+from tests.compliance.approvals.support import People, ask, staff, vote
 from tests.factories import user_with
 from tests.gate import by_gate, carry, ensure_policy
 from tests.trading.promotion.support import deployed, overridden
 from trading.actions.promotion import (
+    _signed_by,
     ask_for_promotion,
     carry_review,
     review_cohort,
@@ -90,7 +92,10 @@ def test_override_needs_the_right_and_a_reason(reviewed: PromotionReview, pm: Us
     assert asked.state == ReviewState.AWAITING_APPROVAL
     assert asked.request is not None
     assert asked.request.state == RequestState.SUBMITTED
-    assert asked.request.evidence[0]["sha256"] == reviewed.evidence_sha256
+    (attached,) = asked.request.evidence
+    file = EvidenceFile.objects.get(sha256=reviewed.evidence_sha256)
+    assert (attached["sha256"], attached["size"]) == (file.sha256, len(file.content))
+    assert json.loads(bytes(file.content))["candidate"] == reviewed.evidence["candidate"]
     shown = {f["label"]: f["then"] for f in _displayed(asked.request)}
     assert shown["Verdict of the gate"] == "REFUSED; overridden: A rehearsal."
     assert shown["Slice"].startswith("100")
@@ -99,11 +104,19 @@ def test_override_needs_the_right_and_a_reason(reviewed: PromotionReview, pm: Us
 
 
 def _displayed(request: ApprovalRequest) -> list[dict[str, str]]:
-    import json  # noqa: PLC0415
-
     content = json.loads(request.statements.get().canonical)
     shown: list[dict[str, str]] = content["fields"] if "fields" in content else content["displayed"]
     return shown
+
+
+@pytest.mark.parametrize(
+    ("word", "named"),
+    [(Decision.APPROVE, "(Risk officer)"), (Decision.BREAK_GLASS, "(Risk officer, who broke the glass)")],
+)
+def test_a_review_names_who_signed(gate_world: People, word: Decision, named: str) -> None:
+    request = ask(gate_world)
+    signed = vote(request, gate_world.risk, Role.RISK_OFFICER, word, "The venue is failing.")
+    assert _signed_by(request) == f"Signed by {signed.person} {named}."
 
 
 def test_without_a_pool_nothing_is_asked_for(reviewed: PromotionReview, pm: User) -> None:
