@@ -283,11 +283,12 @@ def _signed_by(request: ApprovalRequest | None) -> str:
     if request is None:
         return "Both have signed."
     statement = request.statements.order_by("-version").first()
-    signed = request.decisions.filter(statement=statement).exclude(decision=Decision.REJECT).select_related("person")
-    glass = {Decision.BREAK_GLASS: ", who broke the glass"}
-    return (
-        f"Signed by {' and '.join(f'{v.person} ({v.role}{glass.get(Decision(v.decision), str())})' for v in signed)}."
-    )
+    votes = request.decisions.filter(statement=statement).exclude(decision=Decision.REJECT).select_related("person")
+    signed = [
+        f"{vote.person} ({vote.role}{', who broke the glass' if vote.decision == Decision.BREAK_GLASS else ''})"
+        for vote in votes
+    ]
+    return f"Signed by {' and '.join(signed)}."
 
 
 def _expire(review: PromotionReview) -> bool:
