@@ -20,6 +20,7 @@ from trading.desk.collar import SLIPPAGE_CAP_FRAC, check_collar
 from trading.models.promotion import BEFORE_CAPITAL, GatePolicyVersion, PromotionReview
 from trading.promotion.bankroll import most_of_pool, slice_to_deploy
 from trading.promotion.errors import GatePolicyError, PromotionError
+from trading.promotion.gate import CheckResult
 from trading.promotion.rules import PromotionRules, parse_rules, rules_in_force, rules_of
 from trading.promotion.screening import PROMOTED_LIMITS
 from treasury.actions.bankroll import take_slice
@@ -92,9 +93,8 @@ def _render(payload: Promote) -> Sequence[DisplayedField]:
         "Ends by itself at": f"drawdown {watch.drawdown_frac:.1%}, or after {watch.days:g} days of market time",
     }
     for weight, checks in (("Must", review.verdict["musts"]), ("Advice", review.verdict["advices"])):
-        for check in checks:
-            found = str(check["words"]).removeprefix(f"{check['label']}: ")
-            then[f"{weight}: {check['label']}"] = f"{_STANDINGS[check['standing']]}: {found}"
+        for check in map(CheckResult.model_validate, checks):
+            then[f"{weight}: {check.label}"] = f"{_STANDINGS[check.standing]}: {check.said}"
     for place, words in enumerate(review.evidence["not_known"], start=1):
         then[f"Not known ({place})"] = str(words)
     return [DisplayedField(label, "", said) for label, said in then.items()]

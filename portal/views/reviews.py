@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -29,10 +28,10 @@ from portal.review_timers import next_in_words, timers_of
 from portal.tables import TablePage
 from portal.tables_reviews import RankingTable, ReviewFilter, ReviewTable, state_tag, verdict_tag
 from trading.actions.council import QUORUM
-from trading.actions.promotion import ask_for_promotion, roll_back, write_post_mortem
+from trading.actions.promotion import ask_for_promotion, evidence_text, roll_back, write_post_mortem
 from trading.models.promotion import BEFORE_CAPITAL, WATCHED, GatePolicyVersion, PromotionReview, ReviewState
 from trading.promotion.evidence import Evidence
-from trading.promotion.gate import CheckResult, found_and_wanted
+from trading.promotion.gate import CheckResult
 from trading.promotion.rules import PromotionRules, rules_in_force, rules_of
 from trading.selectors.council import proposed_terms, voices_on_offer
 
@@ -94,7 +93,7 @@ def review_page(request: HttpRequest, pk: int) -> HttpResponse:
     )
     match request.GET.get("_export"):
         case "json":
-            return _download(json.dumps(review.evidence, indent=1), f"review-{pk}.json", "application/json")
+            return _download(evidence_text(review.evidence), f"review-{pk}.json", "application/json")
         case "csv":
             exported: HttpResponse = TableExport("csv", ranking).response(f"review-{pk}-ranking.csv")
             return exported
@@ -139,14 +138,12 @@ def _review(request: HttpRequest, pk: int) -> PromotionReview:
 
 
 def _checks(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The checklist: musts first; of what is not known, why it is not."""
-    rows = []
-    for weight, results in (("must", verdict["musts"]), ("advice", verdict["advices"])):
-        for stored in results:
-            result = CheckResult.model_validate(stored)
-            found, wanted = found_and_wanted(result)
-            rows.append({"weight": weight, "result": result, "found": found, "wanted": wanted})
-    return rows
+    """The checklist, musts first."""
+    return [
+        {"weight": weight, "result": CheckResult.model_validate(stored)}
+        for weight, results in (("must", verdict["musts"]), ("advice", verdict["advices"]))
+        for stored in results
+    ]
 
 
 def _signatures(request: ApprovalRequest) -> dict[str, Any]:

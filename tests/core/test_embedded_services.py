@@ -17,6 +17,7 @@ from fundops.embedded import layout as layouts
 from fundops.embedded.client import destroy_services, provide_urls, request, stop_services
 from fundops.embedded.layout import PROJECT_ROOT, SOCKET_FOLDER_MAX, find_binaries, prepare_layout
 from fundops.embedded.linux import Account, can_enter
+from fundops.embedded.postgres import WAL_SEGMENTS
 from tests.core.embedded_support import Pair, running_pair, start_user, state_dir
 from tests.core.processes import assert_all_end
 
@@ -65,6 +66,15 @@ def test_cluster_is_durable_checksummed_and_off_the_network(pair: Pair) -> None:
     assert pair.redis().config_get("appendfsync") == {"appendfsync": "always"}
     assert pair.redis().config_get("port") == {"port": "0"}
     assert pair.redis().config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
+
+
+def test_a_new_cluster_has_segments_of_its_log_ready() -> None:
+    """Nobody who commits waits for one, for as many as were laid in; a throwaway pair spends no time on it."""
+    ahead = "SELECT count(*) FROM pg_ls_waldir() WHERE name > pg_walfile_name(pg_current_wal_lsn())"
+    with state_dir() as folder, state_dir() as other:
+        laid_in = Pair(folder, ensure_services(state_dir=folder)).sql(ahead, role="superuser")
+        assert laid_in[0][0] >= WAL_SEGMENTS - 1
+        assert Pair(other, ensure_services(state_dir=other, durable=False)).sql(ahead, role="superuser")[0][0] <= 1
 
 
 def test_needed_extensions_can_be_created_by_the_owner(pair: Pair) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha256
 
 import pytest
 from django.test import Client
@@ -21,7 +22,7 @@ from trading.actions.promotion_tick import tick_reviews
 from trading.desk.drive import run_desks
 from trading.models.cohort import Cohort
 from trading.models.promotion import PromotionReview, ReviewState
-from trading.promotion.gate import CheckResult, found_and_wanted
+from trading.promotion.gate import CheckResult
 from treasury.models import Fund
 
 READERS = {Role.PORTFOLIO_MANAGER, Role.RISK_OFFICER, Role.OPERATIONS, Role.COMPLIANCE_OFFICER, Role.AUDITOR}
@@ -62,11 +63,18 @@ def test_page_leads_with_the_verdict_and_says_what_is_not_known(review: Promotio
         assert _escaped(words) in page
     checklist = page[page.index("Checklist") :]
     for check in [*review.verdict["musts"], *review.verdict["advices"]]:
-        _, wanted = found_and_wanted(CheckResult.model_validate(check))
-        assert _escaped(check["label"]) in checklist and wanted in checklist
+        result = CheckResult.model_validate(check)
+        assert _escaped(result.label) in checklist
+        assert result.wanted in checklist
+        assert f"{result.label}: {result.said}" == result.words
     for chart in ("equity", "replay", "power", "deflated", "overfit", "returns", "days", "costs"):
         assert f'id="{chart}-data"' in page
     assert "Override and ask" in page
+
+
+def test_the_evidence_that_is_downloaded_is_what_was_hashed(review: PromotionReview, pm: User) -> None:
+    content = browser(pm).get(f"/reviews/{review.pk}/?_export=json").content
+    assert sha256(content).hexdigest() == review.evidence_sha256
 
 
 def _escaped(words: str) -> str:

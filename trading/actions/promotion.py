@@ -93,7 +93,7 @@ def review_cohort(*, cohort: Cohort, actor: User | None) -> PromotionReview:
             agent=agent,
             policy_version=version,
             evidence=document,
-            evidence_sha256=evidence_hash(document),
+            evidence_sha256=sha256_of(evidence_text(document)),
             verdict=verdict.model_dump(mode="json"),
             passed=verdict.passed,
         )
@@ -104,13 +104,8 @@ def review_cohort(*, cohort: Cohort, actor: User | None) -> PromotionReview:
     return review
 
 
-def evidence_hash(document: dict[str, Any]) -> str:
-    """The SHA-256 of a review's evidence: of its canonical JSON, numbers as they are written."""
-    return sha256_of(_evidence_text(document))
-
-
-def _evidence_text(document: dict[str, Any]) -> str:
-    """What signers get as a file, and what its hash is of."""
+def evidence_text(document: dict[str, Any]) -> str:
+    """A review's evidence as signers get it, and as its hash is of: canonical JSON, its numbers as text."""
     return canonical_text(_as_text(document))
 
 
@@ -199,7 +194,7 @@ def ask_for_promotion(
                 "state", "override_reason", "overridden_by", "waits_for", "end_cause", "end_words", "ended_at",
             ]
         )  # fmt: skip
-        file = keep_evidence(content=_evidence_text(held.evidence).encode(), actor=actor)
+        file = keep_evidence(content=evidence_text(held.evidence).encode(), actor=actor)
         held.request = propose(
             kind=PROMOTE,
             payload=asked,

@@ -52,6 +52,21 @@ class CheckResult(_Model):
     side: Side
     words: str
 
+    @property
+    def found(self) -> str:
+        """The figure as the words write it; empty where it is not known."""
+        return "" if self.value is None else LABELS[self.figure][1].format(self.value)
+
+    @property
+    def wanted(self) -> str:
+        """The threshold and the side of it that is good."""
+        return _wanted(self.figure, self.threshold)
+
+    @property
+    def said(self) -> str:
+        """The words without the label before them."""
+        return self.words.removeprefix(f"{self.label}: ")
+
 
 class GateVerdict(_Model):
     """The gate's answer. ``words`` begin with the verdict and say what speaks against."""
@@ -110,7 +125,7 @@ def judge(check: Check, figures: Mapping[Figure, Known]) -> CheckResult:
     known = figures.get(check.figure)
     value = known.value if known else None
     n = known.n if known else None
-    wanted = f"{_SIGN[side]} {form.format(check.threshold)}"
+    wanted = _wanted(check.figure, check.threshold)
     if value is None:
         standing: Standing = "failed" if check.must else "unknown"
         why = known.why if known and known.why else "it was not computed"
@@ -130,13 +145,8 @@ def judge(check: Check, figures: Mapping[Figure, Known]) -> CheckResult:
     )
 
 
-def found_and_wanted(result: CheckResult) -> tuple[str, str]:
-    """A check's figure and its threshold, as its words write them; an empty figure is not known."""
-    form = LABELS[result.figure][1]
-    return (
-        "" if result.value is None else form.format(result.value),
-        f"{_SIGN[result.side]} {form.format(result.threshold)}",
-    )
+def _wanted(figure: Figure, threshold: float) -> str:
+    return f"{_SIGN[GOOD_SIDE[figure]]} {LABELS[figure][1].format(threshold)}"
 
 
 def _words(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from importlib import import_module
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from fundops.core import clock
 from risk.quant.metrics import Metric
@@ -59,3 +60,23 @@ def test_an_order_ends_when_it_works_no_more(cohort: Cohort, status: OrderStatus
     orders = Order.objects.filter(deployment=deployment)
     with pytest.raises(IntegrityError, match="order_ended_unless_live"), transaction.atomic():
         orders.update(status=status, ended_at=clock.now() if ended else None)
+
+
+@pytest.mark.django_db
+def test_rows_of_before_are_made_to_fit_and_others_left() -> None:
+    """What the migration does first, on a table of the same name that this session alone sees."""
+    ends = import_module("trading.migrations.0011_rows_that_change_often").ENDS
+    kept = [(1, "working", None, None), (2, "filled", 5, 9)]
+    mended = [(3, "rejected", 7, None), (4, "denied", None, None), (5, "pending", None, 9)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE TEMP TABLE trading_order (id int, status text, created_at int DEFAULT 3, submitted_at int,"
+            " acknowledged_at int, ended_at int) ON COMMIT DROP"
+        )
+        cursor.executemany(
+            "INSERT INTO trading_order (id, status, acknowledged_at, ended_at) VALUES (%s, %s, %s, %s)", kept + mended
+        )
+        cursor.execute(ends)
+        cursor.execute("SELECT id, ended_at FROM trading_order ORDER BY id")
+        assert cursor.fetchall() == [(1, None), (2, 9), (3, 7), (4, 3), (5, None)]
+        cursor.execute("DROP TABLE pg_temp.trading_order")

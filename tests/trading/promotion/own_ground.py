@@ -8,21 +8,9 @@ import pytest
 from pytest_django import Settings
 
 from fundops.core.models import User
-from fundops.core.roles import Role
-from tests.cohort_fixtures import make_fund
-from tests.factories import user_with
+from tests.cohort_fixtures import fund as fund
+from tests.cohort_fixtures import manager as manager
 from tests.trading.promotion.conftest import Make, finisher
-from treasury.models import Fund
-
-
-@pytest.fixture
-def fund(db: None) -> Fund:
-    return make_fund()
-
-
-@pytest.fixture
-def manager(db: None) -> User:
-    return user_with(Role.PORTFOLIO_MANAGER)
 
 
 @pytest.fixture

@@ -16,7 +16,9 @@ from portal.charts.deployments import equity as equity_chart
 from risk.quant.leverage import Observation
 from tests.gate import by_gate
 from tests.trading.promotion.support import deployed, deployment_of, drive_hours, drive_until_it_holds
-from tests.worlds import Candidate
+from tests.trading.promotion.watched_ground import pm as pm
+from tests.trading.promotion.watched_ground import pool as pool
+from tests.trading.promotion.watched_ground import reviewed as reviewed
 from trading.actions.promotion import watch_review
 from trading.actions.promotion_tick import tick_reviews
 from trading.desk.drive import run_desks
@@ -31,25 +33,6 @@ from treasury.models import BankrollPool, BankrollSlice
 from treasury.selectors import free_cash
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(600)]
-
-
-@pytest.fixture
-def pm(watched_world: Candidate) -> User:
-    return watched_world.pm
-
-
-@pytest.fixture
-def pool(watched_world: Candidate) -> BankrollPool:
-    """Large enough that a slice buys several lots."""
-    assert watched_world.pool is not None
-    return watched_world.pool
-
-
-@pytest.fixture
-def reviewed(watched_world: Candidate) -> PromotionReview:
-    """Of a candidate whose evidence knows the pool."""
-    assert watched_world.review is not None
-    return watched_world.review
 
 
 def resize(pool: BankrollPool, capacity: str) -> BankrollSlice:

@@ -22,7 +22,9 @@ from risk.switch_gate import RESTORE, restore_payload
 from tests.factories import user_with
 from tests.gate import by_gate
 from tests.trading.promotion.support import deployed, deployment_of, drive_hours, drive_until_it_holds, go_on
-from tests.worlds import Candidate
+from tests.trading.promotion.watched_ground import pm as pm
+from tests.trading.promotion.watched_ground import pool as pool
+from tests.trading.promotion.watched_ground import reviewed as reviewed
 from trading.actions.deployments import stop_deployment
 from trading.actions.promotion import roll_back, watch_review
 from trading.actions.promotion_tick import tick_reviews
@@ -34,25 +36,6 @@ from treasury.models import BankrollPool, BankrollSlice
 from treasury.selectors import free_cash, trial_balance
 
 pytestmark = [pytest.mark.django_db, pytest.mark.timeout(600)]
-
-
-@pytest.fixture
-def pm(watched_world: Candidate) -> User:
-    return watched_world.pm
-
-
-@pytest.fixture
-def pool(watched_world: Candidate) -> BankrollPool:
-    """Large enough that a slice buys several lots."""
-    assert watched_world.pool is not None
-    return watched_world.pool
-
-
-@pytest.fixture
-def reviewed(watched_world: Candidate) -> PromotionReview:
-    """Of a candidate whose evidence knows the pool."""
-    assert watched_world.review is not None
-    return watched_world.review
 
 
 def desk(deployment: Deployment, **figures: Any) -> None:
