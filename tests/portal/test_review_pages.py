@@ -94,6 +94,10 @@ def test_override_needs_a_reason_and_leads_to_the_request(review: PromotionRevie
     assert "Overridden by" in page
     assert "A rehearsal." in page
     assert "not signed yet" in page
+    request = client.get(asked["Location"]).content.decode()
+    assert f'href="/reviews/{review.pk}/">' in request, "it leads back to what it is about"
+    assert "<ins>" not in request and '<th scope="col">Now</th>' not in request, "nothing of it was there before"
+    assert "FAILED: " in request
 
 
 def test_board_shows_where_it_stands_with_few_queries(
